@@ -1,0 +1,76 @@
+package cib
+
+import (
+	"encoding/xml"
+	"strings"
+	"testing"
+)
+
+func TestParseRoundTrip(t *testing.T) {
+	in := `<?xml version="1.0"?>
+<cib epoch="1" num_updates='2' admin_epoch="0"><!-- c1 -->
+  <configuration new:thing="&lt;&amp;&gt;&quot;&apos;&#10;x&#x41;">
+    <crm_config/><unknown a="1">text &amp; more</unknown>
+  </configuration>
+</cib>`
+	e, err := ParseElement(in, DefaultLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Child("configuration").Get("new:thing"); got != "<&>\"'\nxA" {
+		t.Errorf("entities: %q", got)
+	}
+	again, err := ParseElement(e.String(), DefaultLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !e.Equal(again) {
+		t.Errorf("round trip differs:\n%s\n%s", e, again)
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{``, "xml:1:1: no element found"},
+		{`<!DOCTYPE x [<!ENTITY a "b">]><x/>`, "xml:1:1: document type definitions are not accepted"},
+		{"<a>\n <b></a>", "xml:2:7: </a> does not close <b>"},
+		{`<a x="1" x="2"/>`, "xml:1:10: attribute x is given twice"},
+		{`<a x="&foo;"/>`, "xml:1:7: unknown entity"},
+		{`<a x=1/>`, "must be quoted"},
+		{`<a x="1"y="2"/>`, "expected white space"},
+		{`<a/><b/>`, "text after the end"},
+		{"<a b=\"\x01\"/>", "not allowed"},
+		{"<a b=\"\xff\"/>", "invalid UTF-8"},
+		{strings.Repeat("<a>", 70), "nested deeper"},
+		{`<a`, "not closed"},
+		{`<a><!-- `, "comment is not closed"},
+	} {
+		_, err := ParseElement(c.in, DefaultLimits)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: got %v, want %q", c.in, err, c.want)
+		}
+	}
+}
+
+// FuzzParse checks that nothing panics, that what is accepted survives a
+// round trip, and that the standard library accepts it too.
+func FuzzParse(f *testing.F) {
+	f.Add(`<cib a="1"><b/>&amp;<!--x--><![CDATA[y]]></cib>`)
+	f.Add(`<?xml version="1.0"?><a b='&#10;'>t</a>`)
+	f.Fuzz(func(t *testing.T, in string) {
+		e, err := ParseElement(in, Limits{Bytes: 1 << 16, Depth: 32, Nodes: 1000, Attrs: 32})
+		if err != nil {
+			return
+		}
+		again, err := ParseElement(e.String(), DefaultLimits)
+		if err != nil || !e.Equal(again) {
+			t.Fatalf("round trip: %v\n%q\n%q", err, in, e.String())
+		}
+		var v struct {
+			XMLName xml.Name
+		}
+		if err := xml.Unmarshal([]byte(e.String()), &v); err != nil {
+			t.Skip("stricter library:", err)
+		}
+	})
+}

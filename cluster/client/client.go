@@ -1,0 +1,76 @@
+// Package client is how programs talk to a node's daemon: the interface the
+// shell works against, the types on the wire, and the HTTP/JSON client over
+// the daemon's unix socket or TLS.
+//
+// Callers are the shell, the agents' helper commands and the program's main;
+// the server side is cluster/api, which uses the same types.
+package client
+
+import (
+	"context"
+	"time"
+
+	"gcrm/cib"
+)
+
+// Cluster is a running cluster seen from one node.
+type Cluster interface {
+	// CIB returns the node's current document. With linearizable set, it
+	// contains everything that was acknowledged to anybody before the call.
+	CIB(ctx context.Context, linearizable bool) (*cib.CIB, error)
+	// Apply commits a change through consensus. When it returns nil the
+	// change is durable on a majority; the version is that of the document
+	// it produced. A stale Base gives an error that is cib.ErrConflict.
+	Apply(ctx context.Context, change cib.Change) (cib.Version, error)
+	// Info tells what the node knows of the cluster besides the CIB.
+	Info(ctx context.Context) (*Info, error)
+	// Watch sends an event for every new CIB version and every change of
+	// Info until ctx ends; slow readers miss intermediate events, never the
+	// last.
+	Watch(ctx context.Context) (<-chan Event, error)
+	// Agents lists agent types the nodes can run: classes if class is
+	// empty, for ocf the providers' types otherwise.
+	Agents(ctx context.Context, class, provider string) ([]string, error)
+	// Metadata returns the meta-data XML of an agent (class:provider:type)
+	// and what serves it on this node.
+	Metadata(ctx context.Context, agent string) (xml, source string, err error)
+	// Close ends the connection.
+	Close() error
+}
+
+// Info is the state of a node and of the cluster as that node sees it.
+type Info struct {
+	Node, NodeID string
+	ClusterName  string
+	Leader       string // node name; empty if there is none
+	Quorate      bool
+	Members      []Member
+	// Transition tells whether the leader's controller is at work.
+	Transition Transition
+	Version    cib.Version
+}
+
+// Member is one node of the committed membership.
+type Member struct {
+	Name, ID string
+	Online   bool
+	Voter    bool
+	Since    time.Time
+}
+
+// Transition is the progress of the controller.
+type Transition struct {
+	// Idle is set when the last plan is done and nothing is left to do.
+	Idle              bool
+	Number            int
+	Done, Total       int
+	Running           []string // "web_start_0 on node1"
+	ComputedAtVersion cib.Version
+}
+
+// Event says that something changed.
+type Event struct {
+	Version    cib.Version
+	Info       *Info
+	Connection string // "lost", "restored" or ""
+}
