@@ -1,0 +1,110 @@
+package cib
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestFileStore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cib.xml")
+	if _, err := OpenFile(path, false); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	f, err := OpenFile(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := OpenFile(path, true); !errors.Is(err, ErrLocked) {
+		t.Errorf("second editor: %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("opening made the file")
+	}
+	if err := f.Save(f.CIB); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if err := f.Save(f.CIB); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("save after close: %v", err)
+	}
+
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if f, err = OpenFile(link, false); err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	next := f.CIB.Clone()
+	next.Section("nodes").Add(NewElement("node", "id", "1", "uname", "a"))
+	if err := f.Save(next); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Save(next); err != nil {
+		t.Errorf("saving twice: %v", err)
+	}
+	st, err := os.Stat(path)
+	if err != nil || st.Mode().Perm() != 0o640 {
+		t.Errorf("permissions: %v %v", st.Mode(), err)
+	}
+	if fi, _ := os.Lstat(link); fi.Mode()&fs.ModeSymlink == 0 {
+		t.Error("the link was replaced")
+	}
+	back, err := ReadFile(path)
+	if err != nil || !back.Root.Equal(next.Root) {
+		t.Errorf("read back: %v\n%v", err, back)
+	}
+
+	// Somebody who does not know the lock.
+	if err := os.WriteFile(path, []byte(next.String()+"\n"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Save(New()); !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), path) {
+		t.Errorf("overwrote a foreign change: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Save(New()); !errors.Is(err, ErrConflict) {
+		t.Errorf("recreated a removed file: %v", err)
+	}
+	entries, _ := os.ReadDir(filepath.Dir(path))
+	for _, e := range entries {
+		if strings.Contains(e.Name(), ".new-") {
+			t.Errorf("left behind: %s", e.Name())
+		}
+	}
+}
+
+func TestSaveFileFailure(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "missing", "cib.xml")
+	err := SaveFile(path, New())
+	fe, ok := errors.AsType[*FileError](err)
+	if !ok || fe.Path != path || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+	bad := filepath.Join(t.TempDir(), "bad.xml")
+	if err := os.WriteFile(bad, []byte("<cib>\n<oops"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenFile(bad, false); err == nil || !strings.Contains(err.Error(), "xml:2:") {
+		t.Errorf("%v", err)
+	}
+	f, err := OpenFile(bad, true)
+	if err == nil {
+		f.Close()
+		t.Error("a broken file counts as an empty CIB")
+	}
+	if _, err := ReadFile(t.TempDir()); err == nil || !strings.Contains(err.Error(), "regular file") {
+		t.Errorf("%v", err)
+	}
+}
