@@ -1,0 +1,319 @@
+package grammar
+
+import (
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/participle/v2/lexer"
+)
+
+// Token types of the grammar. A token is one word of a line (or a bracket cut
+// off a word); its type tells the shape of the word, and where the grammar
+// needs it, the place it stands at.
+const (
+	tWord     lexer.TokenType = iota + 1 // anything else
+	tKey                                 // a section word of the verb, in lower case
+	tPair                                // name=value
+	tDesc                                // description=..., in the head of a statement
+	tID                                  // $id=X
+	tIDRef                               // $id-ref=X
+	tDollar                              // $X=value, $X:name=value: a pair with an id of its own
+	tAt                                  // @X, @X:name
+	tLabel                               // X: (a score, an id, a kind, a ticket)
+	tOp                                  // a comparison within a rule
+	tDatePair                            // key=value of a date expression
+	tRole                                // role=X, $role=X at the head of a rule
+	tBracket                             // ( ) [ ]
+	tBrace                               // { }
+)
+
+// words is the lexer definition of the language: POSIX word splitting, with
+// every word classified for the grammar of one verb.
+type words struct{}
+
+var symbols = map[string]lexer.TokenType{
+	"EOF": lexer.EOF, "Word": tWord, "Key": tKey, "Pair": tPair, "Desc": tDesc, "ID": tID,
+	"IDRef": tIDRef, "Dollar": tDollar, "At": tAt, "Label": tLabel, "Op": tOp,
+	"DatePair": tDatePair, "Role": tRole, "Bracket": tBracket, "Brace": tBrace,
+}
+
+// Symbols implements lexer.Definition.
+func (words) Symbols() map[string]lexer.TokenType { return symbols }
+
+// Lex implements lexer.Definition: it reads one statement, whose first word
+// selects how the others are classified.
+func (words) Lex(name string, r io.Reader) (lexer.Lexer, error) {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	line := ReadCommand(name, string(text))
+	if line.Err != nil {
+		return nil, line.Err
+	}
+	if len(line.Words) == 0 {
+		return nil, errors.New("no statement")
+	}
+	v := findVerb(line.Words[0].Text)
+	if v == nil {
+		return nil, unknownVerb(&line, Text)
+	}
+	return &tokenLexer{tokens: classify(v, line.Words[1:], line.end())}, nil
+}
+
+// end returns the place behind the last word.
+func (l *Line) end() Position {
+	if len(l.Words) == 0 {
+		return Position{}
+	}
+	return l.Words[len(l.Words)-1].End
+}
+
+// tokenLexer hands out prepared tokens.
+type tokenLexer struct {
+	tokens []lexer.Token
+	next   int
+}
+
+// Next implements lexer.Lexer.
+func (l *tokenLexer) Next() (lexer.Token, error) {
+	t := l.tokens[min(l.next, len(l.tokens)-1)]
+	l.next++
+	return t, nil
+}
+
+// sectionWords end an attribute list wherever they stand.
+var sectionWords = []string{"params", "meta", "utilization", "operations", "op", "op_params", "op_meta", "rule", "attributes"}
+
+var dateKeys = []string{"start", "end", "hours", "monthdays", "weekdays", "yearsdays", "yeardays", "months", "weeks",
+	"years", "weekyears", "moon", "minutes", "seconds", "days"}
+
+var comparisons = []string{"lt", "gt", "lte", "gte", "eq", "ne"}
+
+var valueTypes = []string{"string", "integer", "number", "version"}
+
+func foldIn(s string, list []string) (string, bool) {
+	for _, x := range list {
+		if len(x) == len(s) && strings.EqualFold(x, s) {
+			return x, true
+		}
+	}
+	return "", false
+}
+
+// isComparison reports whether s is a comparison, with or without a type.
+func isComparison(s string) bool {
+	if t, op, ok := strings.Cut(s, ":"); ok {
+		if _, known := foldIn(t, valueTypes); !known {
+			return false
+		}
+		s = op
+	}
+	_, ok := foldIn(s, comparisons)
+	return ok
+}
+
+// classify turns the words behind a verb into tokens. Everything that depends
+// on the place of a word is decided here, so that the grammar proper stays a
+// plain one with a lookahead of two.
+func classify(v *verb, ws []Word, end Position) []lexer.Token {
+	tokens := make([]lexer.Token, 0, len(ws)+1)
+	s := classifier{verb: v, head: v.describes}
+	for i := range ws {
+		tokens = s.add(tokens, &ws[i], i)
+	}
+	return append(tokens, lexer.EOFToken(end))
+}
+
+type classifier struct {
+	verb   *verb
+	head   bool // a description may come
+	value  bool // the next word is a value, whatever it looks like
+	rule   ruleState
+	braces int // open { in a location
+}
+
+// ruleState is where in a rule the next word stands.
+type ruleState int
+
+const (
+	noRule    ruleState = iota
+	ruleHead            // behind the word rule
+	ruleBody            // in the expression, or behind it
+	dateHead            // behind the word date
+	datePairs           // date pairs may follow
+)
+
+func (s *classifier) add(tokens []lexer.Token, w *Word, index int) []lexer.Token {
+	if s.splits(w, index) {
+		return s.addSplit(tokens, w)
+	}
+	typ, value := s.typeOf(w.Text, index)
+	return append(tokens, lexer.Token{Type: typ, Value: value, Pos: w.Pos})
+}
+
+// splits tells whether brackets are cut off this word.
+func (s *classifier) splits(w *Word, index int) bool {
+	switch s.verb.brackets {
+	case bracketsEverywhere:
+		return index > 0 && strings.ContainsAny(w.Text, "()[]")
+	case bracketsInBraces:
+		return s.braces > 0 || index == 1 && strings.HasPrefix(w.Text, "{")
+	}
+	return false
+}
+
+// addSplit cuts brackets off a word.
+func (s *classifier) addSplit(tokens []lexer.Token, w *Word) []lexer.Token {
+	set := "()[]"
+	if s.verb.brackets == bracketsInBraces {
+		set = "()[]{}"
+	}
+	for start, text := 0, w.Text; start < len(text); {
+		i := strings.IndexAny(text[start:], set)
+		if i != 0 {
+			stop := len(text)
+			if i > 0 {
+				stop = start + i
+			}
+			typ := tWord
+			if strings.IndexByte(text[start:stop], '=') > 0 {
+				typ = tPair
+			}
+			tokens = append(tokens, lexer.Token{Type: typ, Value: text[start:stop], Pos: w.At(start)})
+			start = stop
+			continue
+		}
+		typ := tBracket
+		switch text[start] {
+		case '{':
+			typ = tBrace
+			s.braces++
+		case '}':
+			typ = tBrace
+			s.braces--
+		}
+		tokens = append(tokens, lexer.Token{Type: typ, Value: text[start : start+1], Pos: w.At(start)})
+		start++
+	}
+	return tokens
+}
+
+func (s *classifier) typeOf(t string, index int) (lexer.TokenType, string) {
+	if s.verb.raw || t == "" {
+		return tWord, t
+	}
+	if s.value {
+		if s.verb.braceWords && t == "{" {
+			return tBrace, t
+		}
+		s.value = false
+		return tWord, t
+	}
+	if s.rule != noRule {
+		if typ, value, ok := s.ruleWord(t); ok {
+			return typ, value
+		}
+	}
+	first := index == 0 && !s.verb.headless
+	if !first {
+		if k, ok := foldIn(t, s.verb.keys); ok {
+			s.key(k)
+			return tKey, k
+		}
+	}
+	switch {
+	case t[0] == '$' && !s.verb.plain:
+		return dollarType(t), t
+	case t[0] == '$' && strings.HasPrefix(t, "$id="):
+		return tID, t
+	case t[0] == '@' && len(t) > 1 && !s.verb.plain:
+		return tAt, t
+	case (t == "{" || t == "}") && s.verb.braceWords:
+		return tBrace, t
+	case !first && s.head && strings.HasPrefix(t, "description="):
+		s.head = s.verb.plain // an ACL role has one for every permission
+		return tDesc, t
+	case !first && !s.verb.plain && strings.IndexByte(t, '=') > 0:
+		s.head = false
+		return tPair, t
+	case len(t) > 1 && t[len(t)-1] == ':':
+		return tLabel, t
+	}
+	return tWord, t
+}
+
+// key notes a section word.
+func (s *classifier) key(k string) {
+	s.head = s.verb.plain || k == "to"
+	s.value = k == "to"
+	s.rule = noRule
+	if k == "rule" {
+		s.rule = ruleHead
+	}
+}
+
+func dollarType(t string) lexer.TokenType {
+	switch {
+	case strings.HasPrefix(t, "$id="):
+		return tID
+	case strings.HasPrefix(t, "$id-ref="):
+		return tIDRef
+	case strings.IndexByte(t, '=') > 0:
+		return tDollar
+	}
+	return tWord
+}
+
+// ruleWord classifies the words that mean something only within a rule.
+func (s *classifier) ruleWord(t string) (lexer.TokenType, string, bool) {
+	switch s.rule {
+	case ruleHead:
+		switch {
+		case strings.HasPrefix(strings.TrimPrefix(t, "$"), "role="):
+			return tRole, t, true
+		case strings.HasPrefix(t, "$id="):
+			return tID, t, true
+		case strings.HasPrefix(t, "$id-ref="):
+			s.rule = noRule
+			return tIDRef, t, true
+		case len(t) > 1 && t[len(t)-1] == ':':
+			s.rule = ruleBody
+			return tLabel, t, true
+		}
+		s.rule = ruleBody
+	case dateHead:
+		s.rule = ruleBody
+		if isComparison(t) {
+			s.value = true
+			return tOp, t, true
+		}
+		if k, ok := foldIn(t, []string{"in", "in_range", "spec", "date_spec"}); ok {
+			s.rule = datePairs
+			return tKey, k, true
+		}
+		return tWord, t, true
+	case datePairs:
+		if name, _, ok := strings.Cut(t, "="); ok {
+			if _, known := foldIn(name, dateKeys); known {
+				return tDatePair, t, true
+			}
+		}
+		s.rule = ruleBody
+	}
+	if isComparison(t) {
+		s.value = true
+		return tOp, t, true
+	}
+	if k, ok := foldIn(t, []string{"date", "defined", "not_defined", "and", "or"}); ok {
+		switch k {
+		case "date":
+			s.rule = dateHead
+		case "defined", "not_defined":
+			s.value = true
+		}
+		return tKey, k, true
+	}
+	return 0, "", false
+}
