@@ -332,10 +332,15 @@ type Streams struct{ t *Transport }
 func (t *Transport) Streams() Streams { return Streams{t} }
 
 // Accept waits for the next stream from a peer.
-func (s Streams) Accept() (net.Conn, error) {
+func (s Streams) Accept() (net.Conn, error) { return s.AcceptUntil(nil) }
+
+// AcceptUntil is Accept that also ends when stop is closed.
+func (s Streams) AcceptUntil(stop <-chan struct{}) (net.Conn, error) {
 	select {
 	case c := <-s.t.streams:
 		return c, nil
+	case <-stop:
+		return nil, ErrClosed
 	case <-s.t.ctx.Done():
 		return nil, ErrClosed
 	}

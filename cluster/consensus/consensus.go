@@ -1,0 +1,398 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"gcrm/cluster/transport"
+)
+
+// Timing are raft's timers.
+type Timing struct {
+	// Heartbeat is how long a follower waits for the leader, Election how
+	// long a candidate waits for votes; both are randomised up to double.
+	Heartbeat, Election time.Duration
+	// Lease is how long a leader goes on without hearing a majority.
+	Lease time.Duration
+	// Commit is about half the time after which followers learn what is
+	// committed when nothing else happens.
+	Commit time.Duration
+	// IO bounds one exchange with a peer.
+	IO time.Duration
+}
+
+// Config is what a node's consensus needs.
+type Config struct {
+	// Dir is the folder for log and snapshots.
+	Dir       string
+	Transport *transport.Transport
+	Timing    Timing
+	// Bootstrap are the voters of a new cluster; it is used only if Dir is
+	// empty. A node that is to join an existing cluster has none.
+	Bootstrap []string
+	Log       *slog.Logger
+	// Observe, if set, is called with every new state in order; it must be
+	// quick and must not call the Consensus.
+	Observe func(*State)
+	// Fatal is called when this replica cannot go on.
+	Fatal func(error)
+}
+
+// Consensus is one node's part in the replication.
+type Consensus struct {
+	cfg   Config
+	node  string
+	store *logStore
+	snaps *snapshotStore
+
+	mu      sync.Mutex // guards what follows
+	run     *instance
+	closed  bool
+	changed chan struct{} // closed at every change of leadership
+}
+
+// instance is raft running; a forced change of the electorate replaces it.
+type instance struct {
+	raft    *raft.Raft
+	net     *raft.NetworkTransport
+	machine *machine
+	notify  chan bool
+	stop    chan struct{}
+	done    sync.WaitGroup
+
+	// ready is set while this node leads and everything that older leaders
+	// acknowledged is in its state.
+	ready bool
+	term  uint64
+}
+
+const (
+	logFile      = "raft.db"
+	snapshotsDir = "snapshots"
+	keyEpoch     = "gcrm-epoch"
+
+	snapshotEvery   = 1024 // log entries
+	trailingEntries = 4096
+	maxBatch        = 64
+)
+
+// Open loads what is in cfg.Dir, joins the exchange with the other voters and
+// sets the transport's epoch.
+func Open(cfg Config) (*Consensus, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Fatal == nil {
+		cfg.Fatal = func(err error) { panic(err) }
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	store, err := openLogStore(filepath.Join(cfg.Dir, logFile))
+	if err != nil {
+		return nil, err
+	}
+	c := &Consensus{cfg: cfg, node: cfg.Transport.Node(), store: store, changed: make(chan struct{})}
+	c.snaps, err = openSnapshotStore(filepath.Join(cfg.Dir, snapshotsDir), cfg.Log)
+	if err == nil {
+		err = c.snaps.verify(store)
+	}
+	if err == nil {
+		err = c.bootstrap()
+	}
+	var epoch uint64
+	if err == nil {
+		epoch, err = store.GetUint64([]byte(keyEpoch))
+	}
+	if err == nil {
+		cfg.Transport.SetEpoch(max(1, epoch))
+		c.handle()
+		err = c.start()
+	}
+	if err != nil {
+		store.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// bootstrap writes the first configuration of a new cluster. All its voters
+// do so, with the same one.
+func (c *Consensus) bootstrap() error {
+	if len(c.cfg.Bootstrap) == 0 {
+		return nil
+	}
+	has, err := raft.HasExistingState(c.store, c.store, c.snaps)
+	if err != nil || has {
+		return err
+	}
+	if !slices.Contains(c.cfg.Bootstrap, c.node) {
+		return fmt.Errorf("node %s is not among the first nodes of the cluster (%v)", c.node, c.cfg.Bootstrap)
+	}
+	return raft.BootstrapCluster(c.raftConfig(nil), c.store, c.store, c.snaps, nil, servers(c.cfg.Bootstrap))
+}
+
+func servers(nodes []string) raft.Configuration {
+	var conf raft.Configuration
+	for _, n := range nodes {
+		conf.Servers = append(conf.Servers, raft.Server{ID: raft.ServerID(n), Address: raft.ServerAddress(n)})
+	}
+	return conf
+}
+
+func (c *Consensus) raftConfig(notify chan<- bool) *raft.Config {
+	conf := raft.DefaultConfig()
+	conf.LocalID = raft.ServerID(c.node)
+	t := c.cfg.Timing
+	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout, conf.CommitTimeout = t.Heartbeat, t.Election, t.Lease, t.Commit
+	conf.MaxAppendEntries = maxBatch
+	conf.BatchApplyCh = true
+	conf.SnapshotThreshold = snapshotEvery
+	conf.SnapshotInterval = 10 * time.Second
+	conf.TrailingLogs = trailingEntries
+	conf.NotifyCh = notify
+	conf.ShutdownOnRemove = false
+	conf.Logger = &raftLog{log: c.cfg.Log}
+	return conf
+}
+
+// streams is the transport in the shape of raft's library. Each instance has
+// its own, so that closing one does not close the transport.
+type streams struct {
+	transport.Streams
+	node string
+	stop chan struct{}
+}
+
+type nodeAddr string
+
+func (nodeAddr) Network() string  { return "gcrm" }
+func (a nodeAddr) String() string { return string(a) }
+
+func (s *streams) Addr() net.Addr { return nodeAddr(s.node) }
+
+func (s *streams) Close() error {
+	close(s.stop)
+	return nil
+}
+
+func (s *streams) Accept() (net.Conn, error) { return s.AcceptUntil(s.stop) }
+
+func (s *streams) Dial(node raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return s.Streams.Dial(string(node), timeout)
+}
+
+// start runs raft on what is stored.
+func (c *Consensus) start() error {
+	r := &instance{machine: newMachine(), notify: make(chan bool, 8), stop: make(chan struct{})}
+	r.machine.fatal, r.machine.observe = c.cfg.Fatal, c.cfg.Observe
+	r.net = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream:  &streams{c.cfg.Transport.Streams(), c.node, make(chan struct{})},
+		MaxPool: 3, Timeout: c.cfg.Timing.IO, Logger: &raftLog{log: c.cfg.Log}})
+	cache, err := raft.NewLogCache(512, c.store)
+	if err != nil {
+		return err
+	}
+	r.raft, err = raft.NewRaft(c.raftConfig(r.notify), r.machine, cache, c.store, c.snaps, r.net)
+	if err != nil {
+		r.net.Close()
+		return fmt.Errorf("consensus of node %s: %w", c.node, err)
+	}
+	c.mu.Lock()
+	c.run = r
+	c.mu.Unlock()
+	r.done.Go(func() { c.follow(r) })
+	c.signal()
+	return nil
+}
+
+// follow watches leadership. A new leader passes a barrier before it is ready.
+func (c *Consensus) follow(r *instance) {
+	// What anybody else's leadership changes is not on the notify channel.
+	obs := make(chan raft.Observation, 16)
+	o := raft.NewObserver(obs, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	})
+	r.raft.RegisterObserver(o)
+	defer r.raft.DeregisterObserver(o)
+	for {
+		select {
+		case <-r.stop:
+			return
+		case <-obs:
+			c.signal()
+		case leads := <-r.notify:
+			term := r.raft.CurrentTerm()
+			if leads {
+				if err := r.raft.Barrier(0).Error(); err != nil {
+					leads = false
+				}
+			}
+			c.mu.Lock()
+			r.ready, r.term = leads, term
+			c.mu.Unlock()
+			c.signal()
+		}
+	}
+}
+
+// signal wakes those who wait for a change of leadership.
+func (c *Consensus) signal() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+func (c *Consensus) current() *instance {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.run
+}
+
+// halt ends an instance; log and snapshots stay open.
+func (r *instance) halt() error {
+	close(r.stop)
+	err := r.raft.Shutdown().Error()
+	r.done.Wait()
+	return errors.Join(err, r.net.Close())
+}
+
+// Close ends the node's part. The transport stays open.
+func (c *Consensus) Close() error {
+	c.mu.Lock()
+	r, closed := c.run, c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if closed {
+		return nil
+	}
+	var err error
+	if r != nil {
+		err = r.halt()
+	}
+	c.signal()
+	return errors.Join(err, c.store.close())
+}
+
+// State returns the newest state this node has, and a channel that is closed
+// when there is a newer one.
+func (c *Consensus) State() (*State, <-chan struct{}) { return c.current().machine.current() }
+
+// Leadership is who leads.
+type Leadership struct {
+	// Leader is the name of the leading node, or empty.
+	Leader string
+	// Self tells that this node leads and has everything that was ever
+	// acknowledged.
+	Self bool
+	// Term is raft's term in which Self became true.
+	Term uint64
+}
+
+// Leadership returns who leads as far as this node knows, and a channel that
+// is closed when that changes.
+func (c *Consensus) Leadership() (Leadership, <-chan struct{}) {
+	c.mu.Lock()
+	r, ch := c.run, c.changed
+	ready, term := r.ready, r.term
+	c.mu.Unlock()
+	_, id := r.raft.LeaderWithID()
+	return Leadership{Leader: string(id), Self: ready, Term: term}, ch
+}
+
+// Contact returns when this node last heard from the leader; now for the
+// leader itself.
+func (c *Consensus) Contact() time.Time {
+	r := c.current()
+	if r.raft.State() == raft.Leader {
+		return time.Now()
+	}
+	return r.raft.LastContact()
+}
+
+// Electorate returns the voters and the others that receive the log, sorted.
+func (c *Consensus) Electorate() (voters, learners []string, err error) {
+	f := c.current().raft.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return nil, nil, err
+	}
+	for _, s := range f.Configuration().Servers {
+		if s.Suffrage == raft.Voter {
+			voters = append(voters, string(s.ID))
+		} else {
+			learners = append(learners, string(s.ID))
+		}
+	}
+	slices.Sort(voters)
+	slices.Sort(learners)
+	return voters, learners, nil
+}
+
+// Campaign asks for votes now instead of after an election timeout. It is for
+// moments when it is known that nobody leads.
+func (c *Consensus) Campaign() error {
+	r := c.current()
+	var resp raft.TimeoutNowResponse
+	req := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax,
+		ID: []byte(c.node), Addr: []byte(c.node)}}
+	return r.net.TimeoutNow(raft.ServerID(c.node), raft.ServerAddress(c.node), req, &resp)
+}
+
+// Transfer hands leadership to another voter, the most up to date one if to
+// is empty. It does nothing on a node that does not lead.
+func (c *Consensus) Transfer(to string) error {
+	r := c.current()
+	if r.raft.State() != raft.Leader {
+		return nil
+	}
+	if to == "" {
+		return r.raft.LeadershipTransfer().Error()
+	}
+	return r.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(to)).Error()
+}
+
+// AddLearner makes the leader send the log to a node, without a vote.
+func (c *Consensus) AddLearner(node string) error {
+	return c.current().raft.AddNonvoter(raft.ServerID(node), raft.ServerAddress(node), 0, 0).Error()
+}
+
+// AddVoter gives a node a vote; the caller is the leader.
+func (c *Consensus) AddVoter(node string) error {
+	return c.current().raft.AddVoter(raft.ServerID(node), raft.ServerAddress(node), 0, 0).Error()
+}
+
+// RemoveVoter takes a node out of the electorate; the caller is the leader.
+func (c *Consensus) RemoveVoter(node string) error {
+	return c.current().raft.RemoveServer(raft.ServerID(node), 0, 0).Error()
+}
+
+// Snapshot writes the state to a snapshot now.
+func (c *Consensus) Snapshot() error {
+	err := c.current().raft.Snapshot().Error()
+	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		return nil
+	}
+	return err
+}
+
+// wait blocks until ch is closed or ctx ends.
+func wait(ctx context.Context, ch <-chan struct{}) error {
+	select {
+	case <-ch:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,112 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Force makes this node and nobody else the electorate, raises the epoch and
+// leads. It is for the one case in which the majority is known to be gone:
+// every other voter is fenced, and proof says how that is known.
+//
+// The node must have been part of a quorum since it booted, so that it holds
+// everything that was acknowledged; with more than two voters that is not
+// enough, and the caller must know better.
+//
+// A crash in the middle leaves either the old electorate or the new one: the
+// epoch is raised on the disk first, and peers of the old epoch are refused
+// from then on; the change itself is made by the same call again.
+func (c *Consensus) Force(ctx context.Context, proof string) error {
+	if strings.TrimSpace(proof) == "" {
+		return errors.New("the electorate is not forced without a proof that the others are down")
+	}
+	voters, learners, err := c.Electorate()
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(voters, c.node) {
+		return fmt.Errorf("node %s has no vote and cannot become the electorate", c.node)
+	}
+	removed := slices.DeleteFunc(append(voters, learners...), func(n string) bool { return n == c.node })
+	if len(removed) == 0 {
+		return nil
+	}
+	if lead, _ := c.Leadership(); lead.Self {
+		return errors.New("this node leads a majority; remove the others from the electorate instead")
+	}
+	state, _ := c.State()
+	stored, err := c.store.GetUint64([]byte(keyEpoch))
+	if err != nil {
+		return err
+	}
+	epoch := max(state.Epoch, stored, c.cfg.Transport.Epoch()) + 1
+	if err := c.store.SetUint64([]byte(keyEpoch), epoch); err != nil {
+		return err
+	}
+	c.cfg.Transport.SetEpoch(epoch)
+	if err := c.replace(func() error {
+		return raft.RecoverCluster(c.raftConfig(nil), newMachine(), c.store, c.store, c.snaps, nil, servers([]string{c.node}))
+	}); err != nil {
+		return err
+	}
+	if err := c.Campaign(); err != nil {
+		return err
+	}
+	_, err = c.Apply(ctx, NewRequest(), Command{Forced: &ForcedChange{Epoch: epoch, By: c.node, Removed: removed, Proof: proof, Time: time.Now()}})
+	return err
+}
+
+// StartOver throws the log and the snapshots away, keeping a copy aside, and
+// waits to be added by a leader of a newer epoch. It is for a node that the
+// cluster went on without: what it has beyond the common past was never
+// acknowledged.
+func (c *Consensus) StartOver(epoch uint64) error {
+	if epoch <= c.cfg.Transport.Epoch() {
+		return nil
+	}
+	return c.replace(func() error {
+		aside := filepath.Join(c.cfg.Dir, fmt.Sprintf("%s.before-epoch-%d", snapshotsDir, epoch))
+		if err := os.RemoveAll(aside); err != nil {
+			return err
+		}
+		if err := os.Rename(c.snaps.dir, aside); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(c.snaps.dir, 0o700); err != nil {
+			return err
+		}
+		if err := syncDir(c.cfg.Dir); err != nil {
+			return err
+		}
+		if err := c.store.wipe(map[string]uint64{keyEpoch: epoch}); err != nil {
+			return err
+		}
+		c.cfg.Transport.SetEpoch(epoch)
+		return nil
+	})
+}
+
+// replace stops raft, changes what is stored, and starts it again. If the
+// change fails, raft runs on what there is.
+func (c *Consensus) replace(change func() error) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	r := c.run
+	c.mu.Unlock()
+	if err := r.halt(); err != nil {
+		c.cfg.Log.Warn("stopping consensus", "err", err)
+	}
+	err := change()
+	return errors.Join(err, c.start())
+}

@@ -1,0 +1,241 @@
+package consensus
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"gcrm/cib"
+)
+
+// entryFormat is the first byte of a log entry; the rest is a JSON entry. A
+// new kind of entry gets a new number, and is written only when every member
+// can read it.
+const entryFormat = 1
+
+// entry is a command with the number of the request that it came with.
+type entry struct {
+	Request string
+	Command Command
+}
+
+func encodeEntry(e entry) ([]byte, error) {
+	b, err := json.Marshal(e)
+	return append([]byte{entryFormat}, b...), err
+}
+
+func decodeEntry(data []byte) (entry, error) {
+	var e entry
+	if len(data) == 0 {
+		return e, errors.New("log entry is empty")
+	}
+	if data[0] != entryFormat {
+		return e, fmt.Errorf("log entry is of format %d, which this version of gcrm does not know; update it", data[0])
+	}
+	err := json.Unmarshal(data[1:], &e)
+	return e, err
+}
+
+// answersKept bounds the memory of answers. A request that is repeated after
+// that many others would be applied again; callers give up long before.
+const answersKept = 8192
+
+// answer is what a request got, to be repeated if the request is.
+type answer struct {
+	Request string
+	Index   uint64
+	Version cib.Version
+	Failure *failure `json:",omitempty"`
+}
+
+// failure is an error that survives the log, snapshots and the network.
+type failure struct {
+	Conflict *cib.ConflictError `json:",omitempty"`
+	Text     string             `json:",omitempty"`
+}
+
+func newFailure(err error) *failure {
+	var c *cib.ConflictError
+	if errors.As(err, &c) {
+		return &failure{Conflict: c}
+	}
+	return &failure{Text: err.Error()}
+}
+
+func (f *failure) err() error {
+	if f == nil {
+		return nil
+	}
+	if f.Conflict != nil {
+		return f.Conflict
+	}
+	return &RefusedError{f.Text}
+}
+
+// RefusedError is why the state machine refused a command, other than for a
+// conflict. Sending the command again does not help.
+type RefusedError struct{ Text string }
+
+func (e *RefusedError) Error() string { return e.Text }
+
+// machine is the replicated state machine.
+type machine struct {
+	// fatal is called when an entry cannot be understood: going on would make
+	// this replica differ from the others.
+	fatal func(error)
+	// observe, if set, is called with every new state, in order.
+	observe func(*State)
+
+	mu      sync.Mutex
+	state   *State
+	changed chan struct{} // closed when state is replaced
+
+	// Only for the goroutine that applies.
+	answers map[string]int // request to position in ring
+	ring    []answer
+	next    int
+}
+
+func newMachine() *machine {
+	return &machine{state: newState(), changed: make(chan struct{}), answers: map[string]int{}, fatal: func(err error) { panic(err) }}
+}
+
+// current returns the state and a channel that is closed when there is a
+// newer one.
+func (m *machine) current() (*State, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state, m.changed
+}
+
+func (m *machine) publish(s *State) {
+	m.mu.Lock()
+	m.state = s
+	close(m.changed)
+	m.changed = make(chan struct{})
+	m.mu.Unlock()
+	if m.observe != nil {
+		m.observe(s)
+	}
+}
+
+func (m *machine) remember(a answer) {
+	if a.Request == "" {
+		return
+	}
+	if len(m.ring) < answersKept {
+		m.answers[a.Request] = len(m.ring)
+		m.ring = append(m.ring, a)
+		return
+	}
+	delete(m.answers, m.ring[m.next].Request)
+	m.ring[m.next] = a
+	m.answers[a.Request] = m.next
+	m.next = (m.next + 1) % answersKept
+}
+
+// Apply implements raft.FSM; it returns an answer.
+func (m *machine) Apply(l *raft.Log) any {
+	e, err := decodeEntry(l.Data)
+	if err != nil {
+		m.fatal(fmt.Errorf("log entry %d: %w", l.Index, err))
+		return answer{Failure: newFailure(err)}
+	}
+	if i, ok := m.answers[e.Request]; ok {
+		return m.ring[i]
+	}
+	state, _ := m.current()
+	next, err := state.apply(l.Index, e.Command)
+	a := answer{Request: e.Request, Index: l.Index}
+	if err != nil {
+		a.Failure = newFailure(err)
+		a.Version = state.CIB.Version()
+		// The index moves on for those who wait for it.
+		same := *state
+		same.Index = l.Index
+		next = &same
+	} else {
+		a.Version = next.CIB.Version()
+	}
+	m.remember(a)
+	m.publish(next)
+	return a
+}
+
+const imageFormat = 1
+
+// image is the state machine in a snapshot: JSON in gzip.
+type image struct {
+	Format  int
+	Index   uint64
+	CIB     string
+	Members []Member
+	Epoch   uint64
+	Forced  []ForcedChange
+	History []Revision
+	Answers []answer // oldest first
+}
+
+// Snapshot implements raft.FSM.
+func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
+	state, _ := m.current()
+	answers := make([]answer, 0, len(m.ring))
+	answers = append(answers, m.ring[m.next:]...)
+	answers = append(answers, m.ring[:m.next]...)
+	return &frozen{state, answers}, nil
+}
+
+type frozen struct {
+	state   *State
+	answers []answer
+}
+
+// Persist implements raft.FSMSnapshot.
+func (f *frozen) Persist(sink raft.SnapshotSink) error {
+	z := gzip.NewWriter(sink)
+	s := f.state
+	err := json.NewEncoder(z).Encode(image{Format: imageFormat, Index: s.Index, CIB: s.CIB.String(), Members: s.Members,
+		Epoch: s.Epoch, Forced: s.Forced, History: s.History, Answers: f.answers})
+	if err == nil {
+		err = z.Close()
+	}
+	if err != nil {
+		sink.Cancel()
+		return err
+	}
+	return sink.Close()
+}
+
+// Release implements raft.FSMSnapshot.
+func (f *frozen) Release() {}
+
+// Restore implements raft.FSM.
+func (m *machine) Restore(r io.ReadCloser) error {
+	defer r.Close()
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return err
+	}
+	var i image
+	if err := json.NewDecoder(z).Decode(&i); err != nil {
+		return err
+	}
+	if i.Format != imageFormat {
+		return fmt.Errorf("snapshot is of format %d, which this version of gcrm does not know; update it", i.Format)
+	}
+	c, err := cib.Parse(i.CIB)
+	if err != nil {
+		return err
+	}
+	m.answers, m.ring, m.next = map[string]int{}, nil, 0
+	for _, a := range i.Answers {
+		m.remember(a)
+	}
+	m.publish(&State{Index: i.Index, CIB: c, Members: i.Members, Epoch: i.Epoch, Forced: i.Forced, History: i.History})
+	return nil
+}

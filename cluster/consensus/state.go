@@ -1,0 +1,176 @@
+package consensus
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gcrm/cib"
+)
+
+// State is what the cluster agreed on after one log entry. It is immutable.
+type State struct {
+	// Index is the raft index of the last command in it.
+	Index uint64
+	CIB   *cib.CIB
+	// Members are sorted by name.
+	Members []Member
+	// Epoch of the electorate: 1 at first, raised by every forced change.
+	Epoch uint64
+	// Forced are the forced changes of the electorate, oldest first.
+	Forced []ForcedChange
+	// History are the last versions of the configuration, oldest first.
+	History []Revision
+}
+
+// MemberState is where a member is in its life.
+type MemberState string
+
+const (
+	// Joining members are known but not yet seen.
+	Joining MemberState = "joining"
+	// Online members exchange heartbeats.
+	Online MemberState = "online"
+	// Lost members stopped to, without leaving; they may still run resources.
+	Lost MemberState = "lost"
+	// Left members left cleanly.
+	Left MemberState = "left"
+	// Down members were lost and are known not to run anything: fenced, or
+	// assumed so where the administrator switched fencing off.
+	Down MemberState = "down"
+)
+
+// Member is one node of the committed membership.
+type Member struct {
+	Name, ID string
+	// Incarnation grows with every start of the node's daemon.
+	Incarnation uint64
+	State       MemberState
+	// Since is when the State began, on the clock of the leader.
+	Since time.Time
+	// Addresses are where the node listens for other nodes: host:port.
+	Addresses []string `json:",omitempty"`
+	// Expelled is the last incarnation that was lost: it and older ones
+	// never come back.
+	Expelled uint64 `json:",omitempty"`
+	// Witness members vote and run no resources.
+	Witness bool `json:",omitempty"`
+	// Reason says why the member is in its State, for people.
+	Reason string `json:",omitempty"`
+}
+
+// Member returns the member with the name.
+func (s *State) Member(name string) (Member, bool) {
+	i, ok := slices.BinarySearchFunc(s.Members, name, func(m Member, n string) int { return strings.Compare(m.Name, n) })
+	if !ok {
+		return Member{}, false
+	}
+	return s.Members[i], true
+}
+
+// Revision is one version of the configuration in the history.
+type Revision struct {
+	Version cib.Version
+	Origin  cib.Origin
+	Schema  string `json:",omitempty"`
+	// XML is the configuration element.
+	XML string
+}
+
+// ForcedChange records that the electorate was changed without its majority.
+type ForcedChange struct {
+	Epoch   uint64
+	By      string   // node
+	Removed []string // nodes that lost their vote
+	// Proof says why the removed nodes cannot be active: device, time and
+	// read-back of the fencing, or the words of the administrator.
+	Proof string
+	Time  time.Time
+}
+
+// Command is one log entry: a change of the document, of the membership, or
+// both at once.
+type Command struct {
+	Change *cib.Change `json:",omitempty"`
+	// Members replace the members of the same name.
+	Members []Member `json:",omitempty"`
+	// Forget are names of members to be removed.
+	Forget []string      `json:",omitempty"`
+	Forced *ForcedChange `json:",omitempty"`
+}
+
+// Result is the outcome of a command.
+type Result struct {
+	Version cib.Version
+	// Index is the raft index of the command.
+	Index uint64
+}
+
+const (
+	historyCount = 100
+	historyBytes = 16 << 20
+)
+
+// newState is the state of a new cluster.
+func newState() *State {
+	c := cib.New()
+	return &State{CIB: c, Epoch: 1}
+}
+
+// apply returns the state after a command, or the reason why it is refused,
+// which leaves the state as it was. It is a pure function.
+func (s *State) apply(index uint64, cmd Command) (*State, error) {
+	next := *s
+	next.Index = index
+	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil {
+		return nil, fmt.Errorf("the command changes nothing")
+	}
+	if cmd.Change != nil {
+		c, err := s.CIB.Apply(*cmd.Change)
+		if err != nil {
+			return nil, err
+		}
+		next.CIB = c
+		if conf := cmd.Change.Configuration; conf != nil {
+			next.History = remember(s.History, Revision{Version: c.Version(), Origin: cmd.Change.Origin, Schema: conf.Schema, XML: conf.XML})
+		}
+	}
+	if len(cmd.Members) > 0 || len(cmd.Forget) > 0 {
+		next.Members = slices.Clone(s.Members)
+		for _, m := range cmd.Members {
+			if m.Name == "" {
+				return nil, fmt.Errorf("a member has no name")
+			}
+			i, found := slices.BinarySearchFunc(next.Members, m.Name, func(m Member, n string) int { return strings.Compare(m.Name, n) })
+			if found {
+				m.Expelled = max(m.Expelled, next.Members[i].Expelled)
+				next.Members[i] = m
+			} else {
+				next.Members = slices.Insert(next.Members, i, m)
+			}
+		}
+		next.Members = slices.DeleteFunc(next.Members, func(m Member) bool { return slices.Contains(cmd.Forget, m.Name) })
+	}
+	if f := cmd.Forced; f != nil {
+		if f.Epoch <= s.Epoch {
+			return nil, fmt.Errorf("epoch %d is not newer than %d", f.Epoch, s.Epoch)
+		}
+		next.Epoch = f.Epoch
+		next.Forced = append(slices.Clone(s.Forced), *f)
+	}
+	return &next, nil
+}
+
+// remember appends a revision and drops the oldest ones beyond the bounds.
+func remember(history []Revision, r Revision) []Revision {
+	all := append(slices.Clone(history), r)
+	bytes := 0
+	for i := len(all) - 1; i >= 0; i-- {
+		bytes += len(all[i].XML)
+		if n := len(all) - i; n > 1 && (n > historyCount || bytes > historyBytes) {
+			return slices.Clone(all[i+1:])
+		}
+	}
+	return all
+}
