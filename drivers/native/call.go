@@ -325,3 +325,22 @@ func Remaining(ctx context.Context) time.Duration {
 }
 
 func isPermission(err error) bool { return errors.Is(err, fs.ErrPermission) }
+
+// SetPromotionScore tells the cluster how fit this instance is for promotion;
+// nil withdraws it.
+func (c *Call) SetPromotionScore(ctx context.Context, score *int) error {
+	what := "remove the promotion score of " + c.Resource
+	if score != nil {
+		what = fmt.Sprintf("set the promotion score of %s to %d", c.Resource, *score)
+	}
+	return c.Do(what, func() error { return c.Node.Cluster.SetPromotionScore(ctx, c.Resource, score) })
+}
+
+// SetAttribute sets a transient attribute of this node; nil removes it.
+func (c *Call) SetAttribute(ctx context.Context, name string, value *string) error {
+	what := "remove node attribute " + name
+	if value != nil {
+		what = fmt.Sprintf("set node attribute %s to %q", name, *value)
+	}
+	return c.Do(what, func() error { return c.Node.Cluster.SetAttribute(ctx, name, value) })
+}

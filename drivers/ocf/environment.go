@@ -10,10 +10,10 @@ import (
 	"gcrm/drivers"
 )
 
-// environment is the complete environment of a script. Of the daemon's own
+// Environment is the complete environment of a script. Of the daemon's own
 // only what agents are defined to read passes through (inherited has
 // "NAME=value" lines).
-func environment(root string, req drivers.Request, inherited []string) []string {
+func Environment(root string, req drivers.Request, inherited []string) []string {
 	env := map[string]string{}
 	for _, line := range inherited {
 		name, value, _ := strings.Cut(line, "=")

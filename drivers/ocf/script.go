@@ -37,7 +37,7 @@ func (s *Script) askMetadata(ctx context.Context) (string, error) {
 	defer cancel()
 	req := drivers.Request{Agent: s.name, Action: drivers.MetaData}
 	out := process.Run(ctx, process.Command{Path: s.path, Args: []string{drivers.MetaData},
-		Env: environment(s.root, req, os.Environ()), Limit: 1 << 20})
+		Env: Environment(s.root, req, os.Environ()), Limit: 1 << 20})
 	if out.Err != nil {
 		return "", fmt.Errorf("meta-data of agent %s: %w", s.name, out.Err)
 	}
@@ -67,7 +67,7 @@ func (s *Script) Run(ctx context.Context, req drivers.Request) drivers.Result {
 				Reason: fmt.Sprintf("state folder of node %s: %v", req.Node.Name, err)}
 		}
 	}
-	command := process.Command{Path: s.path, Args: []string{req.Action}, Env: environment(s.root, req, os.Environ())}
+	command := process.Command{Path: s.path, Args: []string{req.Action}, Env: Environment(s.root, req, os.Environ())}
 	if req.Action == drivers.MetaData {
 		command.Limit = 1 << 20
 	}
