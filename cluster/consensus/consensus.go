@@ -41,9 +41,10 @@ type Config struct {
 	// empty. A node that is to join an existing cluster has none.
 	Bootstrap []string
 	Log       *slog.Logger
-	// Observe, if set, is called with every new state in order; it must be
-	// quick and must not call the Consensus.
-	Observe func(*State)
+	// Observe, if set, is called with every step in order, before anybody is
+	// told that it was committed; it must be quick and must not call the
+	// Consensus.
+	Observe func(Step)
 	// Fatal is called when this replica cannot go on.
 	Fatal func(error)
 }

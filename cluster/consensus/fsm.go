@@ -88,8 +88,8 @@ type machine struct {
 	// fatal is called when an entry cannot be understood: going on would make
 	// this replica differ from the others.
 	fatal func(error)
-	// observe, if set, is called with every new state, in order.
-	observe func(*State)
+	// observe, if set, is called with every step, in order.
+	observe func(Step)
 
 	mu      sync.Mutex
 	state   *State
@@ -113,15 +113,17 @@ func (m *machine) current() (*State, <-chan struct{}) {
 	return m.state, m.changed
 }
 
-func (m *machine) publish(s *State) {
-	m.mu.Lock()
-	m.state = s
-	close(m.changed)
-	m.changed = make(chan struct{})
-	m.mu.Unlock()
+// publish makes a state known; observers first, so that whoever learns of a
+// commit can rely on the observer having been told.
+func (m *machine) publish(s Step) {
 	if m.observe != nil {
 		m.observe(s)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state = s.State
+	close(m.changed)
+	m.changed = make(chan struct{})
 }
 
 func (m *machine) remember(a answer) {
@@ -158,13 +160,24 @@ func (m *machine) Apply(l *raft.Log) any {
 		// The index moves on for those who wait for it.
 		same := *state
 		same.Index = l.Index
-		next = &same
-	} else {
-		a.Version = next.CIB.Version()
+		m.remember(a)
+		m.publish(Step{State: &same})
+		return a
 	}
+	a.Version = next.CIB.Version()
 	m.remember(a)
-	m.publish(next)
+	m.publish(Step{State: next, Command: &e.Command})
 	return a
+}
+
+// Step is one step of the replicated state.
+type Step struct {
+	// State is the state after it.
+	State *State
+	// Command is what was applied; nil if the command was refused, or if the
+	// whole state was replaced by a snapshot.
+	Command  *Command
+	Replaced bool
 }
 
 const imageFormat = 1
@@ -236,6 +249,7 @@ func (m *machine) Restore(r io.ReadCloser) error {
 	for _, a := range i.Answers {
 		m.remember(a)
 	}
-	m.publish(&State{Index: i.Index, CIB: c, Members: i.Members, Epoch: i.Epoch, Forced: i.Forced, History: i.History})
+	m.publish(Step{Replaced: true, State: &State{Index: i.Index, CIB: c, Members: i.Members,
+		Epoch: i.Epoch, Forced: i.Forced, History: i.History}})
 	return nil
 }

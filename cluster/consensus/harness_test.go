@@ -104,10 +104,10 @@ func (c *testCluster) open(name string, bootstrap []string) (*testNode, error) {
 		return nil, err
 	}
 	n.Consensus, err = Open(Config{Dir: filepath.Join(c.dir, name), Transport: n.wire, Timing: testTiming(), Bootstrap: bootstrap,
-		Observe: func(s *State) {
+		Observe: func(s Step) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
-			n.seen = append(n.seen, s.CIB.Version())
+			n.seen = append(n.seen, s.State.CIB.Version())
 		}})
 	if err != nil {
 		n.wire.Close()

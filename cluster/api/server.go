@@ -1,0 +1,222 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/client"
+)
+
+// Backend is the node behind the API. Errors that are a [client.Error] keep
+// their code on the way to the caller.
+type Backend interface {
+	// CIB returns the document and a tag that differs for every other one.
+	CIB(ctx context.Context, linearizable bool) (doc *cib.CIB, tag string, err error)
+	// Apply commits a change; request identifies it.
+	Apply(ctx context.Context, request string, change cib.Change) (cib.Version, error)
+	Info(ctx context.Context) (*client.Info, error)
+	// Watch sends the present state first; slow readers miss intermediate
+	// events, never the last.
+	Watch(ctx context.Context) <-chan client.Event
+	Agents(ctx context.Context, class, provider string) ([]string, error)
+	Metadata(ctx context.Context, agent string) (client.Metadata, error)
+	Revisions(ctx context.Context) ([]client.Revision, error)
+	Revision(ctx context.Context, v cib.Version) (*client.Revision, error)
+	Links(ctx context.Context) ([]client.Link, error)
+}
+
+// Identity is who made a request.
+type Identity struct {
+	UID  uint32
+	User string
+}
+
+type identityKey struct{}
+
+// Server is the API of one node.
+type Server struct {
+	node    string
+	backend Backend
+	log     *slog.Logger
+	http    *http.Server
+	done    chan struct{}
+}
+
+// keepAlive is the longest silence on a watch stream.
+const keepAlive = 15 * time.Second
+
+// Listen serves backend on a unix socket, which it makes anew.
+func Listen(socket, node string, backend Backend, log *slog.Logger) (*Server, error) {
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("the API cannot listen: %w", err)
+	}
+	// Who may do what is decided by the peer's identity, not by the mode.
+	if err := os.Chmod(socket, 0o666); err != nil {
+		l.Close()
+		return nil, err
+	}
+	s := &Server{node: node, backend: backend, log: log, done: make(chan struct{})}
+	s.http = &http.Server{
+		Handler:           s.admit(s.Handler()),
+		ReadHeaderTimeout: 10 * time.Second,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return s.identify(ctx, c) },
+	}
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("the API ended", "err", err)
+		}
+	}()
+	return s, nil
+}
+
+// Close ends all connections at once.
+func (s *Server) Close() error {
+	err := s.http.Close()
+	<-s.done
+	return err
+}
+
+// Handler returns the API without the check who asks, which belongs to the
+// listener.
+func (s *Server) Handler() http.Handler {
+	m := http.NewServeMux()
+	m.HandleFunc("GET "+client.PathCIB, s.cib)
+	m.HandleFunc("POST "+client.PathApply, s.apply)
+	m.HandleFunc("GET "+client.PathWatch, s.watch)
+	m.HandleFunc("GET "+client.PathInfo, answer(func(r *http.Request) (any, error) { return s.backend.Info(r.Context()) }))
+	m.HandleFunc("GET "+client.PathLinks, answer(func(r *http.Request) (any, error) { return s.backend.Links(r.Context()) }))
+	m.HandleFunc("GET "+client.PathAgents, answer(func(r *http.Request) (any, error) {
+		return s.backend.Agents(r.Context(), r.FormValue("class"), r.FormValue("provider"))
+	}))
+	m.HandleFunc("GET "+client.PathMetadata, answer(func(r *http.Request) (any, error) {
+		return s.backend.Metadata(r.Context(), r.FormValue("agent"))
+	}))
+	m.HandleFunc("GET "+client.PathRevisions, answer(s.revisions))
+	return m
+}
+
+func (s *Server) revisions(r *http.Request) (any, error) {
+	text := r.FormValue("version")
+	if text == "" {
+		return s.backend.Revisions(r.Context())
+	}
+	v, err := cib.ParseVersion(text)
+	if err != nil {
+		return nil, &client.Error{Code: client.CodeMalformed, Text: err.Error()}
+	}
+	return s.backend.Revision(r.Context(), v)
+}
+
+// answer makes a handler of a function that returns what is to be sent.
+func answer(f func(*http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := f(r)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(v)
+	}
+}
+
+func fail(w http.ResponseWriter, err error) {
+	var e *client.Error
+	if !errors.As(err, &e) {
+		e = &client.Error{Text: err.Error()}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(e.Status())
+	json.NewEncoder(w).Encode(e)
+}
+
+func (s *Server) cib(w http.ResponseWriter, r *http.Request) {
+	doc, tag, err := s.backend.CIB(r.Context(), r.FormValue("linearizable") == "true")
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	tag = `"` + tag + `"`
+	w.Header().Set("ETag", tag)
+	if r.Header.Get("If-None-Match") == tag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	w.Header().Set("Content-Type", "application/xml")
+	io.WriteString(w, doc.String())
+}
+
+func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
+	var req client.ApplyRequest
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, client.MaxBody))
+	if err := d.Decode(&req); err != nil {
+		fail(w, &client.Error{Code: client.CodeMalformed, Text: "unreadable request: " + err.Error()})
+		return
+	}
+	if req.Request == "" || len(req.Request) > 64 {
+		fail(w, &client.Error{Code: client.CodeMalformed, Text: "the request has no usable number"})
+		return
+	}
+	o := &req.Change.Origin
+	o.Node = s.node
+	if id, ok := r.Context().Value(identityKey{}).(Identity); ok {
+		o.User = id.User
+	}
+	if o.Time.IsZero() {
+		o.Time = time.Now()
+	}
+	v, err := s.backend.Apply(r.Context(), req.Request, req.Change)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(client.ApplyAnswer{Version: v.String()})
+}
+
+func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	out := http.NewResponseController(w)
+	events := s.backend.Watch(r.Context())
+	alive := time.NewTicker(keepAlive)
+	defer alive.Stop()
+	enc := json.NewEncoder(w)
+	for {
+		// A reader that takes nothing for long is let go.
+		out.SetWriteDeadline(time.Now().Add(2 * keepAlive))
+		var err error
+		select {
+		case e, ok := <-events:
+			if !ok {
+				return
+			}
+			err = enc.Encode(e)
+		case <-alive.C:
+			_, err = io.WriteString(w, "\n")
+		case <-r.Context().Done():
+			return
+		}
+		if err == nil {
+			err = out.Flush()
+		}
+		if err != nil {
+			return
+		}
+	}
+}

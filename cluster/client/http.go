@@ -1,0 +1,290 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"gcrm/cib"
+)
+
+// HTTP is a Cluster behind a daemon's API. It is safe for concurrent use.
+type HTTP struct {
+	base   string
+	client *http.Client
+	name   string // of the program, for the history
+
+	mu     sync.Mutex
+	tag    string // of the document below
+	cached *cib.CIB
+}
+
+var (
+	_ Cluster   = (*HTTP)(nil)
+	_ Historian = (*HTTP)(nil)
+	_ Linker    = (*HTTP)(nil)
+)
+
+// Dial returns the cluster behind a daemon's unix socket. program names the
+// caller in the history of versions ("gcrm shell").
+func Dial(socket, program string) (*HTTP, error) {
+	if _, err := os.Stat(socket); err != nil {
+		return nil, fmt.Errorf("no daemon answers at %s: %w; start it with 'gcrm daemon', or work on a file with --cib FILE", socket, errors.Unwrap(err))
+	}
+	d := &net.Dialer{}
+	t := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, "unix", socket)
+		},
+		MaxIdleConns:           8,
+		IdleConnTimeout:        time.Minute,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	return New("http://gcrm", &http.Client{Transport: t}, program), nil
+}
+
+// New returns the cluster behind an API at a base URL, reached with an HTTP
+// client of the caller's (one with a client certificate, for example).
+func New(base string, c *http.Client, program string) *HTTP {
+	return &HTTP{base: base, client: c, name: program}
+}
+
+// Close ends the connection.
+func (h *HTTP) Close() error {
+	h.client.CloseIdleConnections()
+	return nil
+}
+
+func (h *HTTP) do(ctx context.Context, method, path string, query url.Values, body any, header http.Header) (*http.Response, error) {
+	var in io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		in = bytes.NewReader(b)
+	}
+	target := h.base + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, in)
+	if err != nil {
+		return nil, err
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := h.client.Do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err // the URL of a socket tells nobody anything
+		}
+		return nil, fmt.Errorf("the cluster's daemon does not answer: %w", err)
+	}
+	if resp.StatusCode/100 != 2 && resp.StatusCode != http.StatusNotModified {
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+		return nil, decodeError(resp.StatusCode, b)
+	}
+	return resp, nil
+}
+
+func read(resp *http.Response) ([]byte, error) {
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
+	if err == nil && len(b) > MaxBody {
+		err = fmt.Errorf("the daemon's answer is longer than %d bytes", MaxBody)
+	}
+	return b, err
+}
+
+func (h *HTTP) get(ctx context.Context, path string, query url.Values, into any) error {
+	resp, err := h.do(ctx, http.MethodGet, path, query, nil, nil)
+	if err != nil {
+		return err
+	}
+	b, err := read(resp)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("unreadable answer of the daemon: %w", err)
+	}
+	return nil
+}
+
+// CIB implements Cluster. A document that has not changed is not transferred
+// again.
+func (h *HTTP) CIB(ctx context.Context, linearizable bool) (*cib.CIB, error) {
+	query := url.Values{}
+	if linearizable {
+		query.Set("linearizable", "true")
+	}
+	header := http.Header{}
+	h.mu.Lock()
+	tag, cached := h.tag, h.cached
+	h.mu.Unlock()
+	if tag != "" {
+		header.Set("If-None-Match", tag)
+	}
+	resp, err := h.do(ctx, http.MethodGet, PathCIB, query, nil, header)
+	if err != nil {
+		return nil, err
+	}
+	b, err := read(resp)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusNotModified {
+		return cached, nil
+	}
+	c, err := cib.Parse(string(b))
+	if err != nil {
+		return nil, fmt.Errorf("the daemon's CIB: %w", err)
+	}
+	h.mu.Lock()
+	h.tag, h.cached = resp.Header.Get("ETag"), c
+	h.mu.Unlock()
+	return c, nil
+}
+
+// Apply implements Cluster. A request whose answer was lost is sent again; the
+// daemon knows it by its number.
+func (h *HTTP) Apply(ctx context.Context, change cib.Change) (cib.Version, error) {
+	var id [12]byte
+	rand.Read(id[:])
+	if change.Origin.Client == "" {
+		change.Origin.Client = h.name
+	}
+	req := ApplyRequest{Request: hex.EncodeToString(id[:]), Change: change}
+	for try := 1; ; try++ {
+		v, err := h.apply(ctx, req)
+		var reported *Error
+		if err == nil || errors.As(err, &reported) || try == 3 {
+			return v, err
+		}
+		select {
+		case <-time.After(time.Duration(try) * 50 * time.Millisecond):
+		case <-ctx.Done():
+			return v, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		}
+	}
+}
+
+func (h *HTTP) apply(ctx context.Context, req ApplyRequest) (cib.Version, error) {
+	resp, err := h.do(ctx, http.MethodPost, PathApply, nil, req, nil)
+	if err != nil {
+		return cib.Version{}, err
+	}
+	b, err := read(resp)
+	if err != nil {
+		return cib.Version{}, err
+	}
+	var a ApplyAnswer
+	if err := json.Unmarshal(b, &a); err != nil {
+		return cib.Version{}, fmt.Errorf("unreadable answer of the daemon: %w", err)
+	}
+	return cib.ParseVersion(a.Version)
+}
+
+// Info implements Cluster.
+func (h *HTTP) Info(ctx context.Context) (*Info, error) {
+	i := &Info{}
+	return i, h.get(ctx, PathInfo, nil, i)
+}
+
+// Agents implements Cluster.
+func (h *HTTP) Agents(ctx context.Context, class, provider string) ([]string, error) {
+	var list []string
+	return list, h.get(ctx, PathAgents, url.Values{"class": {class}, "provider": {provider}}, &list)
+}
+
+// Metadata implements Cluster.
+func (h *HTTP) Metadata(ctx context.Context, agent string) (xml, source string, err error) {
+	var m Metadata
+	err = h.get(ctx, PathMetadata, url.Values{"agent": {agent}}, &m)
+	return m.XML, m.Source, err
+}
+
+// Revisions implements Historian.
+func (h *HTTP) Revisions(ctx context.Context) ([]Revision, error) {
+	var list []Revision
+	return list, h.get(ctx, PathRevisions, nil, &list)
+}
+
+// Revision implements Historian.
+func (h *HTTP) Revision(ctx context.Context, v cib.Version) (*Revision, error) {
+	r := &Revision{}
+	return r, h.get(ctx, PathRevisions, url.Values{"version": {v.String()}}, r)
+}
+
+// Links implements Linker.
+func (h *HTTP) Links(ctx context.Context) ([]Link, error) {
+	var list []Link
+	return list, h.get(ctx, PathLinks, nil, &list)
+}
+
+// Watch implements Cluster. When the connection is lost it says so in an event
+// and connects again until ctx ends.
+func (h *HTTP) Watch(ctx context.Context) (<-chan Event, error) {
+	resp, err := h.do(ctx, http.MethodGet, PathWatch, nil, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	out := newMailbox()
+	go func() {
+		defer out.close()
+		for {
+			h.stream(resp, out)
+			if ctx.Err() != nil {
+				return
+			}
+			out.put(Event{Connection: "lost"})
+			for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+				if resp, err = h.do(ctx, http.MethodGet, PathWatch, nil, nil, nil); err == nil {
+					break
+				}
+				select {
+				case <-time.After(pause):
+				case <-ctx.Done():
+					return
+				}
+			}
+			out.put(Event{Connection: "restored"})
+		}
+	}()
+	return out.deliver(ctx), nil
+}
+
+func (h *HTTP) stream(resp *http.Response, out *mailbox) {
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(make([]byte, 0, 64<<10), 4<<20)
+	for lines.Scan() {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue // keeps the connection alive
+		}
+		var e Event
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			return
+		}
+		out.put(e)
+	}
+}

@@ -1,0 +1,156 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"gcrm/cib"
+)
+
+// Paths of the API, all of them below the version.
+const (
+	PathCIB       = "/v1/cib"
+	PathApply     = "/v1/apply"
+	PathInfo      = "/v1/info"
+	PathWatch     = "/v1/watch"
+	PathAgents    = "/v1/agents"
+	PathMetadata  = "/v1/metadata"
+	PathRevisions = "/v1/revisions"
+	PathLinks     = "/v1/links"
+)
+
+// MaxBody bounds requests and answers but for the watch stream.
+const MaxBody = 256 << 20
+
+// ApplyRequest is the body of a request to apply a change. Request identifies
+// it: the same number gives the same answer and is not applied twice.
+type ApplyRequest struct {
+	Request string
+	Change  cib.Change
+}
+
+// ApplyAnswer is the answer to it.
+type ApplyAnswer struct {
+	Version string
+}
+
+// Codes of errors on the wire.
+const (
+	CodeConflict    = "conflict"
+	CodeRefused     = "refused"
+	CodeNoLeader    = "no-leader"
+	CodeUnknown     = "unknown-outcome"
+	CodeNotFound    = "not-found"
+	CodeForbidden   = "forbidden"
+	CodeMalformed   = "malformed"
+	CodeUnavailable = "unavailable"
+)
+
+// Error is an error that the daemon reported.
+type Error struct {
+	Code string
+	Text string
+	// Conflict is set with CodeConflict.
+	Conflict *cib.ConflictError `json:",omitempty"`
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// ErrNoLeader means that the cluster has no leader: nothing was changed.
+var ErrNoLeader = errors.New("the cluster has no quorum: nothing can be changed until a majority of its nodes can reach each other")
+
+// ErrUnknownOutcome means that a change may or may not have been committed.
+var ErrUnknownOutcome = errors.New("it is unknown whether the change was committed; look before trying again")
+
+// Is makes errors of the daemon known as the errors they were there.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case cib.ErrConflict:
+		return e.Code == CodeConflict
+	case ErrNoLeader:
+		return e.Code == CodeNoLeader
+	case ErrUnknownOutcome:
+		return e.Code == CodeUnknown
+	}
+	return false
+}
+
+// As gives access to the details of a conflict.
+func (e *Error) As(target any) bool {
+	if t, ok := target.(**cib.ConflictError); ok && e.Conflict != nil {
+		*t = e.Conflict
+		return true
+	}
+	return false
+}
+
+// Status is the HTTP status that goes with the error's code.
+func (e *Error) Status() int {
+	switch e.Code {
+	case CodeConflict:
+		return http.StatusConflict
+	case CodeRefused:
+		return http.StatusUnprocessableEntity
+	case CodeNoLeader, CodeUnavailable:
+		return http.StatusServiceUnavailable
+	case CodeUnknown:
+		return http.StatusGatewayTimeout
+	case CodeNotFound:
+		return http.StatusNotFound
+	case CodeForbidden:
+		return http.StatusForbidden
+	case CodeMalformed:
+		return http.StatusBadRequest
+	}
+	return http.StatusInternalServerError
+}
+
+// Metadata is the answer to a request for an agent's meta-data.
+type Metadata struct {
+	XML, Source string
+}
+
+// Revision is one version of the configuration that the cluster remembers.
+type Revision struct {
+	Version cib.Version
+	Origin  cib.Origin
+	// XML is the configuration element; empty in lists.
+	XML string `json:",omitempty"`
+}
+
+// Link is the health of one way between the answering node and another.
+type Link struct {
+	Peer, Address string
+	// Up tells that traffic goes both ways.
+	Up bool
+	// Hears tells that the peer's heartbeats arrive here, Heard that ours
+	// arrive there.
+	Hears, Heard bool
+	// Loss is the share of the peer's last heartbeats that did not arrive.
+	Loss float64
+	// RoundTrip is the last measured time there and back, in microseconds.
+	RoundTrip int64
+}
+
+// Historian is what a Cluster may offer besides: the remembered versions of
+// the configuration, oldest first, and one of them in full.
+type Historian interface {
+	Revisions(ctx context.Context) ([]Revision, error)
+	Revision(ctx context.Context, v cib.Version) (*Revision, error)
+}
+
+// Linker is what a Cluster may offer besides: the links of its node.
+type Linker interface {
+	Links(ctx context.Context) ([]Link, error)
+}
+
+func decodeError(status int, body []byte) error {
+	e := &Error{}
+	if json.Unmarshal(body, e) == nil && e.Text != "" {
+		return e
+	}
+	return fmt.Errorf("the daemon answered with HTTP status %d", status)
+}
