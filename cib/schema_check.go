@@ -80,6 +80,7 @@ type schemaType struct {
 	children map[string]schemaChild
 	needed   []childRule // those with a minimum
 	choices  []choiceRule
+	ordered  [][]string
 	unless   bool
 	infra    bool
 }
@@ -105,6 +106,9 @@ func compileTypes(rules map[string]*elementRule, v schemaVersion) map[string]*sc
 			if c.versions.holds(v) {
 				t.choices = append(t.choices, c)
 			}
+		}
+		if r.orderedIn.holds(v) {
+			t.ordered = r.ordered
 		}
 		for _, u := range r.unless {
 			t.unless = t.unless || u.holds(v)
@@ -220,6 +224,10 @@ func (k *schemaChecker) attributes(e *Element, t *schemaType) {
 	}
 	if t.infra && e.Get("name") == "cluster-infrastructure" {
 		switch v := e.Get("value"); v {
+		case "":
+			if !e.Has("value") {
+				k.errorf("", "cluster-infrastructure has no value")
+			}
 		case "heartbeat", "openais", "classic openais", "classic openais (with plugin)", "cman":
 			k.errorf("remove it", "cluster-infrastructure=%q is no longer accepted by schema %s", v, k.name)
 		}
@@ -343,9 +351,9 @@ func (k *schemaChecker) children(e *Element, t *schemaType, depth int) {
 				k.errorf("", "<%s> has more than %d <%s>", e.Name, r.rule.max, c.Name)
 			}
 		}
-		if pos := slices.Index(t.rule.ordered, c.Name); pos >= 0 {
+		if pos := slices.IndexFunc(t.ordered, func(o []string) bool { return slices.Contains(o, c.Name) }); pos >= 0 {
 			if pos < rank {
-				k.errorf("", "<%s> must come before <%s> in <%s>", c.Name, t.rule.ordered[rank], e.Name)
+				k.errorf("", "<%s> must come before <%s> in <%s>", c.Name, t.ordered[rank][0], e.Name)
 			}
 			rank = max(rank, pos)
 		}

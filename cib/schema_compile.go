@@ -85,7 +85,8 @@ type elementRule struct {
 	choices        []choiceRule
 	some           []string // at least one child of these...
 	someUnless     string   // ...unless the element has this attribute
-	ordered        []string
+	ordered        [][]string
+	orderedIn      versionRange
 	unless         map[string]versionRange
 	infrastructure versionRange // the property cluster-infrastructure is checked
 	checksInfra    bool
@@ -158,7 +159,10 @@ func (r *elementRule) line(words []string) error {
 			r.some, r.someUnless = r.some[:i], r.some[i+1]
 		}
 	case words[0] == "ordered":
-		r.ordered = words[1:]
+		r.orderedIn = versions
+		for _, w := range words[1:] {
+			r.ordered = append(r.ordered, strings.Split(w, ","))
+		}
 	case words[0] == "unless":
 		for _, w := range words[1:] {
 			r.unless[w] = versions

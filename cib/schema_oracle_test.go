@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -125,6 +126,7 @@ func TestSchemaAgainstOracle(t *testing.T) {
 	for n := range docs {
 		names = append(names, n)
 	}
+	slices.Sort(names)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	mutants := 6
 	if testing.Short() {

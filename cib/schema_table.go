@@ -12,7 +12,8 @@ package cib
 //	                      certain value, and children;
 //	                      those in brackets may be left out, "-" is empty
 //	some NAME...          at least one child out of these
-//	ordered NAME...       children of these names come in this order
+//	ordered NAME...       children of these names come in this order; names joined
+//	                      by commas may mix
 //	unless NAME...        values that the attribute called name may not have
 //
 // Any line may end with a range of versions: "since V" and "before V".
@@ -64,9 +65,22 @@ configuration
 crm_config
  cluster_property_set:properties *
 rsc_defaults
- meta_attributes:nvset *
+ meta_attributes:defaults * before 3.0
+ meta_attributes:nvset * since 3.0
 op_defaults
- meta_attributes:nvset *
+ meta_attributes:defaults * before 3.0
+ meta_attributes:nvset * since 3.0
+defaults
+ @id id
+ @id-ref idref
+ @score score
+ rule:rule_old ?
+ nvpair:default *
+ choice @id-ref / @id [@score] [rule] [nvpair]
+default
+ @id id !
+ @name text !
+ @value text
 
 nvset
  @id id
@@ -87,16 +101,17 @@ properties
  @id id
  @id-ref idref
  @score score
- rule ?
+ rule:rule_old ? before 3.0
+ rule ? since 3.0
  nvpair:property *
  choice @id-ref / @id [@score] [rule] [nvpair]
 property
  @id id
- @id-ref idref since 1.3
+ @id-ref idref since 3.0
  @name text
  @value text
- choice @id @name [@value] before 1.3
- choice @id-ref [@name] / @id @name [@value] since 1.3
+ choice @id @name [@value] before 3.0
+ choice @id-ref [@name] / @id @name [@value] since 3.0
  unless cluster_recheck_interval dc_deadtime default-action-timeout default_action_timeout since 3.0
  unless default-migration-threshold default_migration_threshold default-resource-failure-stickiness since 3.0
  unless default_resource_failure_stickiness default-resource-stickiness default_resource_stickiness since 3.0
@@ -187,6 +202,23 @@ rule
  choice @id-ref / @id @score [@boolean-op] [@role] [expression] [date_expression] [rsc_expression] [op_expression] [rule] / @id @score-attribute [@boolean-op] [@role] [expression] [date_expression] [rsc_expression] [op_expression] [rule] before 3.9
  choice @id-ref / @id [@score] [@boolean-op] [@role] [expression] [date_expression] [rsc_expression] [op_expression] [rule] / @id @score-attribute [@boolean-op] [@role] [expression] [date_expression] [rsc_expression] [op_expression] [rule] since 3.9
  some expression date_expression rsc_expression op_expression rule unless id-ref
+rule_old
+ @id id
+ @id-ref idref
+ @score score
+ @boolean-op or|and
+ @role text
+ expression:expression_old *
+ date_expression:date_expression_old *
+ rule:rule_old *
+ choice @id-ref / @id @score [@boolean-op] [@role] [expression] [date_expression] [rule] / @id @score-attribute [@boolean-op] [@role] [expression] [date_expression] [rule]
+ some expression date_expression rule unless id-ref
+expression_old
+ @id id !
+ @attribute text !
+ @operation lt|gt|lte|gte|eq|ne|defined|not_defined !
+ @value text
+ @type string|number|version
 expression
  @id id !
  @attribute text !
@@ -280,7 +312,7 @@ primitive
  meta_attributes:primitive_meta *
  instance_attributes:primitive_params *
  operations ?
- utilization:nvset *
+ utilization:nvset * since 1.2
  choice @class=ocf @provider @type / @class!=ocf @type before 1.2
  choice @class=ocf @provider @type / @class!=ocf @type / @template since 1.2
 template
@@ -520,6 +552,7 @@ alert
  instance_attributes:nvset *
  select ? since 2.10
  recipient *
+ ordered meta_attributes,instance_attributes recipient before 2.10
 select
  select_attributes ?
  select_fencing:empty ?
