@@ -1,0 +1,298 @@
+package controller
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/executor/operation"
+	"gcrm/scheduler"
+)
+
+// load counts what is under way, against the limits.
+type load struct {
+	total     int
+	node      map[string]int
+	migrating map[string]int
+}
+
+func (c *Controller) load() load {
+	l := load{node: map[string]int{}, migrating: map[string]int{}}
+	for _, f := range c.flights.list {
+		l.count(f)
+	}
+	return l
+}
+
+func (l *load) count(f *flight) {
+	if f.stage != committing && f.stage != running {
+		return
+	}
+	l.total++
+	l.node[f.node]++
+	if isMigration(f.job.Task) {
+		l.migrating[f.node]++
+	}
+}
+
+func isMigration(task string) bool { return task == "migrate_to" || task == "migrate_from" }
+
+// walk starts everything that may start now.
+func (c *Controller) walk() {
+	t := c.transition
+	l := c.load()
+	perNode := c.nodeActionLimit()
+	var batch []*flight
+	for again := true; again; {
+		again = false
+		for _, i := range slices.Clone(t.ready) {
+			a := t.actions[i]
+			switch a.Kind {
+			case scheduler.Pseudo:
+				t.take(i)
+				again = true
+				c.pseudo(t, i)
+			case scheduler.ClusterAction:
+				if !c.held(a) {
+					t.take(i)
+					t.worked, again = true, true
+					c.clusterAction(t, i)
+				}
+			case scheduler.ResourceAction:
+				f := c.resourceAction(t, i)
+				n := c.nodes[f.node]
+				if n == nil || !n.ready ||
+					t.plan.Header.BatchLimit > 0 && l.total >= t.plan.Header.BatchLimit ||
+					perNode > 0 && l.node[f.node] >= perNode ||
+					isMigration(a.Task) && t.plan.Header.MigrationLimit >= 0 && l.migrating[f.node] >= t.plan.Header.MigrationLimit {
+					continue
+				}
+				t.take(i)
+				t.worked = true
+				l.count(f)
+				c.flights.add(f)
+				if f.job.Recorded() {
+					batch = append(batch, f)
+				} else {
+					c.dispatch(f)
+				}
+			}
+		}
+	}
+	if len(batch) > 0 {
+		edits := make([]cib.StatusEdit, len(batch))
+		for i, f := range batch {
+			edits[i] = operation.Pending(&f.job, c.now, operation.Traits{})
+		}
+		c.change(fmt.Sprintf("%d actions of transition %d are about to start", len(batch), t.number), "", edits, batch...)
+	}
+}
+
+// resourceAction makes the flight of an agent action.
+func (c *Controller) resourceAction(t *transition, i int) *flight {
+	a := t.actions[i]
+	key := operation.TransitionKey(a.ID, t.number, a.ExpectedRC, c.uuid)
+	f := &flight{stage: committing, transition: t.number, index: i, action: a, key: key,
+		node: a.Node, nodeID: a.NodeID}
+	if a.Router != "" {
+		f.node = a.Router
+	}
+	f.job = operation.Job{Key: key, Node: a.Node, NodeID: a.NodeID, Task: a.Task, OperationKey: a.Key,
+		Interval: a.Interval, Timeout: a.Timeout, Params: a.Params, Meta: a.Meta,
+		ExpectedRC: a.ExpectedRC, StartFatal: t.plan.Header.StartFatal}
+	if r := a.Resource; r != nil {
+		f.job.Resource, f.job.Class, f.job.Provider, f.job.Type = r.ID, r.Class, r.Provider, r.Type
+	}
+	if f.job.Timeout <= 0 {
+		f.job.Timeout = operation.DefaultTimeout
+		if ms, err := strconv.ParseInt(f.job.MetaValue("timeout"), 10, 64); err == nil && ms > 0 {
+			f.job.Timeout = time.Duration(ms) * time.Millisecond
+		}
+	}
+	if ms, err := strconv.ParseInt(f.job.MetaValue("start_delay"), 10, 64); err == nil && ms > 0 {
+		f.job.StartDelay = time.Duration(ms) * time.Millisecond
+	}
+	return f
+}
+
+// dispatch sends a job; its pending record, if it has one, is committed.
+func (c *Controller) dispatch(f *flight) {
+	n := c.nodes[f.node]
+	token := c.nextToken()
+	f.stage, f.ref, f.seq = running, c.nextRef(), token.Seq
+	f.deadline = c.now.Add(f.job.Timeout + f.job.StartDelay + c.clusterDelay())
+	c.event(slog.LevelDebug, f.node, "%s begins: %s", f, f.action.Reason)
+	c.emit(Dispatch{Ref: f.ref, Node: f.node, Message: operation.Dispatch{
+		Token: token, Incarnation: n.incarnation, Job: f.job}})
+}
+
+func (c *Controller) dispatched(in Dispatched) {
+	if in.Err == nil {
+		return
+	}
+	for _, f := range c.flights.byRef(in.Ref, running) {
+		c.event(slog.LevelWarn, f.node, "%s may not have reached its node: %v", f, in.Err)
+		if n := c.nodes[f.node]; n != nil {
+			n.doubt(c.now)
+		}
+	}
+}
+
+// pseudo carries out an action that orders others and does nothing itself; the
+// fencing of a guest, which comes with that of its host, has an effect on the
+// CIB alone.
+func (c *Controller) pseudo(t *transition, i int) {
+	a := t.actions[i]
+	if a.Task != "stonith" || a.NodeID == "" {
+		t.confirm(i)
+		return
+	}
+	f := c.clusterFlight(t, i, changing)
+	c.change(a.Node+" is down with its host", a.NodeID, c.downEdits(a), f)
+}
+
+func (c *Controller) clusterFlight(t *transition, i int, s stage) *flight {
+	a := t.actions[i]
+	f := &flight{stage: s, transition: t.number, index: i, action: a, node: a.Node, nodeID: a.NodeID}
+	c.flights.add(f)
+	return f
+}
+
+// held reports whether a cluster action must wait although its inputs are
+// confirmed: fencing that failed is repeated with pauses.
+func (c *Controller) held(a *scheduler.Action) bool {
+	b := c.fencing[a.Node]
+	return a.Task == "stonith" && b != nil && c.now.Before(b.until)
+}
+
+// clusterAction carries out what concerns the cluster and no agent.
+func (c *Controller) clusterAction(t *transition, i int) {
+	a := t.actions[i]
+	switch a.Task {
+	case "stonith":
+		c.fence(c.clusterFlight(t, i, fencing))
+	case "do_shutdown":
+		f := c.clusterFlight(t, i, leaving)
+		f.deadline = c.now.Add(c.clusterDelay())
+		c.change(a.Node+" is told to leave", a.NodeID, []cib.StatusEdit{{Node: &cib.NodeStateEdit{
+			ID: a.NodeID, Uname: a.Node, Attributes: []cib.Attr{{Name: "expected", Value: "down"}}}}})
+		c.event(slog.LevelInfo, a.Node, "%s is told to leave the cluster", a.Node)
+		c.emit(Shutdown{Node: a.Node, NodeID: a.NodeID})
+	case "clear_failcount":
+		c.change("failures are forgotten: "+a.Reason, a.NodeID, c.clearFailures(a), c.clusterFlight(t, i, changing))
+	case "lrm_delete", "delete":
+		if a.Resource == nil {
+			t.confirm(i)
+			return
+		}
+		c.change("history is deleted", a.NodeID, []cib.StatusEdit{{Forget: &cib.ForgetEdit{
+			Node: a.NodeID, Resource: a.Resource.ID}}}, c.clusterFlight(t, i, changing))
+	default:
+		c.event(slog.LevelWarn, a.Node, "action %s is not known and taken as done", a.Key)
+		t.confirm(i)
+	}
+}
+
+// clearFailures are the edits that forget a resource's failures on a node.
+func (c *Controller) clearFailures(a *scheduler.Action) []cib.StatusEdit {
+	if a.Resource == nil {
+		return nil
+	}
+	edits := []cib.StatusEdit{{Forget: &cib.ForgetEdit{
+		Node: a.NodeID, Resource: a.Resource.ID, Operation: a.Resource.ID + "_last_failure_0"}}}
+	for name := range operation.Attributes(c.doc, a.NodeID) {
+		if operation.CountsFailures(name, a.Resource.ID) {
+			edits = append(edits, cib.StatusEdit{Attribute: &cib.AttributeEdit{Node: a.NodeID, Name: name, Delete: true}})
+		}
+	}
+	return edits
+}
+
+func (c *Controller) fence(f *flight) {
+	a := f.action
+	e := Fence{Ref: c.nextRef(), Node: a.Node, NodeID: a.NodeID, Action: fencingAction(a),
+		Timeout: a.Timeout, Reason: a.Reason}
+	f.ref = e.Ref
+	if e.Timeout <= 0 {
+		e.Timeout = c.transition.plan.Header.FencingTimeout
+	}
+	for _, p := range slices.Concat(a.Params, a.Meta) {
+		if p.Name == "priority-fencing-delay" || p.Name == "priority_fencing_delay" {
+			e.Delay, _ = cib.ParseDuration(p.Value)
+		}
+	}
+	c.event(slog.LevelWarn, a.Node, "fencing %s (%s): %s", a.Node, e.Action, a.Reason)
+	c.emit(e)
+}
+
+// fencingAction is reboot, off or on.
+func fencingAction(a *scheduler.Action) string {
+	for _, m := range a.Meta {
+		if m.Name == "stonith_action" {
+			return m.Value
+		}
+	}
+	return a.Key[strings.LastIndexByte(a.Key, '-')+1:]
+}
+
+func (c *Controller) fenced(in Fenced) {
+	for _, f := range c.flights.byRef(in.Ref, fencing) {
+		a := f.action
+		if in.Err != nil {
+			b := c.fencing[a.Node]
+			if b == nil {
+				b = &backoff{}
+				c.fencing[a.Node] = b
+			}
+			b.until = c.now.Add(min(c.cfg.Retry<<min(b.failures, 6), time.Minute))
+			b.failures++
+			c.complete(f, false, in.Err.Error())
+			if f.transition == 0 || c.transition == nil {
+				c.abort("fencing of %s failed", a.Node)
+			}
+			continue
+		}
+		delete(c.fencing, a.Node)
+		f.stage = changing
+		if fencingAction(a) == "on" {
+			c.event(slog.LevelInfo, a.Node, "%s was unfenced", a.Node)
+			edits := []cib.StatusEdit{{Attribute: &cib.AttributeEdit{Node: a.NodeID, Name: "#node-unfenced",
+				Value: strconv.FormatInt(c.now.Unix(), 10)}}}
+			for _, m := range a.Meta {
+				if m.Name == "digests_all" || m.Name == "digests_secure" {
+					edits = append(edits, cib.StatusEdit{Attribute: &cib.AttributeEdit{Node: a.NodeID,
+						Name: "#" + strings.ReplaceAll(m.Name, "_", "-"), Value: m.Value}})
+				}
+			}
+			c.change(a.Node+" was unfenced", a.NodeID, edits, f)
+			continue
+		}
+		c.event(slog.LevelWarn, a.Node, "%s was fenced", a.Node)
+		c.change(a.Node+" was fenced", a.NodeID, c.downEdits(a), f)
+	}
+}
+
+// downEdits record that the nodes an action brings down are down.
+func (c *Controller) downEdits(a *scheduler.Action) []cib.StatusEdit {
+	names := a.Downed
+	if !slices.Contains(names, a.NodeID) && !slices.Contains(names, a.Node) {
+		names = append([]string{a.Node}, names...)
+	}
+	var edits []cib.StatusEdit
+	for _, name := range names {
+		id, uname := name, name
+		if name == a.Node || name == a.NodeID {
+			id, uname = a.NodeID, a.Node
+		} else if n, ok := c.doc.Node(name); ok {
+			id, uname = n.ID, n.Uname
+		}
+		edits = append(edits, cib.StatusEdit{Node: &cib.NodeStateEdit{ID: id, Uname: uname, Fenced: true,
+			Attributes: []cib.Attr{{Name: "in_ccm", Value: "false"}, {Name: "crmd", Value: "offline"},
+				{Name: "join", Value: "down"}, {Name: "expected", Value: "down"}}}})
+	}
+	return edits
+}

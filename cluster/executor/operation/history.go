@@ -1,0 +1,99 @@
+package operation
+
+import (
+	"iter"
+	"strconv"
+	"strings"
+
+	"gcrm/cib"
+)
+
+// NodeState returns the node_state element of a node id, or nil.
+func NodeState(doc *cib.CIB, nodeID string) *cib.Element {
+	return doc.Status().ChildByID(nodeID)
+}
+
+// Resources iterates over the lrm_resource elements of a node_state.
+func Resources(state *cib.Element) iter.Seq[*cib.Element] {
+	return state.Child("lrm").Child("lrm_resources").Named("lrm_resource")
+}
+
+// Entries iterates over a resource's history on a node.
+func Entries(doc *cib.CIB, nodeID, resource string) iter.Seq[*cib.Element] {
+	state := NodeState(doc, nodeID)
+	if state == nil {
+		return func(func(*cib.Element) bool) {}
+	}
+	return state.Child("lrm").Child("lrm_resources").ChildByID(resource).Named("lrm_rsc_op")
+}
+
+// IsPending reports whether a history entry stands for an action under way.
+func IsPending(op *cib.Element) bool { return op.Get("op-status") == "-1" }
+
+// Attribute returns a transient attribute of a node.
+func Attribute(doc *cib.CIB, nodeID, name string) (string, bool) {
+	state := NodeState(doc, nodeID)
+	if state == nil {
+		return "", false
+	}
+	for set := range state.Child("transient_attributes").Named("instance_attributes") {
+		for nv := range set.Named("nvpair") {
+			if nv.Get("name") == name {
+				return nv.Lookup("value")
+			}
+		}
+	}
+	return "", false
+}
+
+// Attributes iterates over the names and values of a node's transient
+// attributes.
+func Attributes(doc *cib.CIB, nodeID string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		state := NodeState(doc, nodeID)
+		if state == nil {
+			return
+		}
+		for set := range state.Child("transient_attributes").Named("instance_attributes") {
+			for nv := range set.Named("nvpair") {
+				if !yield(nv.Get("name"), nv.Get("value")) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Online reports whether a node_state is that of a member whose daemon is at
+// work, in any of the spellings of in_ccm and crmd.
+func Online(state *cib.Element) bool {
+	if state == nil || state.Get("remote_node") == "true" {
+		return false
+	}
+	return affirmed(state.Get("in_ccm")) && affirmed(state.Get("crmd")) && state.Get("join") != "down" && state.Get("join") != "banned"
+}
+
+func affirmed(v string) bool {
+	switch strings.ToLower(v) {
+	case "true", "online", "yes", "on", "y":
+		return true
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	return err == nil && n > 0
+}
+
+// LastCall returns the highest call-id in a node's history.
+func LastCall(doc *cib.CIB, nodeID string) int {
+	last := 0
+	state := NodeState(doc, nodeID)
+	if state == nil {
+		return 0
+	}
+	for r := range Resources(state) {
+		for op := range r.Named("lrm_rsc_op") {
+			n, _ := strconv.Atoi(op.Get("call-id"))
+			last = max(last, n)
+		}
+	}
+	return last
+}
