@@ -1,0 +1,41 @@
+// Package all builds the registry of a node: every native agent, and the
+// finders of all classes on the host.
+package all
+
+import (
+	"maps"
+
+	"gcrm/drivers"
+	"gcrm/drivers/anything"
+	"gcrm/drivers/dummy"
+	"gcrm/drivers/ocf"
+)
+
+// Options say where agents are and which are preferred; the zero value is a
+// normal host that prefers scripts.
+type Options struct {
+	// OCFRoot is $OCF_ROOT; ocf.DefaultRoot if empty.
+	OCFRoot string
+	// Preferences choose between scripts and native agents. Nodes that share
+	// a host (the embedded cluster) must prefer native ones: scripts keep
+	// files in places that all of them see.
+	Preferences drivers.Preferences
+}
+
+// Registry builds the registry.
+func Registry(o Options) *drivers.Registry {
+	return drivers.NewRegistry(Natives(), map[string]drivers.Finder{
+		"ocf": ocf.NewFinder(o.OCFRoot),
+	}, o.Preferences)
+}
+
+// Natives returns all native agents by name.
+func Natives() map[drivers.Name]drivers.Agent {
+	out := map[drivers.Name]drivers.Agent{}
+	for _, agents := range []map[drivers.Name]drivers.Agent{
+		dummy.Agents(), anything.Agents(),
+	} {
+		maps.Copy(out, agents)
+	}
+	return out
+}
