@@ -94,7 +94,7 @@ func (c *Controller) Step(now time.Time, in Input) []Effect {
 	case Fenced:
 		c.fenced(in)
 	case NodeLost:
-		c.nodeLost(in.Node, "it was lost")
+		c.nodeLost(in.Node, "was lost")
 	case Tick:
 	default:
 		panic(fmt.Sprintf("controller: unknown input %T", in))
@@ -163,7 +163,7 @@ func (c *Controller) abort(format string, args ...any) {
 	if !c.dirty {
 		c.dirty, c.reason = true, reason
 	}
-	if t := c.transition; t != nil && !t.aborted {
+	if t := c.transition; t != nil && !t.aborted && !t.over {
 		t.aborted = true
 		c.event(slog.LevelInfo, "", "transition %d stopped: %s", t.number, reason)
 	}

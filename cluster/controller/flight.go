@@ -48,7 +48,11 @@ type flight struct {
 func (f *flight) String() string {
 	switch {
 	case f.action != nil && f.action.Node != "":
-		return f.action.Key + " on " + f.action.Node
+		key := f.action.Key
+		if f.action.Task == operation.Cancel {
+			key = "cancel " + key
+		}
+		return key + " on " + f.action.Node
 	case f.action != nil:
 		return f.action.Key
 	case f.key != "":
@@ -172,15 +176,11 @@ func (c *Controller) complete(f *flight, ok bool, how string) {
 	}
 }
 
-// lost ends a flight of which nobody knows whether it was carried out: what is
-// known of its resource on that node is forgotten, so that it is probed.
+// lost ends a flight of which nobody knows whether it was carried out.
 func (c *Controller) lost(f *flight, why string) {
 	c.event(slog.LevelWarn, f.node, "%s was lost: %s", f, why)
 	c.flights.remove(f)
 	c.abort("%s was lost: %s", f, why)
-	if f.job.Recorded() {
-		c.forget(f.nodeID, f.job.Resource, f.key)
-	}
 }
 
 // forget removes history that holds the pending record with the key. Of

@@ -52,7 +52,7 @@ func (c *Controller) refreshNodes() {
 	}
 	for _, n := range c.nodeList() {
 		if online[n.name] != n.id {
-			c.nodeLost(n.name, "it left the cluster")
+			c.nodeLost(n.name, "has left the cluster")
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(online)) {
@@ -77,9 +77,9 @@ func (c *Controller) nodeLost(name, why string) {
 		case leaving:
 			c.complete(f, true, "")
 		case committing, running:
-			c.event(slog.LevelWarn, name, "%s was cut off: %s: %s", f, name, why)
+			c.event(slog.LevelWarn, name, "%s was cut off: %s %s", f, name, why)
 			c.flights.remove(f)
-			c.abort("%s was cut off: %s", f, why)
+			c.abort("%s was cut off: %s %s", f, name, why)
 		}
 	}
 }
@@ -126,6 +126,7 @@ func (c *Controller) answered(in Answered) {
 			c.lost(f, "its node does not know of it")
 		}
 	}
+	// What is pending and nobody runs must be probed.
 	for _, p := range c.orphans(n.id) {
 		if !has[p.key] {
 			c.abort("%s of %s on %s has no known result", p.task, p.resource, n.name)
