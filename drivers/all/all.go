@@ -8,6 +8,7 @@ import (
 	"gcrm/drivers"
 	"gcrm/drivers/anything"
 	"gcrm/drivers/dummy"
+	"gcrm/drivers/ipaddr"
 	"gcrm/drivers/ocf"
 )
 
@@ -33,7 +34,7 @@ func Registry(o Options) *drivers.Registry {
 func Natives() map[drivers.Name]drivers.Agent {
 	out := map[drivers.Name]drivers.Agent{}
 	for _, agents := range []map[drivers.Name]drivers.Agent{
-		dummy.Agents(), anything.Agents(),
+		dummy.Agents(), anything.Agents(), ipaddr.Agents(),
 	} {
 		maps.Copy(out, agents)
 	}

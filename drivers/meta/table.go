@@ -44,6 +44,9 @@ type Param struct {
 	Short, Long string
 	Options     []string // allowed values of a Select
 	ReplacedBy  string   // set for a deprecated parameter
+	// Hidden parameters are accepted and not told of: old names that
+	// configurations still have.
+	Hidden bool
 }
 
 // Action is one action with the values advised for it.

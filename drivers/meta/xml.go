@@ -21,7 +21,9 @@ func (a *Agent) XML() string {
 	texts(&b, "", a.Long, a.Short)
 	b.WriteString("<parameters>\n")
 	for _, p := range a.Params {
-		p.write(&b)
+		if !p.Hidden {
+			p.write(&b)
+		}
 	}
 	b.WriteString("</parameters>\n<actions>\n")
 	for _, x := range a.Actions {
