@@ -313,6 +313,9 @@ func (c *Controller) event(level slog.Level, object, format string, args ...any)
 	c.emit(Event{Level: level, Object: object, Text: fmt.Sprintf(format, args...)})
 }
 
+// shownRunning bounds [Progress.Running].
+const shownRunning = 50
+
 // report sends [Progress] if it changed.
 func (c *Controller) report() {
 	p := Progress{Number: c.number}
@@ -320,7 +323,7 @@ func (c *Controller) report() {
 		p.Done, p.Total, p.Computed = t.done, len(t.actions), t.version
 		p.Idle = t.over && !c.dirty && len(c.flights.list) == 0
 	}
-	for _, f := range c.flights.list {
+	for _, f := range c.flights.list[:min(len(c.flights.list), shownRunning)] {
 		p.Running = append(p.Running, f.String())
 	}
 	slices.Sort(p.Running)

@@ -102,7 +102,7 @@ type (
 		Idle        bool
 		Number      int
 		Done, Total int
-		Running     []string // "web_start_0 on node1"
+		Running     []string // "web_start_0 on node1"; the 50 oldest
 		// Computed is the version of the CIB the plan was made from.
 		Computed cib.Version
 	}

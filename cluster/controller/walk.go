@@ -63,14 +63,14 @@ func (c *Controller) walk() {
 					c.clusterAction(t, i)
 				}
 			case scheduler.ResourceAction:
-				f := c.resourceAction(t, i)
-				n := c.nodes[f.node]
+				n := c.nodes[executes(a)]
 				if n == nil || !n.ready ||
 					t.plan.Header.BatchLimit > 0 && l.total >= t.plan.Header.BatchLimit ||
-					perNode > 0 && l.node[f.node] >= perNode ||
-					isMigration(a.Task) && t.plan.Header.MigrationLimit >= 0 && l.migrating[f.node] >= t.plan.Header.MigrationLimit {
+					perNode > 0 && l.node[n.name] >= perNode ||
+					isMigration(a.Task) && t.plan.Header.MigrationLimit >= 0 && l.migrating[n.name] >= t.plan.Header.MigrationLimit {
 					continue
 				}
+				f := c.resourceAction(t, i)
 				t.take(i)
 				t.worked = true
 				l.count(f)
@@ -92,15 +92,20 @@ func (c *Controller) walk() {
 	}
 }
 
+// executes is the cluster node whose executor runs an action.
+func executes(a *scheduler.Action) string {
+	if a.Router != "" {
+		return a.Router
+	}
+	return a.Node
+}
+
 // resourceAction makes the flight of an agent action.
 func (c *Controller) resourceAction(t *transition, i int) *flight {
 	a := t.actions[i]
 	key := operation.TransitionKey(a.ID, t.number, a.ExpectedRC, c.uuid)
 	f := &flight{stage: committing, transition: t.number, index: i, action: a, key: key,
-		node: a.Node, nodeID: a.NodeID}
-	if a.Router != "" {
-		f.node = a.Router
-	}
+		node: executes(a), nodeID: a.NodeID}
 	f.job = operation.Job{Key: key, Node: a.Node, NodeID: a.NodeID, Task: a.Task, OperationKey: a.Key,
 		Interval: a.Interval, Timeout: a.Timeout, Params: a.Params, Meta: a.Meta,
 		ExpectedRC: a.ExpectedRC, StartFatal: t.plan.Header.StartFatal}

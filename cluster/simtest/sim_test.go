@@ -177,7 +177,26 @@ func simulate(seed uint64) *world {
 	if len(w.violations) == 0 {
 		w.check()
 	}
+	if len(w.violations) == 0 {
+		w.monitored()
+	}
 	return w
+}
+
+// monitored has every resource die, which the monitors must notice.
+func (w *world) monitored() {
+	w.note("--- everything dies")
+	for _, id := range slices.Sorted(maps.Keys(w.active)) {
+		if !w.shared[id] {
+			clear(w.active[id])
+		}
+	}
+	w.run(15*time.Second, nil)
+	if !w.run(10*time.Minute, w.idle) {
+		w.violated("the cluster does not come to rest after everything died")
+		return
+	}
+	w.check()
 }
 
 func TestRandomClusters(t *testing.T) {
