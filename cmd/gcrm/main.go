@@ -1,0 +1,261 @@
+// Command gcrm is the cluster shell, the cluster simulator, an embedded
+// cluster to try things out, and the node daemon, in one program.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"gcrm/cmd/gcrm/demoweb"
+	"gcrm/shell"
+)
+
+func main() { os.Exit(run()) }
+
+// Exit statuses; the whole table stands in the documentation of package shell.
+const (
+	exitOK           = 0
+	exitFailed       = 1
+	exitUsage        = 2
+	exitDisconnected = 102
+	exitInterrupted  = 130
+)
+
+// options are the command line's.
+type options struct {
+	file        string // -f
+	cib         string // --cib
+	embedded    int
+	interactive bool // -i
+	stateDir    string
+	socket      string
+	force, no   bool
+	wait        bool
+	display     string
+	format      string
+	timeout     time.Duration
+	debug       bool
+	args        []string
+}
+
+const usage = `Usage: gcrm [options]                     interactive shell on the local node
+       gcrm [options] LEVEL [COMMAND ...]  one command, or the shell inside a level
+       gcrm [options] -f FILE              run a script, - is standard input
+       gcrm [options] simulate ...         what the cluster would do
+       gcrm --embedded N [options] ...     the same on N nodes inside this process
+
+Options:
+  -f, --file FILE       run the commands of a script; nothing is committed if any fails
+  -c, --cib FILE        work on a CIB file instead of a cluster (also CIB_file in the environment)
+      --embedded N      start N nodes in this process
+      --state-dir DIR   where embedded nodes keep their state (default: a temporary folder)
+      --socket PATH     the daemon's socket (also GCRM_SOCKET in the environment)
+  -i, --interactive     stay in the shell after the script
+  -D, --display MODE    plain, color, color-always, uppercase
+  -o, --output FORMAT   text or json
+  -F, --force           yes to questions; commits override what can be overridden
+  -n, --no              no to questions
+  -w, --wait            after a change, wait until the cluster has settled
+      --timeout TIME    how long to wait for a cluster that makes no progress (default 1m)
+      --version         show the version
+  -h, --help            show this
+
+gcrm help lists the levels and commands; gcrm help LEVEL COMMAND explains one.
+`
+
+// parseOptions reads the command line up to the first command word.
+func parseOptions(args []string, stderr io.Writer) (*options, int, bool) {
+	o := &options{}
+	fs := flag.NewFlagSet("gcrm", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	text := func(p *string, value string, names ...string) {
+		for _, n := range names {
+			fs.StringVar(p, n, value, "")
+		}
+	}
+	flagged := func(p *bool, names ...string) {
+		for _, n := range names {
+			fs.BoolVar(p, n, false, "")
+		}
+	}
+	text(&o.file, "", "f", "file")
+	text(&o.cib, "", "c", "cib")
+	text(&o.stateDir, "", "state-dir")
+	text(&o.socket, "", "socket")
+	text(&o.display, "", "D", "display")
+	text(&o.format, "text", "o", "output")
+	fs.IntVar(&o.embedded, "embedded", 0, "")
+	fs.DurationVar(&o.timeout, "timeout", 0, "")
+	flagged(&o.interactive, "i", "interactive")
+	flagged(&o.force, "F", "force")
+	flagged(&o.no, "n", "no")
+	flagged(&o.wait, "w", "wait")
+	flagged(&o.debug, "d", "debug")
+	var version bool
+	flagged(&version, "version")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Print(usage)
+			return nil, exitOK, false
+		}
+		fmt.Fprintf(stderr, "gcrm: %v\n%s", err, usage)
+		return nil, exitUsage, false
+	}
+	if version {
+		fmt.Println("gcrm " + versionText())
+		return nil, exitOK, false
+	}
+	o.args = fs.Args()
+	fail := func(format string, a ...any) (*options, int, bool) {
+		fmt.Fprintf(stderr, "gcrm: "+format+"\n", a...)
+		return nil, exitUsage, false
+	}
+	switch {
+	case o.format != "text" && o.format != "json":
+		return fail("unknown output format %q: use text or json", o.format)
+	case o.embedded < 0 || o.embedded > 32:
+		return fail("--embedded %d: a cluster has 1 to 32 nodes", o.embedded)
+	case o.embedded > 0 && o.cib != "":
+		return fail("--embedded and --cib exclude each other: a file has no nodes")
+	case o.stateDir != "" && o.embedded == 0:
+		return fail("--state-dir needs --embedded")
+	case o.file != "" && len(o.args) > 0:
+		return fail("-f and a command exclude each other: put %q into the script", strings.Join(o.args, " "))
+	}
+	return o, 0, true
+}
+
+func run() int {
+	name := filepath.Base(os.Args[0])
+	if status, ok := helper(name, os.Args[1:]); ok {
+		return status
+	}
+	if len(os.Args) > 1 && os.Args[1] == "demo-web" {
+		return demoweb.Main(os.Args[2:])
+	}
+	o, status, ok := parseOptions(os.Args[1:], os.Stderr)
+	if !ok {
+		return status
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	return o.run(ctx)
+}
+
+func (o *options) run(ctx context.Context) int {
+	display, err := shell.ParseDisplay(o.display, isTerminal(os.Stdout) && isTerminal(os.Stderr), os.Getenv("NO_COLOR") != "")
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "gcrm: -D: %v\n", err)
+		return exitUsage
+	}
+	script, name, status := o.script()
+	if status != 0 {
+		return status
+	}
+	cfg := shell.Config{Out: os.Stdout, Err: os.Stderr, In: os.Stdin, Display: display, Format: o.format,
+		Force: o.force, No: o.no, Wait: o.wait, WaitTimeout: o.timeout, Environ: os.Getenv}
+	if script == nil {
+		cfg.In = os.Stdin
+	}
+	if o.embedded > 0 {
+		return o.runEmbedded(ctx, cfg, script, name)
+	}
+	if err := o.open(&cfg); err != nil {
+		fmt.Fprintf(os.Stderr, "gcrm: %v\n", err)
+		return exitDisconnected
+	}
+	defer cfg.Cluster.Close()
+	s := shell.NewSession(cfg)
+	return o.converse(ctx, s, script, name)
+}
+
+// script returns the text to run in batch: of -f, or of standard input when
+// that is no terminal and no command is given.
+func (o *options) script() (text *string, name string, status int) {
+	name = o.file
+	if name == "" && len(o.args) == 0 && !isTerminal(os.Stdin) && !(o.embedded > 0 && nothingToRead(os.Stdin)) {
+		name = "-"
+	}
+	if name == "" {
+		return nil, "", 0
+	}
+	var b []byte
+	var err error
+	if name == "-" {
+		name = "stdin"
+		b, err = io.ReadAll(os.Stdin)
+	} else {
+		b, err = os.ReadFile(name)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "gcrm: cannot read the script: %v\n", err)
+		return nil, "", exitUsage
+	}
+	t := string(b)
+	return &t, name, 0
+}
+
+// nothingToRead tells a standard input that is closed or /dev/null.
+func nothingToRead(f *os.File) bool {
+	st, err := f.Stat()
+	return err != nil || st.Mode()&os.ModeDevice != 0
+}
+
+// converse runs what the command line asks for on a session.
+func (o *options) converse(ctx context.Context, s *shell.Session, script *string, name string) int {
+	ok := true
+	switch {
+	case script != nil:
+		ok = s.RunScript(ctx, name, *script)
+	case len(o.args) > 0:
+		ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+		defer stop()
+		status, stay := s.RunArguments(ctx, o.args)
+		if ctx.Err() != nil {
+			return exitInterrupted
+		}
+		if !stay || !isTerminal(os.Stdin) || !isTerminal(os.Stdout) {
+			return status
+		}
+		o.interactive = true
+	default:
+		o.interactive = true
+	}
+	if o.interactive && isTerminal(os.Stdin) && isTerminal(os.Stdout) {
+		if err := s.Interact(ctx, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintf(os.Stderr, "gcrm: %v\n", err)
+			return exitFailed
+		}
+		return exitOK
+	}
+	if !ok {
+		return exitFailed
+	}
+	return exitOK
+}
+
+// open connects to what the options name: a file or the local daemon.
+func (o *options) open(cfg *shell.Config) error {
+	file := o.cib
+	if file == "" {
+		file = os.Getenv("CIB_file")
+	}
+	if file == "" {
+		return o.openLive(cfg)
+	}
+	c, err := shell.OpenFile(file, localAgents())
+	if err != nil {
+		return err
+	}
+	cfg.Cluster, cfg.Offline, cfg.Source = c, true, filepath.Base(file)
+	return nil
+}

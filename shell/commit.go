@@ -1,0 +1,177 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"gcrm/cib"
+)
+
+// commitOptions are the words after commit.
+type commitOptions struct {
+	force   bool // pass warnings that need it
+	replace bool // refuse if somebody else committed meanwhile
+	message string
+	quiet   bool // say nothing if there is nothing to say
+}
+
+func runCommit(ctx context.Context, s *Session, c *call) error {
+	opt := commitOptions{force: s.cfg.Force}
+	for i := 0; i < len(c.words); i++ {
+		switch w := c.words[i]; {
+		case strings.EqualFold(w.Text, "force"):
+			opt.force = true
+		case strings.EqualFold(w.Text, "replace"):
+			opt.replace = true
+		case w.Text == "-m" || w.Text == "--message":
+			if i+1 == len(c.words) {
+				return problemf("%s: %s needs a text", c.path, w.Text).at(w.End)
+			}
+			i++
+			opt.message = c.words[i].Text
+		default:
+			p := problemf("syntax parsing '%s %s': unexpected %q", c.path, strings.Join(c.args(), " "), w.Text).at(w.Pos)
+			if near := nearest(w.Text, []string{"force", "replace"}); near != "" {
+				return p.hinting("did you mean %s?", near)
+			}
+			return p.hinting("it may be force, replace or -m TEXT")
+		}
+	}
+	if !s.changed() {
+		s.msg.info("apparently there is nothing to commit")
+		s.msg.info("try changing something first")
+		return nil
+	}
+	if err := s.commit(ctx, opt); err != nil {
+		return err
+	}
+	return s.waitIfAsked(ctx)
+}
+
+// commit verifies what is staged and makes it the cluster's configuration.
+func (s *Session) commit(ctx context.Context, opt commitOptions) error {
+	if !s.changed() {
+		s.drop()
+		return nil
+	}
+	st := s.staged
+	force := opt.force || s.cfg.Force
+	problems := s.verify(ctx, st.work)
+	verdict := s.tell(problems, false)
+	switch {
+	case verdict == refuse:
+		s.msg.error("nothing was committed: the configuration has errors%s", ifText(force, " that cannot be overridden", ""))
+		return errReported
+	case verdict == askFirst && force:
+		s.msg.info("commit forced")
+	case verdict == askFirst && s.cfg.Interactive && !s.batch && s.confirm("Do you still want to commit"):
+	case verdict == askFirst:
+		s.msg.error("nothing was committed: the configuration has errors; correct them, or override them with commit force")
+		return errReported
+	}
+	return s.send(ctx, opt)
+}
+
+// send applies what is staged. A commit that somebody else made meanwhile is
+// merged, if the two do not touch the same objects.
+func (s *Session) send(ctx context.Context, opt commitOptions) error {
+	for attempt := 0; ; attempt++ {
+		st := s.staged
+		ch := cib.ConfigurationChange{Base: st.base.Version(), XML: st.work.Configuration().String()}
+		if st.work.Schema() != st.base.Schema() {
+			ch.Schema = st.work.Schema()
+		}
+		_, err := s.apply(ctx, cib.Change{Configuration: &ch, Origin: cib.Origin{Message: opt.message}})
+		if err == nil {
+			s.drop()
+			return nil
+		}
+		if !errors.Is(err, cib.ErrConflict) || attempt == 5 {
+			return err
+		}
+		if opt.replace && !opt.force {
+			return problemf("CIB changed in the meantime: won't touch it!").hinting("refresh and edit again, or commit without replace")
+		}
+		if err := s.merge(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func ifText(cond bool, yes, no string) string {
+	if cond {
+		return yes
+	}
+	return no
+}
+
+// verdict is what verification means for a commit.
+type verdict int
+
+const (
+	accept   verdict = iota
+	askFirst         // problems that force overrides
+	refuse           // problems that nothing overrides
+)
+
+// tell prints problems and judges them. all prints mere remarks too.
+func (s *Session) tell(problems []cib.Problem, all bool) verdict {
+	v := accept
+	for _, p := range problems {
+		text := p.Text
+		if p.Object != "" {
+			text = p.Object + ": " + text
+		}
+		if p.Hint != "" {
+			text += "; " + p.Hint
+		}
+		switch {
+		case p.Severity == cib.Error:
+			v = refuse
+			s.msg.error("%s", text)
+		case p.NeedsForce:
+			v = max(v, askFirst)
+			s.msg.softError("%s", text)
+		case p.Severity == cib.Warning:
+			s.msg.warning("%s", text)
+		case all:
+			s.msg.info("%s", text)
+		}
+	}
+	return v
+}
+
+func runVerify(ctx context.Context, s *Session, c *call) error {
+	doc, err := s.view(ctx)
+	if err != nil {
+		return err
+	}
+	problems := s.verify(ctx, doc)
+	if s.cfg.Format == "json" {
+		if problems == nil {
+			problems = []cib.Problem{}
+		}
+		if err := s.writeJSON(problems); err != nil {
+			return err
+		}
+		for _, p := range problems {
+			if p.Severity == cib.Error || p.NeedsForce {
+				return errReported
+			}
+		}
+		return nil
+	}
+	if s.tell(problems, true) != accept {
+		return errReported
+	}
+	return nil
+}
+
+func runRefresh(ctx context.Context, s *Session, c *call) error {
+	if s.changed() && s.cfg.Interactive && !s.batch && !s.confirm("All changes will be dropped. Do you want to proceed") {
+		return nil
+	}
+	s.drop()
+	return nil
+}

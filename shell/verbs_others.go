@@ -1,0 +1,118 @@
+package shell
+
+func raLevel() *Level {
+	return &Level{
+		Name: "ra",
+		Help: "Look at resource agents.",
+		Verbs: []*Verb{
+			{Name: "classes", Help: "List classes of agents, and providers of class ocf.", Example: "classes", run: runRaClasses},
+			{Name: "list", Help: "List agents of a class.", Example: "list ocf heartbeat",
+				Args: []Arg{need("class", argClass), maybe("provider", argProvider)}, run: runRaList},
+			{Name: "providers", Help: "List who provides an agent.", Example: "providers Dummy",
+				Args: []Arg{need("type", argType), maybe("class", argClass)}, run: runRaProviders},
+			{Name: "info", Aliases: []string{"meta"}, Help: "Describe an agent: what serves it, its parameters and operations.",
+				Example: "info ocf:heartbeat:IPaddr2", Args: []Arg{need("agent", argAgent), maybe("type", argFree), maybe("provider", argFree)}, run: runRaInfo},
+		},
+	}
+}
+
+func cibLevel() *Level {
+	name := need("name", argFree)
+	return &Level{
+		Name: "cib",
+		Help: "Work on copies of the configuration (shadow CIBs).",
+		Long: "A shadow CIB is edited like the live one; nothing happens in the cluster until\n" +
+			"cib commit makes it the cluster's configuration.",
+		Verbs: []*Verb{
+			{Name: "new", Help: "Make a shadow CIB from the one in use and use it.", Example: "new test",
+				Args: []Arg{maybe("name", argFree), anyOf("option", "withstatus", "force", "empty")}, run: runCibNew},
+			{Name: "use", Help: "Work on a shadow CIB, or with live on the cluster again.", Example: "use test",
+				Args: []Arg{maybe("name", argFree), maybeOneOf("withstatus", "withstatus")}, run: runCibUse},
+			{Name: "list", Help: "List the shadow CIBs.", Example: "list", run: runCibList},
+			{Name: "commit", Help: "Make a shadow CIB the cluster's configuration.", Example: "commit test",
+				Args: []Arg{maybe("name", argFree)}, run: runCibCommit},
+			{Name: "diff", Help: "Show what a shadow CIB changes.", Example: "diff", Args: []Arg{maybe("name", argFree)}, run: runCibDiff},
+			{Name: "reset", Help: "Make a shadow CIB a copy of the cluster's again.", Example: "reset test",
+				Args: []Arg{maybe("name", argFree)}, run: runCibReset},
+			{Name: "delete", Help: "Delete a shadow CIB.", Example: "delete test", Args: []Arg{name}, run: runCibDelete},
+			{Name: "import", Help: "Make a shadow CIB from a CIB file and use it.", Example: "import backup.xml test",
+				Args: []Arg{need("file", argFile), maybe("name", argFree)}, run: runCibImport},
+			{Name: "export", Help: "Write the CIB in use to a file, status included.", Example: "export backup.xml",
+				Args: []Arg{need("file", argFile)}, run: runCibExport},
+		},
+	}
+}
+
+func clusterLevel() *Level {
+	return &Level{
+		Name: "cluster",
+		Help: "Look at the cluster as a whole.",
+		Verbs: []*Verb{
+			{Name: "status", Help: "Show members, leader and quorum.", Example: "status", Live: true, run: runClusterStatus},
+			{Name: "health", Help: "Tell whether everything that should run runs.", Example: "health", run: runClusterHealth},
+			{Name: "wait", Aliases: []string{"wait_for_startup"}, Help: "Wait until the cluster has settled.",
+				Example: "wait 60", Args: []Arg{maybe("seconds", argFree)}, Live: true, run: runClusterWait},
+		},
+	}
+}
+
+func optionsLevel() *Level {
+	return &Level{
+		Name: "options",
+		Help: "Settings of this session.",
+		Verbs: []*Verb{
+			{Name: "show", Aliases: []string{"list"}, Help: "Show settings.", Example: "show", Args: []Arg{maybe("name", argOption)}, run: runOptionsShow},
+			{Name: "set", Help: "Change a setting for this session.", Example: "set wait yes",
+				Args: []Arg{need("name", argOption), need("value", argFree)}, run: runOptionsSet},
+		},
+	}
+}
+
+func maintenanceLevel() *Level {
+	return &Level{
+		Name: "maintenance",
+		Help: "Keep the cluster's hands off everything or one resource.",
+		Verbs: []*Verb{
+			{Name: "on", Help: "Start maintenance.", Example: "on web", Args: []Arg{maybe("resource", argResource)}, Changes: true, run: runMaintenance},
+			{Name: "off", Help: "End maintenance.", Example: "off web", Args: []Arg{maybe("resource", argResource)}, Changes: true, run: runMaintenance},
+		},
+	}
+}
+
+func siteLevel() *Level {
+	return &Level{
+		Name: "site",
+		Help: "Tickets of clusters at several sites.",
+		Verbs: []*Verb{
+			{Name: "ticket", Help: "Grant, revoke, show or delete a ticket.", Example: "ticket grant ticketA",
+				Args: []Arg{oneOf("action", "grant", "revoke", "standby", "activate", "show", "time", "delete"), need("ticket", argTicket)}, run: runTicket},
+		},
+	}
+}
+
+func statusVerb() *Verb {
+	return &Verb{Name: "status", Help: "Show nodes, resources and failures.",
+		Long:    "Options: inactive (also what does not run), bynode, failcounts, ops, timing, detail,\nbrief, attributes, full.",
+		Example: "status inactive failcounts",
+		Args: []Arg{anyOf("option", "full", "bynode", "inactive", "ops", "timing", "failcounts", "verbose", "quiet", "detail",
+			"brief", "attributes", "tickets", "noheaders", "simple", "html", "xml")},
+		run: runStatus}
+}
+
+func verifyVerb() *Verb {
+	return &Verb{Name: "verify", Help: "Check the configuration.", Example: "verify", Args: []Arg{maybeOneOf("scores", "scores")}, run: runVerify}
+}
+
+func simulateVerb() *Verb {
+	return &Verb{Name: "simulate", Help: "Show what the cluster would do, in the form of crm_simulate.",
+		Long: "Options are those of crm_simulate: -x FILE or -L, -S or -R, -s, -t TIME, --save-graph FILE,\n" +
+			"--save-dot FILE, -u NODE, -d NODE, -f NODE, -i OP, -Q, ...",
+		Example: "simulate -S -L", Args: []Arg{any0("option", argFree)}, run: runSimulate}
+}
+
+func applyVerb() *Verb {
+	return &Verb{Name: "apply", Help: "Bring the configuration to what a file says; made for automation.",
+		Long: "The file is crm text. Objects it names are created or replaced, nothing else changes.\n" +
+			"It tells whether anything changed; --check changes nothing.",
+		Example: "apply web.crm", Args: []Arg{need("file", argFile), maybeOneOf("check", "--check")}, Changes: true, run: runApply}
+}
