@@ -1,0 +1,171 @@
+package metadata
+
+import (
+	"container/list"
+	"slices"
+)
+
+// ActiveSet is the activity log in memory: which extents may be written without a
+// log transaction. An extent is in use while writes to it are under way or their
+// epoch is not confirmed; others stay until their slot is needed. It is a pure data
+// structure and not safe for concurrent use.
+type ActiveSet struct {
+	layout Layout
+	slots  []activeSlot
+	where  map[uint32]int // slot of an extent
+	idle   *list.List     // slots not in use, longest idle first; free ones foremost
+	number uint32         // of the next transaction
+	cursor int            // first context slot of the next transaction
+	// pending are slots changed by the transaction that is being written.
+	pending map[int]bool
+}
+
+type activeSlot struct {
+	extent uint32 // NoExtent when free
+	refs   int
+	elem   *list.Element // in idle, nil while in use
+}
+
+// NewActiveSet makes an empty set of size extents (al-extents), limited to what
+// the ring of the layout can describe.
+func NewActiveSet(l Layout, size int) *ActiveSet {
+	size = max(1, min(size, 65534, int(l.LogBlocks-1)*ContextSlots))
+	a := &ActiveSet{layout: l, where: map[uint32]int{}, idle: list.New(), pending: map[int]bool{}}
+	a.slots = make([]activeSlot, size)
+	for i := range a.slots {
+		a.slots[i] = activeSlot{extent: NoExtent, elem: a.idle.PushBack(i)}
+	}
+	return a
+}
+
+// Size is the number of slots.
+func (a *ActiveSet) Size() int { return len(a.slots) }
+
+// Extents of a range of sectors, first and last.
+func Extents(sector, count uint64) (first, last uint32) {
+	return uint32(sector / ExtentSectors), uint32((sector + max(count, 1) - 1) / ExtentSectors)
+}
+
+// Hot tells whether all extents from first to last are active and durable, so that
+// a write to them needs no transaction. It then takes a reference on each.
+func (a *ActiveSet) Hot(first, last uint32) bool {
+	for e := first; e <= last; e++ {
+		if s, ok := a.where[e]; !ok || a.pending[s] {
+			return false
+		}
+	}
+	a.take(first, last)
+	return true
+}
+
+func (a *ActiveSet) take(first, last uint32) {
+	for e := first; e <= last; e++ {
+		s := &a.slots[a.where[e]]
+		s.refs++
+		if s.elem != nil {
+			a.idle.Remove(s.elem)
+			s.elem = nil
+		}
+	}
+}
+
+// Busy tells whether a transaction is being written; Begin must wait for it.
+func (a *ActiveSet) Busy() bool { return len(a.pending) > 0 }
+
+// Begin makes the extents from first to last active and takes a reference on each.
+// It gives the transaction to write and the extents that leave the set; their pages
+// of the bitmap must be on disk before the transaction is. It gives false, and
+// changes nothing, when the transaction before is not committed, or when there are
+// not enough idle slots or updates in one transaction: wait for a Release then.
+func (a *ActiveSet) Begin(first, last uint32) (t Transaction, evicted []uint32, ok bool) {
+	cold := 0
+	pinned := 0 // idle slots that this request needs itself
+	for e := first; e <= last; e++ {
+		if s, hot := a.where[e]; !hot {
+			cold++
+		} else if a.slots[s].refs == 0 {
+			pinned++
+		}
+	}
+	if a.Busy() || cold > MaxUpdates || cold+pinned > a.idle.Len() {
+		return Transaction{}, nil, false
+	}
+	t = Transaction{Number: a.number, Size: uint16(len(a.slots))}
+	// References first, so that no extent of the request is evicted for another one.
+	for e := first; e <= last; e++ {
+		if _, hot := a.where[e]; hot {
+			a.take(e, e)
+		}
+	}
+	for e := first; e <= last; e++ {
+		if _, hot := a.where[e]; hot {
+			continue
+		}
+		front := a.idle.Front()
+		i := a.idle.Remove(front).(int)
+		s := &a.slots[i]
+		if s.extent != NoExtent {
+			delete(a.where, s.extent)
+			evicted = append(evicted, s.extent)
+		}
+		*s = activeSlot{extent: e, refs: 1}
+		a.where[e] = i
+		a.pending[i] = true
+		t.Updates = append(t.Updates, Update{uint16(i), e})
+	}
+	slices.SortFunc(t.Updates, func(x, y Update) int { return int(x.Slot) - int(y.Slot) })
+	a.context(&t)
+	return t, evicted, true
+}
+
+// context adds the rotating window of slots and advances the counters.
+func (a *ActiveSet) context(t *Transaction) {
+	t.ContextStart = uint16(a.cursor)
+	n := min(ContextSlots, len(a.slots)-a.cursor)
+	t.Context = make([]uint32, n)
+	for i := range n {
+		t.Context[i] = a.slots[a.cursor+i].extent
+	}
+	a.number++
+	if a.cursor += ContextSlots; a.cursor >= len(a.slots) {
+		a.cursor = 0
+	}
+}
+
+// Commit says that the transaction of the last Begin is durable.
+func (a *ActiveSet) Commit() { clear(a.pending) }
+
+// Release drops one reference on each extent from first to last.
+func (a *ActiveSet) Release(first, last uint32) {
+	for e := first; e <= last; e++ {
+		i, ok := a.where[e]
+		if !ok || a.slots[i].refs == 0 {
+			panic("metadata: an extent is released more often than it was taken")
+		}
+		s := &a.slots[i]
+		if s.refs--; s.refs == 0 {
+			s.elem = a.idle.PushBack(i)
+		}
+	}
+}
+
+// InUse tells whether writes to an extent are under way.
+func (a *ActiveSet) InUse(extent uint32) bool {
+	i, ok := a.where[extent]
+	return ok && a.slots[i].refs > 0
+}
+
+// Active are the extents in the set, ascending.
+func (a *ActiveSet) Active() []uint32 {
+	out := make([]uint32, 0, len(a.where))
+	for e := range a.where {
+		out = append(out, e)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Block is where a transaction belongs, in sectors from the start of the device.
+func (a *ActiveSet) Block(t Transaction) uint64 {
+	return a.layout.Log + uint64(a.layout.BlockOf(t.Number))*sectorsPerBlock
+}
