@@ -184,6 +184,7 @@ func (c *Controller) compute() {
 	}
 	c.number++
 	t := newTransition(c.number, plan, c.doc.Version())
+	t.began = c.now
 	if len(plan.Actions) > 0 && t.fingerprint == c.lastDone {
 		c.event(slog.LevelWarn, "", "transition %d would repeat what was just done without effect; waiting for a change", t.number)
 		t.actions, t.ready = nil, nil
@@ -272,6 +273,9 @@ func (c *Controller) Wake() time.Time {
 		sooner(f.deadline)
 	}
 	if t := c.transition; t != nil && !t.aborted && len(t.ready) > 0 {
+		if patience := t.began.Add(c.cfg.Patience); patience.After(c.now) {
+			sooner(patience)
+		}
 		for _, b := range c.fencing {
 			if b.until.After(c.now) {
 				sooner(b.until)

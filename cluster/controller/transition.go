@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"gcrm/cib"
 	"gcrm/scheduler"
@@ -12,6 +13,7 @@ import (
 // transition is a plan that is being carried out.
 type transition struct {
 	number  int
+	began   time.Time
 	plan    *scheduler.Plan
 	version cib.Version
 	actions []*scheduler.Action

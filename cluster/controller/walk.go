@@ -64,6 +64,11 @@ func (c *Controller) walk() {
 				}
 			case scheduler.ResourceAction:
 				n := c.nodes[executes(a)]
+				if n == nil && !c.now.Before(t.began.Add(c.cfg.Patience)) {
+					t.take(i)
+					c.event(slog.LevelWarn, a.Node, "%s on %s is left out: %q is not an online node of the cluster", a.Key, a.Node, executes(a))
+					continue
+				}
 				if n == nil || !n.ready ||
 					t.plan.Header.BatchLimit > 0 && l.total >= t.plan.Header.BatchLimit ||
 					perNode > 0 && l.node[n.name] >= perNode ||

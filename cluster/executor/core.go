@@ -3,8 +3,10 @@ package executor
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"gcrm/cib"
@@ -73,7 +75,8 @@ type Core struct {
 	seen      map[string]bool
 	seenOrder []string
 	resources map[string]*resource
-	waiting   []*task // in the order of arrival
+	ordered   []*resource // by id
+	waiting   []*task     // in the order of arrival
 	running   map[uint64]*task
 }
 
@@ -145,8 +148,26 @@ func (c *Core) resource(id string) *resource {
 	if r == nil {
 		r = &resource{id: id, recurring: map[string]*recurring{}}
 		c.resources[id] = r
+		at, _ := c.find(id)
+		c.ordered = slices.Insert(c.ordered, at, r)
 	}
 	return r
+}
+
+func (c *Core) find(id string) (int, bool) {
+	return slices.BinarySearchFunc(c.ordered, id, func(r *resource, id string) int { return strings.Compare(r.id, id) })
+}
+
+// prune drops resources of which nothing is left to be done.
+func (c *Core) prune() {
+	c.ordered = slices.DeleteFunc(c.ordered, func(r *resource) bool {
+		if r.current != nil || len(r.recurring) > 0 || len(r.results) > 0 ||
+			slices.ContainsFunc(c.waiting, func(t *task) bool { return t.job.Resource == r.id }) {
+			return false
+		}
+		delete(c.resources, r.id)
+		return true
+	})
 }
 
 // Dispatch takes a job, or refuses it with an error.
@@ -317,7 +338,7 @@ func (c *Core) finish(r *resource, job operation.Job, o operation.Outcome, trait
 // Submitted takes the fate of a submission; without error it was committed.
 func (c *Core) Submitted(now time.Time, id uint64, err error) []Effect {
 	c.now = now
-	for _, r := range c.resources {
+	for _, r := range c.ordered {
 		if len(r.results) == 0 || r.results[0].id != id {
 			continue
 		}
@@ -325,6 +346,7 @@ func (c *Core) Submitted(now time.Time, id uint64, err error) []Effect {
 		s.under = false
 		if err == nil {
 			r.results = slices.Delete(r.results, 0, 1)
+			c.prune()
 		} else {
 			s.attempts++
 			s.at = now.Add(min(c.cfg.Retry<<min(s.attempts-1, 10), c.cfg.MaxRetry))
@@ -348,7 +370,7 @@ func (c *Core) Wake() time.Time {
 			at = t
 		}
 	}
-	for _, r := range c.resources {
+	for _, r := range c.ordered {
 		for _, m := range r.recurring {
 			sooner(m.due)
 		}
@@ -373,10 +395,9 @@ func (c *Core) limit(t *task) time.Time { return t.began.Add(t.job.Timeout + c.c
 
 // step does everything that can be done now.
 func (c *Core) step() []Effect {
-	for _, id := range slices.Sorted(maps.Keys(c.resources)) {
-		r := c.resources[id]
-		for _, op := range slices.Sorted(maps.Keys(r.recurring)) {
-			if m := r.recurring[op]; !m.due.IsZero() && !c.now.Before(m.due) {
+	for _, r := range c.ordered {
+		for m := range r.monitors() {
+			if !m.due.IsZero() && !c.now.Before(m.due) {
 				m.due = time.Time{}
 				m.task = &task{job: m.job, call: m.call, recurring: m}
 				c.enqueue(m.task)
@@ -385,12 +406,8 @@ func (c *Core) step() []Effect {
 	}
 	c.giveUp()
 	c.start()
-	for _, id := range slices.Sorted(maps.Keys(c.resources)) {
-		r := c.resources[id]
+	for _, r := range c.ordered {
 		if len(r.results) == 0 {
-			if r.current == nil && len(r.recurring) == 0 && !slices.ContainsFunc(c.waiting, func(t *task) bool { return t.job.Resource == id }) {
-				delete(c.resources, id)
-			}
 			continue
 		}
 		if s := r.results[0]; !s.under && !c.now.Before(s.at) {
@@ -401,6 +418,23 @@ func (c *Core) step() []Effect {
 	out := c.out
 	c.out = nil
 	return out
+}
+
+// monitors are the recurring operations in a fixed order.
+func (r *resource) monitors() iter.Seq[*recurring] {
+	return func(yield func(*recurring) bool) {
+		if len(r.recurring) == 1 {
+			for _, m := range r.recurring {
+				yield(m)
+			}
+			return
+		}
+		for _, id := range slices.Sorted(maps.Keys(r.recurring)) {
+			if !yield(r.recurring[id]) {
+				return
+			}
+		}
+	}
 }
 
 // start begins waiting tasks, first come first served.
