@@ -83,8 +83,13 @@ func (v *edits) edit(e cib.StatusEdit) {
 		}
 	case e.Node != nil:
 		was, is := operation.NodeState(v.old, e.Node.ID), operation.NodeState(v.doc, e.Node.ID)
-		if !sameState(was, is) {
-			v.abort("the state of node %s changed", v.name(e.Node.ID))
+		switch name := v.name(e.Node.ID); {
+		case e.Node.Fenced && was != nil:
+			// What ran there, and what was under way, is gone.
+			v.nodeLost(name, "came in anew or was lost")
+			v.abort("node %s came in anew or was lost", name)
+		case !sameState(was, is):
+			v.abort("the state of node %s changed", name)
 		}
 	case e.Ticket != nil:
 		if !v.old.Status().Child("tickets").Equal(v.doc.Status().Child("tickets")) {
