@@ -79,7 +79,8 @@ func Parse(text string) (*CIB, error) {
 	return FromElement(root)
 }
 
-// FromElement makes root, a cib element, a CIB; missing sections are added.
+// FromElement makes root, a cib element, a CIB; missing sections and version
+// numbers are added.
 func FromElement(root *Element) (*CIB, error) {
 	if root == nil || root.Name != "cib" {
 		return nil, errors.New("the root element is not <cib>")
@@ -99,8 +100,13 @@ func FromElement(root *Element) (*CIB, error) {
 }
 
 func (c *CIB) complete() {
+	for _, name := range []string{"epoch", "num_updates", "admin_epoch"} {
+		if !c.Root.Has(name) {
+			c.Root.Set(name, "0")
+		}
+	}
 	conf := c.Root.Ensure("configuration")
-	for _, s := range []string{"crm_config", "nodes", "resources", "constraints"} {
+	for _, s := range sections {
 		conf.Ensure(s)
 	}
 	c.Root.Ensure("status")

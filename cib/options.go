@@ -53,7 +53,7 @@ func (o *Option) Accepts(v string) bool {
 	case "percentage":
 		return isInteger(strings.TrimSuffix(v, "%"))
 	case "select":
-		return slices.Contains(o.Values, v)
+		return slices.ContainsFunc(o.Values, func(w string) bool { return strings.EqualFold(v, w) })
 	}
 	return true
 }
@@ -80,8 +80,8 @@ var clusterOptions = []Option{
 	{"fencing-timeout", []string{"stonith-timeout"}, "time", "60s", nil, "time allowed for fencing"},
 	{"fencing-watchdog-timeout", []string{"stonith-watchdog-timeout"}, "time", "0", nil, "time after which a lost node has surely been stopped by its watchdog"},
 	{"have-watchdog", nil, "boolean", "false", nil, "a watchdog is in use, set by the cluster"},
-	{"join-finalization-timeout", nil, "time", "30min", nil, "time for nodes to finish joining"},
-	{"join-integration-timeout", nil, "time", "3min", nil, "time for nodes to offer themselves"},
+	{"join-finalization-timeout", []string{"crmd-finalization-timeout"}, "time", "30min", nil, "time for nodes to finish joining"},
+	{"join-integration-timeout", []string{"crmd-integration-timeout"}, "time", "3min", nil, "time for nodes to offer themselves"},
 	{"last-lrm-refresh", nil, "integer", "", nil, "when history was last cleared, set by tools"},
 	{"load-threshold", nil, "percentage", "80%", nil, "load of a node above which fewer actions run at once"},
 	{"maintenance-mode", nil, "boolean", "false", nil, "leave all resources alone: neither start, stop nor monitor them"},
@@ -107,7 +107,7 @@ var clusterOptions = []Option{
 	{"stop-all-resources", nil, "boolean", "false", nil, "stop everything"},
 	{"stop-removed-resources", []string{"stop-orphan-resources"}, "boolean", "true", nil, "stop resources that were deleted from the configuration"},
 	{"symmetric-cluster", nil, "boolean", "true", nil, "resources may run anywhere unless a constraint says otherwise"},
-	{"transition-delay", nil, "time", "0s", nil, "wait for more events before acting"},
+	{"transition-delay", []string{"crmd-transition-delay"}, "time", "0s", nil, "wait for more events before acting"},
 }
 
 var resourceOptions = []Option{

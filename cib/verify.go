@@ -121,13 +121,33 @@ func (v *verifier) survey() {
 		v.nodeNames[strings.ToLower(n.Uname)] = true
 	}
 	for _, r := range v.resources {
-		if r.agent.Class == "ocf" && r.agent.Type == "remote" && r.agent.Provider == "pacemaker" {
+		if isRemote(r.agent) {
 			v.nodeNames[strings.ToLower(r.id)] = true
+		}
+		if r.Name == "bundle" {
+			for i := range bundleReplicas(r.Element) {
+				v.nodeNames[strings.ToLower(fmt.Sprintf("%s-%d", r.id, i))] = true
+			}
 		}
 		if g := Meta(r.Element, "remote-node"); g != "" {
 			v.nodeNames[strings.ToLower(g)] = true
 		}
 	}
+}
+
+// bundleReplicas returns how many instances a bundle has, at most 1000.
+func bundleReplicas(bundle *Element) int {
+	for c := range bundle.Elements() {
+		switch c.Name {
+		case "docker", "podman", "rkt":
+			n, err := ParseScore(cmp.Or(c.Get("replicas"), c.Get("promoted-max"), c.Get("masters"), "1"))
+			if err != nil {
+				return 1
+			}
+			return max(1, min(n, 1000))
+		}
+	}
+	return 1
 }
 
 // sets iterates over the sets with a name of an element and, for a primitive

@@ -1,0 +1,326 @@
+package cib
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Conflict is an object that two changes of one configuration both touch.
+type Conflict struct {
+	Section string
+	ID      string // of the object (uname of a node), or "" for the section itself
+	// Base, Mine and Theirs are its three states; nil where it does not exist.
+	Base, Mine, Theirs *Element
+	Reason             string // what both did, in words
+}
+
+func (c Conflict) String() string {
+	if c.ID == "" {
+		return fmt.Sprintf("section %s: %s", c.Section, c.Reason)
+	}
+	return fmt.Sprintf("%s: %s", c.ID, c.Reason)
+}
+
+// Merge combines two changes of base into one configuration. Changes of
+// different objects (children of a section), and of different options in one
+// property or defaults set, go together. What both changed in different ways
+// is a conflict, for which the result has their state.
+//
+// Everything but the configuration (version, status, authorship) is theirs, as
+// the version that the result has to be committed on; the schema is mine if I
+// changed it. The arguments stay untouched; the result shares parts with them.
+// The cost is linear.
+func Merge(base, mine, theirs *CIB) (merged *CIB, conflicts []Conflict) {
+	m := &merger{}
+	root := &Element{Name: theirs.Root.Name, Attrs: slices.Clone(theirs.Root.Attrs), Children: slices.Clone(theirs.Root.Children)}
+	conf := m.configuration(base.Configuration(), mine.Configuration(), theirs.Configuration())
+	root.Children[indexNamed(root, "configuration")] = conf
+	if b, x, y := base.Schema(), mine.Schema(), theirs.Schema(); x != b {
+		if y != b && y != x {
+			m.conflict(Conflict{Section: "cib", Reason: fmt.Sprintf("the schema was changed to %s and to %s", x, y)})
+		} else {
+			root.Set("validate-with", x)
+		}
+	}
+	merged = &CIB{Root: root}
+	if len(m.conflicts) == 0 {
+		m.crossing(mine, theirs, merged)
+	}
+	return merged, m.conflicts
+}
+
+type merger struct{ conflicts []Conflict }
+
+func (m *merger) conflict(c Conflict) { m.conflicts = append(m.conflicts, c) }
+
+func (m *merger) configuration(base, mine, theirs *Element) *Element {
+	out := m.shell("configuration", base, mine, theirs)
+	out.Children = m.mergeLists("configuration", base, mine, theirs, func(b, x, y *Element) (*Element, bool) {
+		return m.section(b, x, y), true
+	})
+	return out
+}
+
+// shell merges name and attributes; whoever changed one wins, and where both
+// did, they do.
+func (m *merger) shell(section string, base, mine, theirs *Element) *Element {
+	out := &Element{Name: theirs.Name, Text: theirs.Text, Attrs: slices.Clone(theirs.Attrs)}
+	if theirs.Text == base.Text {
+		out.Text = mine.Text
+	}
+	collide := func(name string) {
+		m.conflict(Conflict{Section: section, Base: base, Mine: mine, Theirs: theirs,
+			Reason: "both changed the attribute " + name})
+	}
+	for _, a := range mine.Attrs {
+		b, inBase := base.Lookup(a.Name)
+		if inBase && b == a.Value {
+			continue
+		}
+		y, inTheirs := theirs.Lookup(a.Name)
+		switch {
+		case inTheirs == inBase && y == b:
+			out.Set(a.Name, a.Value)
+		case !inTheirs || y != a.Value:
+			collide(a.Name)
+		}
+	}
+	for _, a := range base.Attrs {
+		if !mine.Has(a.Name) {
+			if y, ok := theirs.Lookup(a.Name); ok && y == a.Value {
+				out.Unset(a.Name)
+			} else if ok {
+				collide(a.Name)
+			}
+		}
+	}
+	return out
+}
+
+// section merges a section that any of the three may lack.
+func (m *merger) section(base, mine, theirs *Element) *Element {
+	switch {
+	case same(base, mine), same(mine, theirs):
+		return theirs
+	case same(base, theirs):
+		return mine
+	}
+	name := firstOf(theirs, mine, base).Name
+	empty := &Element{Name: name}
+	for _, p := range []**Element{&base, &mine, &theirs} {
+		if *p == nil {
+			*p = empty
+		}
+	}
+	out := m.shell(name, base, mine, theirs)
+	out.Children = m.mergeLists(name, base, mine, theirs, func(b, x, y *Element) (*Element, bool) {
+		return m.object(name, b, x, y)
+	})
+	return out
+}
+
+func firstOf(list ...*Element) *Element {
+	for _, e := range list {
+		if e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+func isPairSet(e *Element) bool {
+	return e != nil && (e.Name == "cluster_property_set" || e.Name == "meta_attributes") && !e.Has("id-ref")
+}
+
+// object merges one object; nil means it does not exist. ok is false in a
+// conflict.
+func (m *merger) object(section string, base, mine, theirs *Element) (out *Element, ok bool) {
+	switch {
+	case same(mine, theirs), same(base, mine):
+		return theirs, true
+	case same(base, theirs):
+		return mine, true
+	}
+	if section != "resources" && isPairSet(mine) && isPairSet(theirs) && mine.Name == theirs.Name {
+		if base == nil {
+			base = &Element{Name: mine.Name, Attrs: []Attr{{"id", mine.ID()}}}
+		}
+		before := len(m.conflicts)
+		out = m.shell(section, base, mine, theirs)
+		out.Children = m.mergeLists(mine.ID(), base, mine, theirs, func(b, x, y *Element) (*Element, bool) {
+			switch {
+			case same(x, y), same(b, x):
+				return y, true
+			case same(b, y):
+				return x, true
+			}
+			what := firstOf(x, y, b)
+			m.conflict(Conflict{Section: section, ID: mine.ID(), Base: base, Mine: mine, Theirs: theirs,
+				Reason: "both changed " + firstNonEmpty(what.Get("name"), what.Name)})
+			return y, true
+		})
+		return out, len(m.conflicts) == before
+	}
+	c := Conflict{Section: section, Base: base, Mine: mine, Theirs: theirs}
+	e := firstOf(base, mine, theirs)
+	c.ID = objectName(e, e)
+	switch {
+	case base == nil:
+		c.Reason = "both created it, differently"
+	case mine == nil:
+		c.Reason = "one deleted it, the other changed it"
+	case theirs == nil:
+		c.Reason = "one changed it, the other deleted it"
+	default:
+		c.Reason = "both changed it"
+	}
+	m.conflict(c)
+	return theirs, false
+}
+
+func firstNonEmpty(list ...string) string {
+	for _, s := range list {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+func same(a, b *Element) bool {
+	return a == b || a != nil && b != nil && a.Equal(b)
+}
+
+// pairKey identifies the members of property sets by the name of the option.
+func pairKey(k keyedElement) string {
+	if k.e.Name == "nvpair" && k.e.Has("name") {
+		return "nvpair\x00" + k.e.Get("name")
+	}
+	return k.key
+}
+
+// mergeLists merges the children of three elements with the function given
+// for each child that any of them has. The order is theirs, with what I added
+// after what it follows in mine; if only I changed the order, it is mine with
+// what they added.
+func (m *merger) mergeLists(section string, base, mine, theirs *Element, merge func(b, x, y *Element) (*Element, bool)) []*Element {
+	byName := isPairSet(theirs)
+	list := func(e *Element) ([]string, map[string]*Element) {
+		var order []string
+		byKey := make(map[string]*Element, len(e.Children))
+		for _, k := range keyedChildren(e, true) {
+			key := k.key
+			if byName {
+				key = pairKey(k)
+			}
+			if _, dup := byKey[key]; dup {
+				key = k.key // a second option of one name stands for itself
+			}
+			order = append(order, key)
+			byKey[key] = k.e
+		}
+		return order, byKey
+	}
+	ob, b := list(base)
+	ox, x := list(mine)
+	oy, y := list(theirs)
+
+	skeleton, additions := oy, ox
+	moved := func(o []string, in map[string]*Element) bool { // against base, of what both have
+		return !slices.Equal(only(o, b), only(ob, in))
+	}
+	if moved(ox, x) {
+		if !moved(oy, y) {
+			skeleton, additions = ox, oy
+		} else if !slices.Equal(only(ox, y), only(oy, x)) {
+			m.conflict(Conflict{Section: section, Reason: "both changed the order"})
+		}
+	}
+	var out []*Element
+	for _, key := range interleave(skeleton, additions) {
+		if e, _ := merge(b[key], x[key], y[key]); e != nil {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// only returns the keys that are in a set.
+func only(order []string, in map[string]*Element) []string {
+	var out []string
+	for _, k := range order {
+		if in[k] != nil {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// interleave puts the keys of more that skeleton lacks after the key that
+// they follow in more.
+func interleave(skeleton, more []string) []string {
+	have := make(map[string]bool, len(skeleton))
+	for _, k := range skeleton {
+		have[k] = true
+	}
+	after := map[string][]string{}
+	last := ""
+	var first []string
+	lonely := true // nothing of the skeleton so far
+	for _, k := range more {
+		switch {
+		case have[k]:
+			last, lonely = k, false
+		case lonely:
+			first = append(first, k)
+		default:
+			after[last] = append(after[last], k)
+		}
+	}
+	// What follows nothing comes first, unless nothing is shared at all.
+	out := make([]string, 0, len(skeleton)+len(more))
+	if !lonely {
+		out = append(out, first...)
+	}
+	for _, k := range skeleton {
+		out = append(append(out, k), after[k]...)
+	}
+	if lonely {
+		out = append(out, first...)
+	}
+	return out
+}
+
+// crossing finds what neither side could see: ids that both gave away, and
+// references of one side to what the other deleted.
+func (m *merger) crossing(mine, theirs, merged *CIB) {
+	x := NewIndex(merged)
+	if dups := x.Duplicates(); len(dups) > 0 {
+		xm, xt := NewIndex(mine), NewIndex(theirs)
+		if len(xm.Duplicates()) == 0 && len(xt.Duplicates()) == 0 {
+			for _, d := range dups {
+				id := d.Element.ID()
+				m.conflict(Conflict{Section: d.Section, ID: objectName(d.Object, d.Element),
+					Mine: xm.Element(id), Theirs: xt.Element(id), Reason: fmt.Sprintf("both gave away the id %s", id)})
+			}
+		}
+	}
+	var xm, xt *Index
+	for _, r := range x.AllReferences() {
+		if !r.Hard || x.Element(r.ID) != nil {
+			continue
+		}
+		if xm == nil {
+			xm, xt = NewIndex(mine), NewIndex(theirs)
+		}
+		inMine, inTheirs := xm.Element(r.ID) != nil, xt.Element(r.ID) != nil
+		without := xm // the side that deleted it; what dangles there already is no conflict
+		if inMine {
+			without = xt
+		}
+		if inMine != inTheirs && len(without.References(r.ID)) == 0 {
+			m.conflict(Conflict{Section: r.Section, ID: objectName(r.Object, r.Element), Mine: xm.Element(r.ID), Theirs: xt.Element(r.ID),
+				Reason: fmt.Sprintf("one refers to %s, the other deleted it", r.ID)})
+		}
+	}
+}
