@@ -129,6 +129,20 @@ func (c *Consensus) Apply(ctx context.Context, request string, cmd Command) (Res
 	}
 }
 
+// ApplyAsLeader commits a command if this node leads in that term, and does
+// not look for another leader. An error other than a [cib.ConflictError] or
+// [RefusedError] leaves it open whether the command was committed.
+func (c *Consensus) ApplyAsLeader(ctx context.Context, term uint64, cmd Command) (Result, error) {
+	if lead, _ := c.Leadership(); !lead.Self || lead.Term != term {
+		return Result{}, notLeader{}
+	}
+	a, err := c.propose(ctx, entry{Request: NewRequest(), Command: cmd})
+	if err == nil {
+		err = a.Failure.err()
+	}
+	return Result{a.Version, a.Index}, err
+}
+
 func (c *Consensus) isClosed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

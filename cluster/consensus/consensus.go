@@ -341,6 +341,10 @@ func (c *Consensus) Electorate() (voters, learners []string, err error) {
 	return voters, learners, nil
 }
 
+// LastIndex is the number of the last entry in this node's log, committed or
+// not.
+func (c *Consensus) LastIndex() uint64 { return c.current().raft.LastIndex() }
+
 // Campaign asks for votes now instead of after an election timeout. It is for
 // moments when it is known that nobody leads.
 func (c *Consensus) Campaign() error {

@@ -344,7 +344,7 @@ func TestSurvivorOfTwo(t *testing.T) {
 		t.Fatal(err)
 	}
 	survivor := c.follower()
-	if err := survivor.Force(within(t, 5*time.Second), ""); err == nil {
+	if err := survivor.Force(within(t, 5*time.Second), "", Command{}); err == nil {
 		t.Error("the electorate was forced without a proof")
 	}
 	// What the lost node has beyond the common past must not come back.
@@ -359,7 +359,7 @@ func TestSurvivorOfTwo(t *testing.T) {
 	}
 	c.kill(lost.node)
 	begin := time.Now()
-	if err := survivor.Force(within(t, 5*time.Second), "fenced by test at noon, power is off"); err != nil {
+	if err := survivor.Force(within(t, 5*time.Second), "fenced by test at noon, power is off", Command{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("survivor leads after %v", time.Since(begin))
@@ -367,7 +367,7 @@ func TestSurvivorOfTwo(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, _ := survivor.State()
-	if s.Epoch != 2 || len(s.Forced) != 1 || s.Forced[0].Removed[0] != lost.node || counter(s.CIB, "x") != "2" {
+	if s.Epoch <= 1 || len(s.Forced) != 1 || s.Forced[0].Removed[0] != lost.node || counter(s.CIB, "x") != "2" {
 		t.Errorf("state: epoch %d, %+v, x=%s", s.Epoch, s.Forced, counter(s.CIB, "x"))
 	}
 	// The lost one comes back, finds itself behind, and starts over.
@@ -377,7 +377,7 @@ func TestSurvivorOfTwo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if s, _ := back.State(); s.Epoch == 2 && counter(s.CIB, "x") == "2" {
+		if s, _ := back.State(); s.Epoch > 1 && counter(s.CIB, "x") == "2" {
 			break
 		}
 		if time.Now().After(deadline) {

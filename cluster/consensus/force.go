@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +25,10 @@ import (
 // A crash in the middle leaves either the old electorate or the new one: the
 // epoch is raised on the disk first, and peers of the old epoch are refused
 // from then on; the change itself is made by the same call again.
-func (c *Consensus) Force(ctx context.Context, proof string) error {
+//
+// besides is committed together with the record of the change; its Forced is
+// ignored.
+func (c *Consensus) Force(ctx context.Context, proof string, besides Command) error {
 	if strings.TrimSpace(proof) == "" {
 		return errors.New("the electorate is not forced without a proof that the others are down")
 	}
@@ -47,7 +51,7 @@ func (c *Consensus) Force(ctx context.Context, proof string) error {
 	if err != nil {
 		return err
 	}
-	epoch := max(state.Epoch, stored, c.cfg.Transport.Epoch()) + 1
+	epoch := nextEpoch(max(state.Epoch, stored, c.cfg.Transport.Epoch()), c.node)
 	if err := c.store.SetUint64([]byte(keyEpoch), epoch); err != nil {
 		return err
 	}
@@ -60,8 +64,21 @@ func (c *Consensus) Force(ctx context.Context, proof string) error {
 	if err := c.Campaign(); err != nil {
 		return err
 	}
-	_, err = c.Apply(ctx, NewRequest(), Command{Forced: &ForcedChange{Epoch: epoch, By: c.node, Removed: removed, Proof: proof, Time: time.Now()}})
+	besides.Forced = &ForcedChange{Epoch: epoch, By: c.node, Removed: removed, Proof: proof, Time: time.Now()}
+	_, err = c.Apply(ctx, NewRequest(), besides)
 	return err
+}
+
+// epochNodeBits are the low bits of an epoch, which come from the name of the
+// node that forced it. So if two sides do it at once, which only disabled or
+// lying fencing makes possible, their epochs differ, and when they meet again
+// one of them gives way instead of mixing two histories.
+const epochNodeBits = 20
+
+func nextEpoch(last uint64, node string) uint64 {
+	h := fnv.New32a()
+	h.Write([]byte(node))
+	return (last>>epochNodeBits+1)<<epochNodeBits | uint64(h.Sum32())&(1<<epochNodeBits-1)
 }
 
 // StartOver throws the log and the snapshots away, keeping a copy aside, and

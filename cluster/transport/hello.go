@@ -124,6 +124,8 @@ func (t *Transport) sayHello(conn net.Conn, peer string, purpose Purpose) (Hello
 	if h.Refusal != nil {
 		if h.Refusal.Code == RefusedEpoch {
 			t.sawEpoch(peer, h.Refusal.Epoch)
+		} else if t.cfg.Refused != nil {
+			go t.cfg.Refused(peer, h.Refusal)
 		}
 		return h, h.Refusal
 	}

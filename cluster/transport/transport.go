@@ -35,6 +35,9 @@ type Config struct {
 	// NewerEpoch, if set, is called in a goroutine of its own when a peer
 	// turns out to be of a newer epoch.
 	NewerEpoch func(peer string, epoch uint64)
+	// Refused, if set, is called in a goroutine of its own when a peer refuses
+	// this node for another reason.
+	Refused func(peer string, r *Refusal)
 	// Cut, if set, tells whether traffic with a peer is to be lost; for
 	// tests of partitions.
 	Cut func(peer string) bool

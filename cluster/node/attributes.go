@@ -1,0 +1,62 @@
+package node
+
+import (
+	"context"
+	"strconv"
+
+	"gcrm/cib"
+	"gcrm/cluster/consensus"
+	"gcrm/cluster/executor/operation"
+	"gcrm/drivers"
+)
+
+// attributes are what agents on this node may ask of the cluster.
+type attributes Node
+
+var _ drivers.Cluster = (*attributes)(nil)
+
+// SetPromotionScore implements drivers.Cluster.
+func (a *attributes) SetPromotionScore(ctx context.Context, resource string, score *int) error {
+	if score == nil {
+		return a.SetAttribute(ctx, "master-"+resource, nil)
+	}
+	v := strconv.Itoa(*score)
+	return a.SetAttribute(ctx, "master-"+resource, &v)
+}
+
+// SetAttribute implements drivers.Cluster. A value that is there already is
+// not written again.
+func (a *attributes) SetAttribute(ctx context.Context, name string, value *string) error {
+	n := (*Node)(a)
+	state, _ := n.cons.Load().State()
+	old, had := operation.Attribute(state.CIB, n.cfg.ID, name)
+	if value == nil && !had || value != nil && had && old == *value {
+		return nil
+	}
+	e := &cib.AttributeEdit{Node: n.cfg.ID, Name: name, Delete: value == nil}
+	if value != nil {
+		e.Value = *value
+	}
+	change := cib.Change{Origin: cib.Origin{Client: "agent"}, Status: &cib.StatusChange{Edits: []cib.StatusEdit{{Attribute: e}}}}
+	n.sign(&change)
+	_, err := n.cons.Load().Apply(ctx, consensus.NewRequest(), consensus.Command{Change: &change})
+	return err
+}
+
+// Attribute implements drivers.Cluster.
+func (a *attributes) Attribute(_ context.Context, node, name string) (string, bool, error) {
+	state, _ := (*Node)(a).cons.Load().State()
+	entry, ok := state.CIB.Node(node)
+	if !ok {
+		return "", false, nil
+	}
+	if v, ok := operation.Attribute(state.CIB, entry.ID, name); ok {
+		return v, true, nil
+	}
+	for set := range entry.Element.Named("instance_attributes") {
+		if v, ok := cib.PairValue(set, name); ok {
+			return v, true, nil
+		}
+	}
+	return "", false, nil
+}

@@ -1,0 +1,177 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/controller"
+	"gcrm/cluster/transport"
+	"gcrm/drivers"
+	"gcrm/scheduler"
+)
+
+// Config is what a node is made of.
+type Config struct {
+	Cluster  string
+	Name, ID string
+	// StateDir holds everything that must outlive the daemon.
+	StateDir string
+	// RunDir holds what agents keep as long as the boot; StateDir/run if empty.
+	RunDir string
+	// Socket is the path of the API's socket; StateDir/api.sock if empty.
+	Socket string
+	// Program is what the helper commands of agents link to; none are made
+	// if it is empty.
+	Program string
+	// Seeds are all nodes of a new cluster, this one among them. They count
+	// as long as the node has no log of its own, and give the addresses of
+	// nodes of this start; a node that joins a cluster has none.
+	Seeds []Seed
+	// Bootstrap makes the seeds the first electorate if the node has no log.
+	Bootstrap bool
+	// Detection is how long the crash of a node may go unnoticed.
+	Detection time.Duration
+	// JoinPatience is how long a new leader waits for nodes that were never
+	// seen before it lets the scheduler judge them (dc-deadtime).
+	JoinPatience time.Duration
+
+	Credentials transport.Credentials
+	// HeartbeatKeys authenticate heartbeats: the first one signs.
+	HeartbeatKeys [][]byte
+	// Listener and Link are the node's TCP and UDP port.
+	Listener net.Listener
+	Link     *net.UDPConn
+	// Locate, if set, gives the present addresses of a node; it goes before
+	// those in the committed membership.
+	Locate func(node string) []netip.AddrPort
+
+	Agents *drivers.Registry
+	// Schedule computes plans; scheduler.Schedule outside of tests.
+	Schedule func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error)
+	// Fencer makes sure that a node is down.
+	Fencer Fencer
+	// Expelled is called, once, when the cluster went on without this
+	// incarnation of the node and everything it ran is stopped: the caller
+	// is to stop the node and start it again. Leave is called when the node
+	// was told to leave.
+	Expelled func(why string)
+	Leave    func()
+	// Fatal is called when the node cannot go on at all.
+	Fatal func(error)
+	// Cut, if set, tells whether traffic with a peer is to be lost; for tests.
+	Cut func(peer string) bool
+	Log *slog.Logger
+}
+
+// Fencer makes sure that nodes are down, or up.
+type Fencer interface {
+	// Fence returns when it is known that the node is down (for action
+	// "on": allowed to work), with how that is known.
+	Fence(ctx context.Context, request controller.Fence) (proof string, err error)
+}
+
+func (c *Config) complete() error {
+	switch {
+	case c.Cluster == "" || c.Name == "" || c.ID == "" || c.StateDir == "":
+		return errors.New("a node needs a cluster, a name, an id and a state folder")
+	case c.Listener == nil || c.Link == nil:
+		return fmt.Errorf("node %s has no ports", c.Name)
+	case c.Agents == nil || c.Schedule == nil || len(c.HeartbeatKeys) == 0:
+		return fmt.Errorf("node %s has no agents, no scheduler or no heartbeat key", c.Name)
+	}
+	if c.RunDir == "" {
+		c.RunDir = filepath.Join(c.StateDir, "run")
+	}
+	if c.Socket == "" {
+		c.Socket = filepath.Join(c.StateDir, "api.sock")
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Expelled == nil {
+		c.Expelled = func(string) {}
+	}
+	if c.Leave == nil {
+		c.Leave = func() {}
+	}
+	if c.Fatal == nil {
+		c.Fatal = func(err error) { panic(err) }
+	}
+	if c.JoinPatience == 0 {
+		c.JoinPatience = 20 * time.Second
+	}
+	return nil
+}
+
+const incarnationFile = "incarnation"
+
+// nextIncarnation returns a number higher than at every start before, also if
+// the state folder was lost, as long as the clock does not run backwards.
+func nextIncarnation(dir string, now time.Time) (uint64, error) {
+	path := filepath.Join(dir, incarnationFile)
+	var last uint64
+	switch b, err := os.ReadFile(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return 0, err
+	default:
+		if last, err = strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64); err != nil {
+			return 0, fmt.Errorf("%s is damaged: %w; remove it", path, err)
+		}
+	}
+	next := max(last+1, uint64(now.Unix()))
+	return next, writeFile(path, []byte(strconv.FormatUint(next, 10)+"\n"), 0o600)
+}
+
+// writeFile replaces a file durably.
+func writeFile(path string, data []byte, mode fs.FileMode) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// OpenKey returns the key in a file and makes one if there is none.
+func OpenKey(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		key := make([]byte, 32)
+		rand.Read(key)
+		return key, writeFile(path, []byte(hex.EncodeToString(key)+"\n"), 0o600)
+	}
+	if err != nil {
+		return nil, err
+	}
+	key, err := hex.DecodeString(strings.TrimSpace(string(b)))
+	if err != nil || len(key) < 16 {
+		return nil, fmt.Errorf("%s does not hold a key", path)
+	}
+	return key, nil
+}

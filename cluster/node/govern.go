@@ -1,0 +1,249 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/consensus"
+	"gcrm/cluster/controller"
+	"gcrm/cluster/executor"
+	"gcrm/cluster/executor/operation"
+	"gcrm/cluster/heartbeat"
+	"gcrm/drivers"
+)
+
+func linksOf(c *net.UDPConn) []*net.UDPConn { return []*net.UDPConn{c} }
+
+// watchPeers tells the heartbeat who there is.
+func (n *Node) watchPeers() {
+	state, _ := n.cons.Load().State()
+	var peers []heartbeat.Peer
+	for _, m := range roster(view{state: state, seeds: n.cfg.Seeds}) {
+		peers = append(peers, heartbeat.Peer{Name: m.Name, Links: 1})
+	}
+	n.beat.SetPeers(peers)
+	n.beat.SetEpoch(n.wire.Epoch())
+}
+
+// heard is told what the heartbeat finds.
+func (n *Node) heard(e heartbeat.Event) {
+	switch e.Kind {
+	case heartbeat.PeerUp:
+		n.log.Info("node is there", "peer", e.Peer, "incarnation", e.Incarnation)
+		n.setSight(e.Peer, sight{up: true, incarnation: e.Incarnation})
+	case heartbeat.PeerDown:
+		n.log.Info("node is gone", "peer", e.Peer, "incarnation", e.Incarnation, "reason", e.Reason)
+		n.setSight(e.Peer, sight{incarnation: e.Incarnation, left: e.Left})
+		n.wire.Disconnect(e.Peer)
+	case heartbeat.LinkDown, heartbeat.LinkUp:
+		n.log.Info("link", "event", e.String())
+	case heartbeat.NewerEpoch:
+		go n.newerEpoch(e.Peer, e.Epoch)
+	}
+}
+
+func (n *Node) setSight(peer string, s sight) {
+	n.mu.Lock()
+	n.seen[peer] = s
+	n.mu.Unlock()
+	n.signal()
+}
+
+func (n *Node) view(state *consensus.State) view {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	seen := map[string]sight{}
+	for k, v := range n.seen {
+		seen[k] = v
+	}
+	return view{state: state, self: n.cfg.Name, seen: seen, incarnation: n.incarnation, seeds: n.cfg.Seeds, cluster: n.cfg.Cluster, now: time.Now()}
+}
+
+// govern keeps the membership while this node leads, and hands leadership to
+// the controller.
+func (n *Node) govern() {
+	cons := n.cons.Load()
+	var since time.Time // of the leadership
+	var term uint64
+	members := 0
+	for n.ctx.Err() == nil {
+		lead, moved := cons.Leadership()
+		state, newer := cons.State()
+		n.mu.Lock()
+		known := n.changed
+		n.mu.Unlock()
+		if len(state.Members) != members {
+			members = len(state.Members)
+			n.watchPeers()
+		}
+		n.admit(state)
+		if !lead.Self || lead.Term != term {
+			n.rule(0)
+		}
+		var pause <-chan time.Time
+		if lead.Self {
+			if lead.Term != term {
+				term, since = lead.Term, time.Now()
+			}
+			v := n.view(state)
+			cmd, what, ok := reconcile(v)
+			if ok {
+				if n.commit(term, cmd, what) {
+					continue
+				}
+				pause = time.After(n.timing.Interval)
+			} else {
+				if integrated(v, time.Since(since), n.cfg.JoinPatience) {
+					n.rule(term)
+				}
+				n.electorate(v)
+				pause = time.After(5 * n.timing.Interval)
+			}
+		}
+		select {
+		case <-moved:
+		case <-newer:
+		case <-known:
+		case <-pause:
+		case <-n.ctx.Done():
+		}
+	}
+}
+
+func (n *Node) commit(term uint64, cmd consensus.Command, what string) bool {
+	ctx, cancel := context.WithTimeout(n.ctx, n.timing.IO)
+	defer cancel()
+	_, err := n.cons.Load().ApplyAsLeader(ctx, term, cmd)
+	if err != nil && !errors.Is(err, cib.ErrConflict) {
+		n.log.Info("membership could not be committed yet", "what", what, "err", err)
+		return false
+	}
+	if err == nil {
+		n.log.Info("membership", "what", what)
+	}
+	return true
+}
+
+// rule makes the controller lead in a term, or not at all (0).
+func (n *Node) rule(term uint64) {
+	n.feed.Lock()
+	defer n.feed.Unlock()
+	if n.ruling == term {
+		return
+	}
+	if n.ruling != 0 {
+		n.ctrl.Input(controller.LostLeader{})
+	}
+	n.ruling = term
+	if term != 0 {
+		n.ctrl.Input(controller.BecameLeader{Term: term, UUID: newUUID(), CIB: n.newest})
+	}
+}
+
+func newUUID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// admit starts the executor once this incarnation is a member, and notices
+// when it is not any more.
+func (n *Node) admit(state *consensus.State) {
+	m, ok := state.Member(n.cfg.Name)
+	switch {
+	case !ok:
+	case m.Expelled >= n.incarnation && m.State != consensus.Left:
+		n.expelled(fmt.Sprintf("the cluster counts incarnation %d of this node as %s: %s", n.incarnation, m.State, m.Reason))
+	case m.State == consensus.Online && m.Incarnation == n.incarnation && n.execute.Load() == nil && n.ctx.Err() == nil:
+		n.execute.Store(executor.New(executor.Config{
+			Node:        n.agentNode(),
+			Incarnation: strconv.FormatUint(n.incarnation, 10),
+			Agents:      n.cfg.Agents,
+			Submit: func(ctx context.Context, change cib.Change) error {
+				n.sign(&change)
+				_, err := n.cons.Load().Apply(ctx, consensus.NewRequest(), consensus.Command{Change: &change})
+				return err
+			},
+			Latest: func(ctx context.Context) (*cib.CIB, error) {
+				s, err := n.cons.Load().Read(ctx)
+				if err != nil {
+					return nil, err
+				}
+				return s.CIB, nil
+			},
+			LastCall: operation.LastCall(state.CIB, n.cfg.ID),
+			Log:      n.log.With("room", "executor"),
+		}))
+		n.mu.Lock()
+		n.admitted = true
+		n.mu.Unlock()
+		n.signal()
+	}
+}
+
+func (n *Node) sign(c *cib.Change) {
+	if c.Origin.Node == "" {
+		c.Origin.Node = n.cfg.Name
+	}
+	if c.Origin.User == "" {
+		c.Origin.User = "gcrm"
+	}
+	if c.Origin.Time.IsZero() {
+		c.Origin.Time = time.Now()
+	}
+}
+
+func (n *Node) agentNode() drivers.Node {
+	return drivers.Node{Name: n.cfg.Name, ID: n.cfg.ID, ClusterName: n.cfg.Cluster, StateDir: n.cfg.RunDir,
+		HelperDir: n.helperDir(), Socket: n.cfg.Socket, Cluster: (*attributes)(n)}
+}
+
+// electorate gives members that came in a vote, and takes it from those that
+// are known to be gone: they left, or were fenced. One step at a time.
+func (n *Node) electorate(v view) {
+	cons := n.cons.Load()
+	voters, learners, err := cons.Electorate()
+	if err != nil {
+		return
+	}
+	fencing := fencingEnabled(v.state.CIB)
+	for _, m := range v.state.Members {
+		voter, learner := slices.Contains(voters, m.Name), slices.Contains(learners, m.Name)
+		var err error
+		switch {
+		case m.State == consensus.Online && !voter && !learner:
+			n.log.Info("electorate: sends the log to", "peer", m.Name)
+			err = cons.AddLearner(m.Name)
+		case m.State == consensus.Online && learner:
+			if !n.caughtUp(m.Name, v.state.Index) {
+				continue
+			}
+			n.log.Info("electorate: gives a vote to", "peer", m.Name)
+			err = cons.AddVoter(m.Name)
+		case (m.State == consensus.Left || m.State == consensus.Down && fencing) && (voter || learner) && m.Name != v.self:
+			n.log.Info("electorate: takes the vote from", "peer", m.Name, "because", m.Reason)
+			err = cons.RemoveVoter(m.Name)
+		}
+		if err != nil {
+			n.log.Info("electorate could not be changed yet", "peer", m.Name, "err", err)
+			return
+		}
+	}
+}
+
+// caughtUp asks a learner how far it is.
+func (n *Node) caughtUp(peer string, index uint64) bool {
+	ctx, cancel := context.WithTimeout(n.ctx, n.timing.Interval)
+	defer cancel()
+	var at appliedAnswer
+	err := n.wire.Call(ctx, peer, methodApplied, nil, &at)
+	return err == nil && at.Index >= index
+}

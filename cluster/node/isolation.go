@@ -1,0 +1,328 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/consensus"
+	"gcrm/cluster/controller"
+	"gcrm/drivers"
+	"gcrm/scheduler"
+)
+
+// attend looks after a node that has lost its quorum: it applies
+// no-quorum-policy to the node's own resources, from its own replica, or, as
+// one of two nodes, fences the other and goes on alone.
+func (n *Node) attend() {
+	t := time.NewTicker(n.timing.Interval)
+	defer t.Stop()
+	var lost time.Time
+	done := false
+	for {
+		select {
+		case <-t.C:
+		case <-n.ctx.Done():
+			return
+		}
+		n.mu.Lock()
+		admitted := n.admitted
+		n.mu.Unlock()
+		if n.quorate() || !admitted {
+			// A node that was never part of a quorum runs nothing and may
+			// fence nobody.
+			lost, done = time.Time{}, false
+			continue
+		}
+		if lost.IsZero() {
+			lost = time.Now()
+			n.log.Warn("no quorum: the node has lost its leader")
+			n.signal()
+		}
+		if done || time.Since(lost) < n.timing.DeadAfter {
+			continue
+		}
+		done = n.goAlone() || n.inquorate()
+	}
+}
+
+// goAlone makes the survivor of two nodes the electorate, after it has fenced
+// the other. It reports whether the node has a quorum again.
+func (n *Node) goAlone() bool {
+	cons := n.cons.Load()
+	voters, _, err := cons.Electorate()
+	if err != nil || len(voters) != 2 || !slices.Contains(voters, n.cfg.Name) {
+		return false
+	}
+	peer := voters[0]
+	if peer == n.cfg.Name {
+		peer = voters[1]
+	}
+	state, _ := cons.State()
+	m, ok := state.Member(peer)
+	n.mu.Lock()
+	s := n.seen[peer]
+	n.mu.Unlock()
+	if !ok || s.up {
+		return false // it is there: a leader will be found
+	}
+	var proof string
+	switch policy, _ := state.CIB.Property("no-quorum-policy"); {
+	case s.left:
+		proof = "node " + peer + " said that it leaves"
+	case fencingEnabled(state.CIB):
+		if n.cfg.Fencer == nil {
+			n.log.Error("cannot go on alone: no fencing is configured", "peer", peer)
+			return false
+		}
+		action, _ := state.CIB.Property("stonith-action", "fencing-action")
+		if action == "" {
+			action = "reboot"
+		}
+		n.log.Warn("fencing the other node, to go on alone", "peer", peer, "action", action)
+		ctx, cancel := context.WithTimeout(n.ctx, fencingTimeout(state.CIB))
+		defer cancel()
+		if proof, err = n.cfg.Fencer.Fence(ctx, controller.Fence{Node: peer, NodeID: m.ID, Action: action,
+			Timeout: fencingTimeout(state.CIB), Reason: "it does not answer, and this node has to go on alone"}); err != nil {
+			n.log.Error("the other node could not be fenced; this node goes on waiting", "peer", peer, "err", err)
+			return false
+		}
+	case policy == "ignore":
+		proof = "fencing and quorum are switched off by the administrator (stonith-enabled=false, no-quorum-policy=ignore)"
+	default:
+		return false
+	}
+	m.Expelled = max(m.Expelled, m.Incarnation, s.incarnation)
+	m.State, m.Since, m.Reason = consensus.Down, time.Now(), proof
+	ctx, cancel := context.WithTimeout(n.ctx, 10*n.timing.IO)
+	defer cancel()
+	change := cib.Change{Origin: cib.Origin{Client: membershipClient}, Status: &cib.StatusChange{
+		Edits: []cib.StatusEdit{stateEdit(m, false, "down", "down", "offline", true)}}}
+	n.sign(&change)
+	if err := cons.Force(ctx, proof, consensus.Command{Change: &change, Members: []consensus.Member{m}}); err != nil {
+		if n.ctx.Err() == nil {
+			n.log.Error("this node could not go on alone", "err", err)
+		}
+		return false
+	}
+	n.log.Warn("this node goes on alone", "peer", peer, "proof", proof)
+	n.beat.SetEpoch(n.wire.Epoch())
+	n.signal()
+	return true
+}
+
+// fencingTimeout is the stonith-timeout property.
+func fencingTimeout(doc *cib.CIB) time.Duration {
+	if v, ok := doc.Property("stonith-timeout", "fencing-timeout"); ok {
+		if d, err := cib.ParseDuration(v); err == nil && d > 0 {
+			return d
+		}
+	}
+	return time.Minute
+}
+
+// inquorate applies no-quorum-policy to what runs here. It reports whether
+// that is done. When it had something to stop, the node starts again as a new
+// incarnation, whose resources are probed: what it did alone is in no history.
+func (n *Node) inquorate() bool {
+	state, _ := n.cons.Load().State()
+	policy, ok := state.CIB.Property("no-quorum-policy")
+	if !ok {
+		policy = "stop"
+	}
+	if policy == "ignore" || policy == "freeze" {
+		return true
+	}
+	doc := alone(state.CIB, n.cfg.ID)
+	doc.Root.Set("have-quorum", "0")
+	if policy == "suicide" || policy == "fence" {
+		stopAll(doc)
+	}
+	n.log.Warn("no quorum", "no-quorum-policy", policy)
+	if n.carryOut(doc) > 0 {
+		n.expulsion.Do(func() {
+			go n.cfg.Expelled("the node had no quorum and stopped its resources (no-quorum-policy=" + policy + ")")
+		})
+	}
+	return true
+}
+
+// stopEverything stops all resources of this node, whatever the cluster says.
+func (n *Node) stopEverything(why string) {
+	state, _ := n.cons.Load().State()
+	doc := alone(state.CIB, n.cfg.ID)
+	stopAll(doc)
+	if stopped := n.carryOut(doc); stopped > 0 {
+		n.log.Warn("stopped all resources", "actions", stopped, "why", why)
+	}
+}
+
+// alone is the document as if all other nodes were down.
+func alone(doc *cib.CIB, selfID string) *cib.CIB {
+	c := doc.Clone()
+	for s := range c.Status().Named("node_state") {
+		if s.ID() == selfID {
+			continue
+		}
+		for name, value := range map[string]string{"in_ccm": "false", "crmd": "offline", "join": "down", "expected": "down"} {
+			s.Set(name, value)
+		}
+	}
+	c.Root.Set("have-quorum", "1")
+	return c
+}
+
+// stopAll sets the property stop-all-resources.
+func stopAll(doc *cib.CIB) {
+	config := doc.Section("crm_config")
+	var set *cib.Element
+	for s := range config.Named("cluster_property_set") {
+		if set == nil || s.ID() == cib.DefaultPropertySet {
+			set = s
+		}
+	}
+	if set == nil {
+		set = cib.NewElement("cluster_property_set", "id", cib.DefaultPropertySet)
+		config.Add(set)
+	}
+	for _, nv := range slices.Collect(set.Named("nvpair")) {
+		if n := nv.Get("name"); n == "stop-all-resources" || n == "maintenance-mode" {
+			set.Remove(nv)
+		}
+	}
+	set.Add(cib.NewElement("nvpair", "id", "stop-all-now", "name", "stop-all-resources", "value", "true"))
+}
+
+// carryOut runs what a plan has this node stop, in the plan's order, and
+// returns how many actions it ran. The executor ends before: what it would
+// find out could not be recorded.
+func (n *Node) carryOut(doc *cib.CIB) int {
+	plan, err := n.cfg.Schedule(doc, scheduler.Options{Now: time.Now()})
+	if err != nil {
+		n.log.Error("no plan for stopping can be made", "err", err)
+		return 0
+	}
+	todo := stops(plan, n.cfg.Name)
+	if len(todo) == 0 {
+		return 0
+	}
+	if e := n.execute.Load(); e != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		if err := e.Close(ctx); err != nil {
+			n.log.Warn("agents did not end", "err", err)
+		}
+		cancel()
+	}
+	for _, a := range todo {
+		r := n.runHere(a)
+		if r.RC != drivers.OK || r.Status != drivers.Done {
+			n.log.Error("could not be stopped", "action", a.Key, "rc", int(r.RC), "reason", r.Reason)
+		} else {
+			n.log.Info("stopped without the cluster", "action", a.Key)
+		}
+	}
+	return len(todo)
+}
+
+// stops picks the stopping actions of a node from a plan, inputs first.
+func stops(plan *scheduler.Plan, node string) []*scheduler.Action {
+	byID := map[int]*scheduler.Action{}
+	for _, a := range plan.Actions {
+		byID[a.ID] = a
+	}
+	seen := map[int]bool{}
+	var order []*scheduler.Action
+	var visit func(a *scheduler.Action)
+	visit = func(a *scheduler.Action) {
+		if a == nil || seen[a.ID] {
+			return
+		}
+		seen[a.ID] = true
+		for _, in := range a.Inputs {
+			visit(byID[in])
+		}
+		if a.Kind == scheduler.ResourceAction && a.Node == node && (a.Task == drivers.Stop || a.Task == drivers.Demote) {
+			order = append(order, a)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(byID)) {
+		visit(byID[id])
+	}
+	return order
+}
+
+// runHere runs an action on this node, outside of the executor.
+func (n *Node) runHere(a *scheduler.Action) drivers.Result {
+	if a.Resource == nil {
+		return drivers.Result{RC: drivers.GenericError, Status: drivers.Error, Reason: "the action belongs to no resource"}
+	}
+	name := drivers.Name{Class: a.Resource.Class, Provider: a.Resource.Provider, Type: a.Resource.Type}
+	agent, _, err := n.cfg.Agents.Lookup(name)
+	if err != nil {
+		return drivers.Result{RC: drivers.NotInstalled, Status: drivers.NoSuchAgent, Reason: err.Error()}
+	}
+	timeout := a.Timeout
+	if timeout <= 0 {
+		timeout = 20 * time.Second
+	}
+	req := drivers.Request{Agent: name, Resource: a.Resource.ID, Action: a.Task, Timeout: timeout, Node: n.agentNode(),
+		Params: map[string]string{}, Meta: map[string]string{}}
+	for _, p := range a.Params {
+		req.Params[p.Name] = p.Value
+	}
+	for _, m := range a.Meta {
+		req.Meta[strings.ReplaceAll(m.Name, "-", "_")] = m.Value
+	}
+	// The node may already be closing; what runs must still be stopped.
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return agent.Run(ctx, req)
+}
+
+// errAlone is for callers that need a quorum.
+var errAlone = errors.New("the node has no quorum")
+
+// Evacuate sets the shutdown attribute of nodes, so that the cluster moves or
+// stops what runs there, and waits until nothing is left for the controller to
+// do. It is called on any node, once for all nodes that go at the same time.
+func (n *Node) Evacuate(ctx context.Context, nodes ...string) error {
+	state, err := n.cons.Load().Read(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errAlone, err)
+	}
+	change := cib.Change{Origin: cib.Origin{Client: "shutdown"}, Status: &cib.StatusChange{}}
+	for _, name := range nodes {
+		if m, ok := state.Member(name); ok && m.State == consensus.Online {
+			change.Status.Edits = append(change.Status.Edits, cib.StatusEdit{Attribute: &cib.AttributeEdit{
+				Node: m.ID, Name: "shutdown", Value: fmt.Sprint(time.Now().Unix())}})
+		}
+	}
+	if len(change.Status.Edits) == 0 {
+		return nil
+	}
+	n.sign(&change)
+	r, err := n.cons.Load().Apply(ctx, consensus.NewRequest(), consensus.Command{Change: &change})
+	if err != nil {
+		return err
+	}
+	for {
+		n.mu.Lock()
+		known := n.changed
+		n.mu.Unlock()
+		i, err := (*backend)(n).Info(ctx)
+		if err == nil && i.Transition.Idle && i.Transition.ComputedAtVersion.Compare(r.Version) >= 0 {
+			return nil
+		}
+		select {
+		case <-known:
+		case <-time.After(n.timing.Interval):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

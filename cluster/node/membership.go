@@ -1,0 +1,253 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/consensus"
+)
+
+// Seed is a node that the cluster was made of at first.
+type Seed struct {
+	Name, ID  string
+	Addresses []string // host:port, one for each link
+	Witness   bool
+}
+
+// sight is what the leader's heartbeats know of a node.
+type sight struct {
+	up          bool
+	incarnation uint64
+	left        bool // it said that it leaves
+}
+
+// view is all that the membership depends on.
+type view struct {
+	state *consensus.State
+	self  string
+	// seen holds the other nodes; self counts as up with incarnation.
+	seen        map[string]sight
+	incarnation uint64
+	seeds       []Seed
+	cluster     string
+	now         time.Time
+}
+
+// Origin of changes that the membership makes.
+const membershipClient = "membership"
+
+// reconcile returns the next command that brings the committed membership in
+// line with what is seen, and what it does in words; false if nothing is left
+// to do. It is a pure function. The rules:
+//
+//   - a node comes in when it is seen with an incarnation that was not lost
+//     before; what the CIB knew of an earlier incarnation is forgotten, and
+//     the resources it may have left running are found by probes;
+//   - a node that is not seen any more is lost; without fencing it counts as
+//     down at once, with fencing only once that is confirmed (see
+//     [Node.Fence]);
+//   - a node that said that it leaves has left.
+func reconcile(v view) (consensus.Command, string, bool) {
+	if cmd, what, ok := nodeEntries(v); ok {
+		return cmd, what, true
+	}
+	fencing := fencingEnabled(v.state.CIB)
+	var members []consensus.Member
+	var edits []cib.StatusEdit
+	what := ""
+	note := func(format string, args ...any) {
+		if what != "" {
+			what += "; "
+		}
+		what += fmt.Sprintf(format, args...)
+	}
+	for _, m := range roster(v) {
+		s := v.seen[m.Name]
+		if m.Name == v.self {
+			s = sight{up: true, incarnation: v.incarnation}
+		}
+		before := m
+		known, _ := v.state.Member(m.Name)
+		switch {
+		case s.up && s.incarnation > m.Expelled && (m.State != consensus.Online || m.Incarnation != s.incarnation):
+			m.State, m.Incarnation, m.Since, m.Reason = consensus.Online, s.incarnation, v.now, "heartbeats go both ways"
+			if !m.Witness {
+				edits = append(edits, stateEdit(m, true, "member", "member", "online", true))
+			}
+			note("%s is a member (incarnation %d)", m.Name, m.Incarnation)
+		case !s.up && m.State == consensus.Online && s.left:
+			m.State, m.Since, m.Expelled, m.Reason = consensus.Left, v.now, m.Incarnation, "it left"
+			if !m.Witness {
+				edits = append(edits, stateEdit(m, false, "down", "down", "offline", true))
+			}
+			note("%s has left", m.Name)
+		case !s.up && m.State == consensus.Online:
+			m.Since, m.Expelled, m.Reason = v.now, m.Incarnation, "its heartbeats stopped"
+			if fencing && !m.Witness {
+				m.State = consensus.Lost
+				edits = append(edits, stateEdit(m, false, "down", "member", "offline", false))
+				note("%s is lost and has to be fenced", m.Name)
+			} else {
+				m.State = consensus.Down
+				if !m.Witness {
+					edits = append(edits, stateEdit(m, false, "down", "down", "offline", true))
+				}
+				note("%s is lost and taken for down, since fencing is switched off", m.Name)
+			}
+		case m.State == consensus.Lost && !fencing:
+			m.State, m.Since, m.Reason = consensus.Down, v.now, "fencing was switched off"
+			edits = append(edits, stateEdit(m, false, "down", "down", "offline", true))
+			note("%s is taken for down, since fencing is switched off", m.Name)
+		}
+		if known.Name == "" || !sameMember(before, m) || !slices.Equal(known.Addresses, m.Addresses) {
+			members = append(members, m)
+			if what == "" {
+				note("%s is known", m.Name)
+			}
+		}
+	}
+	var root []cib.Attr
+	id := ""
+	if m, ok := v.state.Member(v.self); ok {
+		id = m.ID
+	}
+	for _, a := range []cib.Attr{{Name: "have-quorum", Value: "1"}, {Name: "dc-uuid", Value: id}} {
+		if a.Value != "" && v.state.CIB.Root.Get(a.Name) != a.Value {
+			root = append(root, a)
+		}
+	}
+	if len(root) > 0 {
+		edits = append(edits, cib.StatusEdit{Root: &cib.RootEdit{Attributes: root}})
+		note("%s leads", v.self)
+	}
+	if len(members) == 0 && len(edits) == 0 {
+		return consensus.Command{}, "", false
+	}
+	cmd := consensus.Command{Members: members}
+	if len(edits) > 0 {
+		cmd.Change = &cib.Change{Origin: origin(v), Status: &cib.StatusChange{Edits: edits}}
+	}
+	return cmd, what, true
+}
+
+func origin(v view) cib.Origin {
+	return cib.Origin{User: "gcrm", Node: v.self, Client: membershipClient, Time: v.now}
+}
+
+func sameMember(a, b consensus.Member) bool {
+	return a.State == b.State && a.Incarnation == b.Incarnation && a.Expelled == b.Expelled
+}
+
+// roster lists the committed members and the seeds that are not yet among
+// them. Addresses of seeds are those of this start.
+func roster(v view) []consensus.Member {
+	list := slices.Clone(v.state.Members)
+	for _, s := range v.seeds {
+		i := slices.IndexFunc(list, func(m consensus.Member) bool { return m.Name == s.Name })
+		if i < 0 {
+			list = append(list, consensus.Member{Name: s.Name, ID: s.ID, Addresses: s.Addresses, Witness: s.Witness,
+				State: consensus.Joining, Since: v.now})
+			continue
+		}
+		if len(s.Addresses) > 0 {
+			list[i].Addresses = s.Addresses
+		}
+	}
+	return list
+}
+
+// stateEdit writes a node_state as Pacemaker 2.1 and 3 do. fresh forgets the
+// history and the transient attributes.
+func stateEdit(m consensus.Member, inCCM bool, join, expected, crmd string, fresh bool) cib.StatusEdit {
+	return cib.StatusEdit{Node: &cib.NodeStateEdit{ID: m.ID, Uname: m.Name, Fenced: fresh, Attributes: []cib.Attr{
+		{Name: "in_ccm", Value: fmt.Sprint(inCCM)},
+		{Name: "crmd", Value: crmd},
+		{Name: "crm-debug-origin", Value: "gcrm_membership"},
+		{Name: "join", Value: join},
+		{Name: "expected", Value: expected},
+	}}}
+}
+
+// nodeEntries adds what a configuration lacks: an entry for every member that
+// runs resources, and in a new cluster the properties that clusters set
+// themselves.
+func nodeEntries(v view) (consensus.Command, string, bool) {
+	doc := v.state.CIB
+	var missing []consensus.Member
+	for _, m := range roster(v) {
+		if _, ok := doc.Node(m.Name); !ok && !m.Witness {
+			missing = append(missing, m)
+		}
+	}
+	if len(missing) == 0 {
+		return consensus.Command{}, "", false
+	}
+	conf := doc.Configuration().Clone()
+	nodes := conf.Ensure("nodes")
+	fresh := len(nodes.Children) == 0
+	for _, m := range missing {
+		nodes.Add(cib.NewElement("node", "id", m.ID, "uname", m.Name))
+	}
+	if fresh {
+		ownProperties(conf.Ensure("crm_config"), v.cluster)
+	}
+	return consensus.Command{Change: &cib.Change{Origin: origin(v), Configuration: &cib.ConfigurationChange{
+		Base: doc.Version(), XML: conf.String()}}}, fmt.Sprintf("%d nodes are entered in the configuration", len(missing)), true
+}
+
+// Infrastructure is the value of the property cluster-infrastructure.
+const Infrastructure = "gcrm"
+
+// Version is the value of the property dc-version.
+const Version = "1.0-gcrm"
+
+func ownProperties(config *cib.Element, cluster string) {
+	var set *cib.Element
+	for s := range config.Named("cluster_property_set") {
+		if s.ID() == cib.DefaultPropertySet {
+			set = s
+		}
+	}
+	if set == nil {
+		set = cib.NewElement("cluster_property_set", "id", cib.DefaultPropertySet)
+		config.Add(set)
+	}
+	for _, p := range []cib.Attr{{Name: "have-watchdog", Value: "false"}, {Name: "dc-version", Value: Version},
+		{Name: "cluster-infrastructure", Value: Infrastructure}, {Name: "cluster-name", Value: cluster}} {
+		if _, ok := cib.PairValue(set, p.Name); !ok && p.Value != "" {
+			set.Add(cib.NewElement("nvpair", "id", cib.DefaultPropertySet+"-"+p.Name, "name", p.Name, "value", p.Value))
+		}
+	}
+}
+
+// fencingEnabled reads the property in both its spellings; the default is on.
+func fencingEnabled(doc *cib.CIB) bool {
+	v, ok := doc.Property("stonith-enabled", "fencing-enabled")
+	if !ok {
+		return true
+	}
+	switch v {
+	case "false", "no", "off", "0", "n", "False", "FALSE", "No", "NO", "Off", "OFF":
+		return false
+	}
+	return true
+}
+
+// integrated reports whether the controller may begin to work: every node that
+// is in the configuration has come in or is known to be away, or the leader
+// has waited long enough for them.
+func integrated(v view, waited, limit time.Duration) bool {
+	for _, m := range roster(v) {
+		if m.State == consensus.Joining && waited < limit {
+			return false
+		}
+		// A node that is seen is about to be taken in.
+		if s := v.seen[m.Name]; s.up && s.incarnation > m.Expelled && (m.State != consensus.Online || m.Incarnation != s.incarnation) {
+			return false
+		}
+	}
+	me, ok := v.state.Member(v.self)
+	return ok && me.State == consensus.Online && me.Incarnation == v.incarnation
+}

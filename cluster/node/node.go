@@ -1,0 +1,346 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/api"
+	"gcrm/cluster/client"
+	"gcrm/cluster/consensus"
+	"gcrm/cluster/controller"
+	"gcrm/cluster/executor"
+	"gcrm/cluster/heartbeat"
+	"gcrm/cluster/transport"
+	"gcrm/drivers"
+)
+
+// Node is one running node.
+type Node struct {
+	cfg         Config
+	log         *slog.Logger
+	timing      heartbeat.Timing
+	incarnation uint64
+	started     time.Time
+	ctx         context.Context
+	cancel      context.CancelFunc
+	wg          sync.WaitGroup
+	closing     sync.Once
+	expulsion   sync.Once
+
+	wire *transport.Transport
+	cons atomic.Pointer[consensus.Consensus]
+	beat *heartbeat.Runner
+	ctrl *controller.Runner
+	api  *api.Server
+
+	// feed orders what the controller is told.
+	feed    sync.Mutex
+	newest  *cib.CIB
+	ruling  uint64 // term in which the controller leads, 0 if it does not
+	execute atomic.Pointer[executor.Executor]
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when anything below changes
+	seen    map[string]sight
+	// progress is the controller's, here or on the leader; progressTerm
+	// orders what different leaders say.
+	progress     client.Transition
+	progressFrom string
+	admitted     bool
+}
+
+// Start brings a node up. It returns when the node listens; whether it is part
+// of a quorum shows later.
+func Start(cfg Config) (*Node, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	timing, err := heartbeat.Derive(cfg.Detection)
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{cfg.StateDir, cfg.RunDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	n := &Node{cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
+		seen: map[string]sight{}, newest: cib.New()}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if n.incarnation, err = nextIncarnation(cfg.StateDir, n.started); err != nil {
+		return nil, err
+	}
+	if cfg.Program != "" {
+		if err := drivers.InstallHelpers(n.helperDir(), cfg.Program); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.start(); err != nil {
+		n.Crash()
+		return nil, fmt.Errorf("node %s: %w", cfg.Name, err)
+	}
+	return n, nil
+}
+
+func (n *Node) helperDir() string { return filepath.Join(n.cfg.StateDir, "helpers") }
+
+func (n *Node) start() error {
+	var err error
+	n.wire, err = transport.Listen(transport.Config{Cluster: n.cfg.Cluster, Node: n.cfg.Name, Incarnation: n.incarnation, Epoch: 1,
+		Credentials: n.cfg.Credentials, Listener: n.cfg.Listener, Resolve: n.resolve, Judge: n.judge, Cut: n.cfg.Cut,
+		NewerEpoch: n.newerEpoch,
+		Refused: func(peer string, r *transport.Refusal) {
+			if r.Code == transport.RefusedExpelled {
+				n.expelled(r.Text)
+			}
+		},
+		HandshakeTimeout: n.timing.IO, Log: n.log.With("room", "transport")})
+	if err != nil {
+		return err
+	}
+	n.handle()
+	n.ctrl = controller.NewRunner(controller.Config{Node: n.cfg.Name, Schedule: n.cfg.Schedule}, (*ruler)(n), n.report, n.log.With("room", "controller"))
+	var bootstrap []string
+	if n.cfg.Bootstrap {
+		for _, s := range n.cfg.Seeds {
+			bootstrap = append(bootstrap, s.Name)
+		}
+	}
+	cons, err := consensus.Open(consensus.Config{Dir: filepath.Join(n.cfg.StateDir, "consensus"), Transport: n.wire,
+		Timing: consensus.Timing{Heartbeat: n.timing.RaftHeartbeat, Election: n.timing.RaftElection, Lease: n.timing.RaftLease,
+			Commit: n.timing.RaftCommit, IO: n.timing.IO},
+		Bootstrap: bootstrap, Observe: n.observe, Fatal: n.cfg.Fatal, Log: n.log.With("room", "consensus")})
+	if err != nil {
+		return err
+	}
+	n.cons.Store(cons)
+	n.beat = heartbeat.Start(heartbeat.RunnerConfig{
+		Machine: heartbeat.Config{Cluster: n.cfg.Cluster, Node: n.cfg.Name, Incarnation: n.incarnation, Keys: n.cfg.HeartbeatKeys, Timing: n.timing},
+		Links:   linksOf(n.cfg.Link), Resolve: n.resolveLink, Events: n.heard, Log: n.log.With("room", "heartbeat"),
+		Cut: func(peer string, _ int) bool { return n.cfg.Cut != nil && n.cfg.Cut(peer) }})
+	n.watchPeers()
+	n.api, err = api.Listen(n.cfg.Socket, n.cfg.Name, (*backend)(n), n.log.With("room", "api"))
+	if err != nil {
+		return err
+	}
+	n.wg.Go(n.govern)
+	n.wg.Go(n.attend)
+	return nil
+}
+
+// Name returns the node's name.
+func (n *Node) Name() string { return n.cfg.Name }
+
+// Incarnation returns the number of this start.
+func (n *Node) Incarnation() uint64 { return n.incarnation }
+
+// Socket returns the path of the API's socket.
+func (n *Node) Socket() string { return n.cfg.Socket }
+
+// Consensus gives access to the replicated state.
+func (n *Node) Consensus() *consensus.Consensus { return n.cons.Load() }
+
+// Campaign makes the node ask for votes at once.
+func (n *Node) Campaign() error { return n.cons.Load().Campaign() }
+
+// Crash ends the node at once: no farewell to the others, agents are killed
+// in the middle of what they do. Resources go on running.
+func (n *Node) Crash() { n.end(false) }
+
+// Stop ends the node after a farewell: it hands over leadership and says that
+// it leaves. Resources that run go on running; see [Node.Shutdown] for moving
+// them away first.
+func (n *Node) Stop() { n.end(true) }
+
+func (n *Node) end(farewell bool) {
+	n.closing.Do(func() {
+		if farewell {
+			n.farewell()
+		}
+		n.cancel()
+		if n.beat != nil {
+			n.beat.Stop()
+		}
+		if n.api != nil {
+			n.api.Close()
+		}
+		if n.wire != nil {
+			n.wire.Close()
+		} else {
+			n.cfg.Listener.Close()
+		}
+		if n.beat == nil {
+			n.cfg.Link.Close()
+		}
+		if n.ctrl != nil {
+			n.ctrl.Close()
+		}
+		if e := n.execute.Load(); e != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			if err := e.Close(ctx); err != nil {
+				n.log.Warn("agents did not end", "err", err)
+			}
+			cancel()
+		}
+		n.wg.Wait()
+		if c := n.cons.Load(); c != nil {
+			if err := c.Close(); err != nil {
+				n.log.Warn("closing consensus", "err", err)
+			}
+		}
+	})
+}
+
+// farewell leaves the cluster in order.
+func (n *Node) farewell() {
+	if err := n.cons.Load().Transfer(""); err != nil {
+		n.log.Info("leadership was not handed over", "err", err)
+	}
+	n.beat.Leave()
+}
+
+// signal wakes those who wait for a change of the node's own knowledge.
+func (n *Node) signal() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	close(n.changed)
+	n.changed = make(chan struct{})
+}
+
+// observe is told of every step of the replicated state, in order.
+func (n *Node) observe(s consensus.Step) {
+	n.feed.Lock()
+	defer n.feed.Unlock()
+	n.newest = s.State.CIB
+	switch {
+	case s.Replaced:
+		n.ctrl.Input(controller.Applied{CIB: s.State.CIB})
+	case s.Command != nil && s.Command.Change != nil:
+		n.ctrl.Input(controller.Applied{Change: s.Command.Change, CIB: s.State.CIB})
+	}
+}
+
+// report is the controller's progress.
+func (n *Node) report(p controller.Progress) {
+	n.setProgress(n.cfg.Name, client.Transition{Idle: p.Idle, Number: p.Number, Done: p.Done, Total: p.Total,
+		Running: p.Running, ComputedAtVersion: p.Computed})
+	n.spread()
+}
+
+func (n *Node) setProgress(from string, t client.Transition) {
+	n.mu.Lock()
+	n.progress, n.progressFrom = t, from
+	n.mu.Unlock()
+	n.signal()
+}
+
+// resolve gives the addresses of a node for connections.
+func (n *Node) resolve(name string) []string {
+	var out []string
+	for _, a := range n.locate(name) {
+		out = append(out, a.String())
+	}
+	return out
+}
+
+func (n *Node) resolveLink(name string, link int) (netip.AddrPort, bool) {
+	list := n.locate(name)
+	if link >= len(list) {
+		return netip.AddrPort{}, false
+	}
+	return list[link], true
+}
+
+func (n *Node) locate(name string) []netip.AddrPort {
+	if n.cfg.Locate != nil {
+		if list := n.cfg.Locate(name); len(list) > 0 {
+			return list
+		}
+	}
+	var addrs []string
+	if c := n.cons.Load(); c != nil {
+		if s, _ := c.State(); s != nil {
+			if m, ok := s.Member(name); ok {
+				addrs = m.Addresses
+			}
+		}
+	}
+	if len(addrs) == 0 {
+		for _, s := range n.cfg.Seeds {
+			if s.Name == name {
+				addrs = s.Addresses
+			}
+		}
+	}
+	var out []netip.AddrPort
+	for _, a := range addrs {
+		if p, err := netip.ParseAddrPort(a); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// judge refuses incarnations that the cluster went on without.
+func (n *Node) judge(h transport.Hello) *transport.Refusal {
+	c := n.cons.Load()
+	if c == nil {
+		return nil
+	}
+	s, _ := c.State()
+	if m, ok := s.Member(h.Node); ok && h.Incarnation <= m.Expelled {
+		return &transport.Refusal{Code: transport.RefusedExpelled, Text: fmt.Sprintf(
+			"the cluster went on without node %s: its incarnation %d was lost; it has to stop everything and start again", h.Node, h.Incarnation)}
+	}
+	return nil
+}
+
+// newerEpoch is called when the electorate was forced without this node.
+func (n *Node) newerEpoch(peer string, epoch uint64) {
+	n.log.Warn("the cluster went on without this node", "epoch", epoch, "told by", peer)
+	c := n.cons.Load()
+	if c == nil || n.ctx.Err() != nil {
+		return
+	}
+	n.stopEverything("the electorate was changed without this node")
+	if err := c.StartOver(epoch); err != nil && !errors.Is(err, consensus.ErrClosed) {
+		n.cfg.Fatal(err)
+	}
+	n.expulsion.Do(func() { go n.cfg.Expelled("the electorate was changed without this node") })
+}
+
+// expelled is called when others refuse this incarnation.
+func (n *Node) expelled(why string) {
+	if n.ctx.Err() != nil {
+		return
+	}
+	n.expulsion.Do(func() {
+		n.log.Error("this node was expelled", "why", why)
+		go func() {
+			n.stopEverything(why)
+			if n.ctx.Err() == nil {
+				n.cfg.Expelled(why)
+			}
+		}()
+	})
+}
+
+// Admitted reports whether this incarnation has become a member, and its
+// executor works.
+func (n *Node) Admitted() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.admitted
+}
+
+// Disconnect drops all connections with a peer.
+func (n *Node) Disconnect(peer string) { n.wire.Disconnect(peer) }

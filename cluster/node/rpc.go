@@ -1,0 +1,175 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/client"
+	"gcrm/cluster/consensus"
+	"gcrm/cluster/controller"
+	"gcrm/cluster/executor"
+	"gcrm/cluster/executor/operation"
+	"gcrm/cluster/transport"
+)
+
+// What nodes ask each other, besides what consensus does.
+const (
+	methodDispatch = "executor.dispatch"
+	methodReport   = "executor.report"
+	methodProgress = "controller.progress" // leader tells
+	methodStatus   = "controller.status"   // leader is asked
+	methodLeave    = "node.leave"
+	methodApplied  = "node.applied"
+)
+
+type appliedAnswer struct{ Index uint64 }
+
+func (n *Node) handle() {
+	handle(n, methodDispatch, func(_ context.Context, from transport.Peer, d operation.Dispatch) (any, error) {
+		e := n.execute.Load()
+		if e == nil {
+			return nil, fmt.Errorf("node %s is not a member yet", n.cfg.Name)
+		}
+		return nil, e.Dispatch(d)
+	})
+	handle(n, methodReport, func(_ context.Context, _ transport.Peer, t operation.Token) (any, error) {
+		e := n.execute.Load()
+		if e == nil {
+			return nil, fmt.Errorf("node %s is not a member yet", n.cfg.Name)
+		}
+		return e.Report(t)
+	})
+	handle(n, methodProgress, func(_ context.Context, from transport.Peer, t client.Transition) (any, error) {
+		n.setProgress(from.Name, t)
+		return nil, nil
+	})
+	handle(n, methodStatus, func(context.Context, transport.Peer, struct{}) (any, error) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.progressFrom != n.cfg.Name {
+			return client.Transition{}, nil
+		}
+		return n.progress, nil
+	})
+	handle(n, methodLeave, func(context.Context, transport.Peer, struct{}) (any, error) {
+		go n.cfg.Leave()
+		return nil, nil
+	})
+	handle(n, methodApplied, func(context.Context, transport.Peer, struct{}) (any, error) {
+		c := n.cons.Load()
+		if c == nil {
+			return appliedAnswer{}, nil
+		}
+		s, _ := c.State()
+		return appliedAnswer{s.Index}, nil
+	})
+}
+
+// handle registers a handler with a typed request.
+func handle[T any](n *Node, method string, f func(context.Context, transport.Peer, T) (any, error)) {
+	n.wire.Handle(method, func(ctx context.Context, from transport.Peer, body json.RawMessage) (any, error) {
+		var req T
+		if err := json.Unmarshal(body, &req); err != nil {
+			return nil, fmt.Errorf("unreadable request: %w", err)
+		}
+		return f(ctx, from, req)
+	})
+}
+
+// spread tells the others what the controller does.
+func (n *Node) spread() {
+	n.mu.Lock()
+	t := n.progress
+	var to []string
+	for name, s := range n.seen {
+		if s.up {
+			to = append(to, name)
+		}
+	}
+	n.mu.Unlock()
+	for _, name := range to {
+		n.wg.Go(func() {
+			ctx, cancel := context.WithTimeout(n.ctx, n.timing.IO)
+			defer cancel()
+			if err := n.wire.Call(ctx, name, methodProgress, t, nil); err != nil {
+				n.log.Debug("progress was not told", "peer", name, "err", err)
+			}
+		})
+	}
+}
+
+// ruler is what the controller commands.
+type ruler Node
+
+// Apply implements controller.Cluster.
+func (r *ruler) Apply(ctx context.Context, change cib.Change) error {
+	n := (*Node)(r)
+	n.sign(&change)
+	n.feed.Lock()
+	term := n.ruling
+	n.feed.Unlock()
+	_, err := n.cons.Load().ApplyAsLeader(ctx, term, consensus.Command{Change: &change})
+	return err
+}
+
+// Dispatch implements controller.Cluster.
+func (r *ruler) Dispatch(ctx context.Context, node string, d operation.Dispatch) error {
+	return r.wire.Call(ctx, node, methodDispatch, d, nil)
+}
+
+// Query implements controller.Cluster.
+func (r *ruler) Query(ctx context.Context, node string, t operation.Token) (operation.Report, error) {
+	var rep operation.Report
+	err := r.wire.Call(ctx, node, methodReport, t, &rep)
+	return rep, err
+}
+
+// Shutdown implements controller.Cluster.
+func (r *ruler) Shutdown(ctx context.Context, node, _ string) {
+	if err := r.wire.Call(ctx, node, methodLeave, struct{}{}, nil); err != nil {
+		r.log.Warn("a node could not be told to leave", "peer", node, "err", err)
+	}
+}
+
+// Fence implements controller.Cluster. When it returns, the member is known to
+// be down, and committed as such.
+func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
+	n := (*Node)(r)
+	if n.cfg.Fencer == nil {
+		return errors.New("no fencing is configured; nothing can confirm that the node is down")
+	}
+	if req.Delay > 0 {
+		select {
+		case <-time.After(req.Delay):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	proof, err := n.cfg.Fencer.Fence(ctx, req)
+	if err != nil || req.Action == "on" {
+		return err
+	}
+	n.log.Warn("fenced", "peer", req.Node, "proof", proof)
+	n.wire.Disconnect(req.Node)
+	n.feed.Lock()
+	term := n.ruling
+	n.feed.Unlock()
+	state, _ := n.cons.Load().State()
+	m, ok := state.Member(req.Node)
+	if !ok || m.State == consensus.Down {
+		return nil
+	}
+	m.Expelled = max(m.Expelled, m.Incarnation)
+	m.State, m.Since, m.Reason = consensus.Down, time.Now(), "fenced: "+proof
+	_, err = n.cons.Load().ApplyAsLeader(ctx, term, consensus.Command{Members: []consensus.Member{m}})
+	return err
+}
+
+var (
+	_ controller.Cluster = (*ruler)(nil)
+	_                    = executor.ErrClosed
+)
