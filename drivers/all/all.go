@@ -8,6 +8,7 @@ import (
 	"gcrm/drivers"
 	"gcrm/drivers/anything"
 	"gcrm/drivers/dummy"
+	"gcrm/drivers/filesystem"
 	"gcrm/drivers/ipaddr"
 	"gcrm/drivers/ocf"
 )
@@ -34,7 +35,7 @@ func Registry(o Options) *drivers.Registry {
 func Natives() map[drivers.Name]drivers.Agent {
 	out := map[drivers.Name]drivers.Agent{}
 	for _, agents := range []map[drivers.Name]drivers.Agent{
-		dummy.Agents(), anything.Agents(), ipaddr.Agents(),
+		dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(),
 	} {
 		maps.Copy(out, agents)
 	}
