@@ -133,7 +133,7 @@ func (v *edits) operation(e *cib.OperationEdit) {
 	case f != nil && f.stage == committing:
 		v.dispatch(f)
 	case f != nil, v.known(e):
-	case v.goesBack(e):
+	case v.goesBack(e) || v.unannounced(e):
 		v.handled[key] = true
 		v.Controller.event(slog.LevelWarn, v.name(e.Node), "an old result of %s on %s came late; it will be probed", e.Resource, v.name(e.Node))
 		v.abort("an old result of %s came late", e.Resource)
@@ -153,6 +153,20 @@ func (v *edits) known(e *cib.OperationEdit) bool {
 		}
 	}
 	return false
+}
+
+// unannounced reports whether the entry is a one-off result without its
+// pending record: that of an executor that is no more, for instance.
+func (v *edits) unannounced(e *cib.OperationEdit) bool {
+	if value(e.Attributes, "interval") != "0" || value(e.Attributes, "op-status") == "-1" {
+		return false
+	}
+	for op := range operation.Entries(v.old, e.Node, e.Resource) {
+		if op.Get("transition-key") == value(e.Attributes, "transition-key") && operation.IsPending(op) {
+			return false
+		}
+	}
+	return value(e.Attributes, "operation") != "notify"
 }
 
 // goesBack reports whether the entry replaces one of a later call: a message

@@ -222,6 +222,7 @@ func (c *Controller) finish() {
 		if n := len(t.actions) - t.done; n > 0 {
 			c.event(slog.LevelWarn, "", "transition %d ended with %d of %d actions left out, which wait for something that does not happen", t.number, n, len(t.actions))
 		}
+		c.event(slog.LevelInfo, "", "transition %d is done", t.number)
 		c.lastDone = t.fingerprint
 		if !c.dirty {
 			c.dirty, c.reason = true, fmt.Sprintf("transition %d is done", t.number)

@@ -44,6 +44,9 @@ func isMigration(task string) bool { return task == "migrate_to" || task == "mig
 // walk starts everything that may start now.
 func (c *Controller) walk() {
 	t := c.transition
+	if len(t.ready) == 0 {
+		return
+	}
 	l := c.load()
 	perNode := c.nodeActionLimit()
 	var batch []*flight

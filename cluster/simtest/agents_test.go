@@ -3,6 +3,7 @@ package simtest
 import (
 	"time"
 
+	"gcrm/cib"
 	"gcrm/cluster/executor/operation"
 )
 
@@ -21,9 +22,12 @@ func (w *world) agent(n *node, c *call, then func(operation.Outcome)) {
 	if w.active[id] == nil {
 		w.active[id] = map[string]bool{}
 	}
-	if job.Task == "start" {
+	switch job.Task {
+	case "start":
 		w.stats.starts++
 		w.begin(id, n.name, job.Key)
+	case "promote":
+		w.promote(id, n.name, job.Key)
 	}
 	took := w.between(5*time.Millisecond, 300*time.Millisecond)
 	if w.chance(0.1) {
@@ -66,9 +70,32 @@ func (w *world) begin(id, node, key string) {
 	w.active[id][node] = true
 }
 
+// promote makes a resource promoted on a node.
+func (w *world) promote(id, node, key string) {
+	if w.promoted[id] == nil {
+		w.promoted[id] = map[string]bool{}
+	}
+	for other := range w.promoted[id] {
+		if other != node {
+			w.violated("%s is promoted on %s (%s) while it is promoted on %s", id, node, key, other)
+		}
+	}
+	w.promoted[id][node] = true
+}
+
+// lose takes everything that runs from a node that lost its power.
+func (w *world) lose(node string) {
+	for _, on := range w.active {
+		delete(on, node)
+	}
+	for _, on := range w.promoted {
+		delete(on, node)
+	}
+}
+
 // effect is what an action does in the end, and its result.
 func (w *world) effect(n *node, job operation.Job) int {
-	on := w.active[job.Resource]
+	on, up := w.active[job.Resource], w.promoted[job.Resource]
 	fails := w.faults && w.chance(w.failures)
 	switch job.Task {
 	case "start":
@@ -76,21 +103,43 @@ func (w *world) effect(n *node, job operation.Job) int {
 			delete(on, n.name)
 			return 1
 		}
+		if w.promotable[job.Resource] {
+			n.score("master-" + job.Resource)
+		}
+	case "promote":
+		if fails {
+			return 1
+		}
+	case "demote":
+		if fails && w.chance(0.5) {
+			return 1
+		}
+		delete(up, n.name)
 	case "stop":
 		if fails && w.chance(0.5) {
 			return 1
 		}
 		delete(on, n.name)
+		delete(up, n.name)
 	case "monitor":
 		switch {
 		case job.Interval > 0 && fails:
 			return 1
+		case up[n.name] && on[n.name]:
+			return 8
 		case on[n.name]:
 			return 0
 		}
 		return 7
 	}
 	return 0
+}
+
+// score sets a promotion score, as an agent's start does.
+func (n *node) score(name string) {
+	if v, _ := operation.Attribute(n.doc(), n.id, name); v == "" && n.w.leader != nil {
+		n.w.propose(n.w.leader, statusChange(cib.StatusEdit{Attribute: &cib.AttributeEdit{Node: n.id, Name: name, Value: "10"}}), func(error) {})
+	}
 }
 
 func (w *world) killed(n *node, c *call) {

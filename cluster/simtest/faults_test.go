@@ -62,6 +62,7 @@ func (w *world) trouble() {
 					w.stats.deaths++
 					w.note("%s dies on %s", id, at)
 					delete(w.active[id], at)
+					delete(w.promoted[id], at)
 				}
 			}
 		}

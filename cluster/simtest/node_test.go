@@ -66,9 +66,7 @@ func (n *node) stop(power bool) {
 		delete(n.w.busy, c.job.Resource+"@"+n.name)
 	}
 	if power {
-		for _, on := range n.w.active {
-			delete(on, n.name)
-		}
+		n.w.lose(n.name)
 	}
 	if n.w.leader == n {
 		n.w.dethrone("it stopped")
@@ -165,9 +163,7 @@ func (w *world) fence(by *node, e controller.Fence, later func(controller.Input)
 		if target.up {
 			target.stop(true)
 		} else {
-			for _, on := range w.active {
-				delete(on, target.name)
-			}
+			w.lose(target.name)
 		}
 		boot := target.boot
 		w.after(w.between(2*time.Second, 8*time.Second), func() {

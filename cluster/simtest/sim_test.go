@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,19 +21,22 @@ var (
 	one   = flag.Uint64("seed", 0, "simulate this cluster alone")
 )
 
-// planners are what plans can come from.
+// full is set when plans come from the real scheduler.
+const full = false
+
 var schedule func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error) = miniPlan
 
 // build makes a cluster that is about to start.
 func build(seed uint64) *world {
 	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x6763726d)), now: epoch, schedule: schedule,
-		active: map[string]map[string]bool{}, busy: map[string]bool{}, shared: map[string]bool{"fencer": true}}
+		active: map[string]map[string]bool{}, promoted: map[string]map[string]bool{}, busy: map[string]bool{},
+		shared: map[string]bool{"fencer": true}, promotable: map[string]bool{}, dependent: map[string]bool{}}
 	size := 3
 	if w.chance(0.3) {
 		size = 5
 	}
 	doc := cib.New()
-	conf := configuration(size, 2+w.rng.IntN(5))
+	conf := w.configuration(size)
 	next, err := doc.Apply(cib.Change{Configuration: &cib.ConfigurationChange{XML: conf}})
 	if err != nil {
 		panic(err)
@@ -48,24 +52,6 @@ func build(seed uint64) *world {
 	w.after(time.Second, w.elect)
 	w.after(1500*time.Millisecond, w.members)
 	return w
-}
-
-func configuration(nodes, primitives int) string {
-	var b strings.Builder
-	b.WriteString(`<configuration><crm_config><cluster_property_set id="cib-bootstrap-options">
-<nvpair id="o1" name="stonith-enabled" value="true"/><nvpair id="o2" name="startup-fencing" value="false"/>
-</cluster_property_set></crm_config><nodes>`)
-	for i := range nodes {
-		fmt.Fprintf(&b, `<node id="%d" uname="node%d"/>`, i+1, i+1)
-	}
-	b.WriteString(`</nodes><resources><primitive id="fencer" class="stonith" type="fence_sim"/>`)
-	for i := range primitives {
-		fmt.Fprintf(&b, `<primitive id="p%d" class="ocf" provider="pacemaker" type="Dummy"><operations>
-<op id="p%d-monitor" name="monitor" interval="5s" timeout="10s"/><op id="p%d-start" name="start" interval="0" timeout="10s"/>
-<op id="p%d-stop" name="stop" interval="0" timeout="10s"/></operations></primitive>`, i, i, i, i)
-	}
-	b.WriteString(`</resources><constraints/></configuration>`)
-	return b.String()
 }
 
 // idle reports whether the leader has nothing left to do.
@@ -115,22 +101,39 @@ func (w *world) check() {
 		}
 		return true
 	})
-	placeable := false
+	up := 0 // nodes that may run resources
 	for _, n := range doc.Nodes() {
 		if v, _ := cib.SetValue(n.Element, "instance_attributes", "standby"); v != "on" {
-			placeable = true
+			up++
 		}
 	}
+	stopped := false // a resource of the group is
 	for _, id := range slices.Sorted(maps.Keys(roles)) {
-		if w.shared[id] {
+		if id == "fencer" {
 			continue
 		}
-		want := 1
-		if roles[id] == "Stopped" || !placeable {
+		want := min(up, 1)
+		if w.shared[id] {
+			want = up
+		}
+		inGroup := w.group != "" && strings.HasPrefix(id, w.group)
+		if roles[id] == "Stopped" {
+			want = 0
+			stopped = stopped || inGroup
+		}
+		if stopped && inGroup {
 			want = 0
 		}
-		if len(w.active[id]) != want {
+		if n := len(w.active[id]); n != want && !(n == 0 && w.dependent[id] && roles["p0"] == "Stopped") {
 			w.violated("%s is active on %v at rest, wanted on %d nodes", id, slices.Sorted(maps.Keys(w.active[id])), want)
+		}
+		if w.promotable[id] && want > 0 && len(w.promoted[id]) != 1 {
+			w.violated("%s is promoted on %v at rest", id, slices.Sorted(maps.Keys(w.promoted[id])))
+		}
+		for _, n := range w.nodes {
+			if believed(doc, n.id, id) != w.active[id][n.name] {
+				w.violated("%s on %s: the CIB says active=%t, the agent %t", id, n.name, believed(doc, n.id, id), w.active[id][n.name])
+			}
 		}
 	}
 	// Every replica is the same, and is what the log makes of the beginning.
@@ -161,6 +164,26 @@ func (w *world) check() {
 	}
 }
 
+// believed is whether a node's history says that a resource is active.
+func believed(doc *cib.CIB, nodeID, id string) bool {
+	last, active := -1, false
+	for op := range operation.Entries(doc, nodeID, id) {
+		call, _ := strconv.Atoi(op.Get("call-id"))
+		if call < last {
+			continue
+		}
+		switch op.Get("operation") {
+		case "start", "promote", "demote":
+			last, active = call, true
+		case "stop":
+			last, active = call, false
+		case "monitor":
+			last, active = call, op.Get("rc-code") == "0" || op.Get("rc-code") == "8"
+		}
+	}
+	return active
+}
+
 func simulate(seed uint64) *world {
 	w := build(seed)
 	w.run(20*time.Second, nil)
@@ -187,9 +210,8 @@ func simulate(seed uint64) *world {
 func (w *world) monitored() {
 	w.note("--- everything dies")
 	for _, id := range slices.Sorted(maps.Keys(w.active)) {
-		if !w.shared[id] {
-			clear(w.active[id])
-		}
+		clear(w.active[id])
+		clear(w.promoted[id])
 	}
 	w.run(15*time.Second, nil)
 	if !w.run(10*time.Minute, w.idle) {

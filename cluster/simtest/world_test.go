@@ -34,7 +34,12 @@ type world struct {
 	// active tells where each resource runs, as its agents see it.
 	active map[string]map[string]bool
 	busy   map[string]bool // "resource@node": an action runs
-	shared map[string]bool // resources that may run on several nodes
+	// promoted tells where each promotable resource is promoted.
+	promoted map[string]map[string]bool
+	// shared are resources that may run on several nodes, promotable those
+	// of which one may be promoted, dependent those that need another.
+	shared, promotable, dependent map[string]bool
+	group                         string
 
 	// How bad things are.
 	loss, duplication, delay float64
