@@ -26,6 +26,8 @@ type Candidate struct {
 	Open bool
 	// Final says that the line may end here.
 	Final bool
+	// Rank orders lists: what is wanted most often has the lowest.
+	Rank int
 }
 
 // Complete returns what can be typed at byte pos of a line, given what stands
@@ -117,7 +119,12 @@ func filter(all []Candidate, typed string) []Candidate {
 			out = append(out, c)
 		}
 	}
-	sort.SliceStable(out, func(i, j int) bool { return out[i].Text < out[j].Text })
+	sort.SliceStable(out, func(i, j int) bool {
+		if out[i].Rank != out[j].Rank {
+			return out[i].Rank < out[j].Rank
+		}
+		return out[i].Text < out[j].Text
+	})
 	return slices.CompactFunc(out, func(a, b Candidate) bool { return a.Text == b.Text })
 }
 
@@ -408,7 +415,11 @@ func (s *Session) paramCandidates(name cib.AgentName) []Candidate {
 			about = append(about, "default "+p.Default)
 		}
 		d := "(" + strings.Join(about, ", ") + ") " + oneLine(p.Short.In("en"))
-		out = append(out, Candidate{Text: p.Name + "=", Description: d, Open: true})
+		rank := -1
+		if p.Required {
+			rank = -2
+		}
+		out = append(out, Candidate{Text: p.Name + "=", Description: d, Open: true, Rank: rank})
 	}
 	return out
 }
@@ -445,6 +456,8 @@ func candidateList(candidates []Candidate, width, height int, color palette) str
 	const cap = 200
 	height = max(3, min(height, cap))
 	var b strings.Builder
+	candidates = slices.Clone(candidates)
+	shorten(candidates)
 	described := slices.ContainsFunc(candidates, func(c Candidate) bool { return c.Description != "" })
 	widest := 0
 	for _, c := range candidates {
@@ -481,4 +494,24 @@ func candidateList(candidates []Candidate, width, height int, color palette) str
 		b.WriteString("  " + color.attrName(c.Text) + pad + "  " + color.dim(string(d)) + "\n")
 	}
 	return b.String()
+}
+
+// shorten cuts off what all candidates share up to a separator: a list of
+// agents shows their types.
+func shorten(candidates []Candidate) {
+	if len(candidates) < 2 {
+		return
+	}
+	common := candidates[0].Text
+	for _, c := range candidates[1:] {
+		n := 0
+		for n < len(common) && n < len(c.Text) && common[n] == c.Text[n] {
+			n++
+		}
+		common = common[:n]
+	}
+	i := strings.LastIndexAny(common, ":=/") + 1
+	for j := range candidates {
+		candidates[j].Text = candidates[j].Text[i:]
+	}
 }

@@ -191,6 +191,9 @@ func (k *statementContext) option(what grammar.What) {
 		k.values("role=", k.roles()...)
 		k.values("resource-discovery=", "always", "never", "exclusive")
 	case grammar.AScore:
+		if k.partial == "" && len(x.Options) > 1 && !slices.Contains([]string{"location", "colocation"}, x.Verb) {
+			return // the score of an attribute set is seldom wanted
+		}
 		for _, s := range [][2]string{{"inf:", "must"}, {"-inf:", "must not"}, {"100:", "prefers"}, {"-100:", "avoids"}, {"0:", "does not care"}} {
 			k.add(s[0], s[1])
 		}

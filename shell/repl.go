@@ -21,6 +21,10 @@ func (s *Session) Interact(ctx context.Context, in, out *os.File) error {
 		return err
 	}
 	defer rd.Close()
+	// Ctrl-C between two prompts must not end the program.
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
 	return s.converse(ctx, rd)
 }
 
