@@ -23,13 +23,14 @@ func declaresID(element string) bool {
 func declaresNoID(element string) bool { return element == CommentName }
 
 // eachReference calls f for every attribute of e that refers to an object by
-// id. hard is false where a missing object is not a schema error (devices of
-// fencing levels, whose value is a comma separated list given id by id).
+// id. hard is false where a missing object is not a schema error: members of
+// tags, and devices of fencing levels (whose value is a comma separated list
+// given id by id).
 func eachReference(e *Element, f func(attr, id string, hard bool)) {
 	switch e.Name {
 	case "resource_ref", "obj_ref", "role", "role_ref":
 		if id, ok := e.Lookup("id"); ok {
-			f("id", id, true)
+			f("id", id, e.Name != "obj_ref")
 		}
 		return
 	case "fencing-level":

@@ -31,7 +31,7 @@ type Reference struct {
 	Attr string // the attribute that holds the id
 	ID   string // what it refers to
 	// Hard references must resolve, or the document violates its schema.
-	// A soft one is a device in the list of a fencing-level.
+	// Soft ones are the members of tags and the devices of fencing levels.
 	Hard bool
 }
 

@@ -128,7 +128,7 @@ func TestSchemaAgainstOracle(t *testing.T) {
 	}
 	slices.Sort(names)
 	rnd := rand.New(rand.NewPCG(1, 2))
-	mutants := 6
+	mutants := 3
 	if testing.Short() {
 		mutants = 1
 	}
