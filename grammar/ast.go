@@ -242,7 +242,7 @@ type Property struct {
 // Topology is "fencing_topology [TARGET] DEVICE[,DEVICE] ...".
 type Topology struct {
 	Pos   Position
-	Items []Token `parser:"@((Word|Label|Pair)+)" expect:"fencing-level"`
+	Items []Token `parser:"@((Word|Label)+)?" expect:"fencing-level"`
 }
 
 // Role is "role ID {read|write|deny SPEC}".
@@ -288,7 +288,7 @@ type Tag struct {
 type Alert struct {
 	Pos   Position
 	ID    Token        `parser:"@(Word|Key)" expect:"new-alert"`
-	Path  Token        `parser:"@(Word|Pair)" expect:"path"`
+	Path  Token        `parser:"@Word" expect:"path"`
 	Desc  Token        `parser:"@Desc?"`
 	Parts []*AlertPart `parser:"@@*"`
 }

@@ -37,6 +37,9 @@ func (b *builder) propertySet(p *Property) *cib.Element {
 // CIB, sorted.
 func (b *builder) topology(t *Topology, nodes []string) *cib.Element {
 	e := &cib.Element{Name: "fencing-topology"}
+	if len(t.Items) == 0 && b.st.Mode == Command {
+		b.fail(Token{Pos: b.st.Pos}, "Expected at least 1 argument, expected %s", descriptions["fencing-level"])
+	}
 	type target struct {
 		attrs  []string
 		levels []Token
@@ -45,14 +48,14 @@ func (b *builder) topology(t *Topology, nodes []string) *cib.Element {
 	for _, item := range t.Items {
 		v := item.Value
 		switch {
-		case item.Type == tLabel && !strings.HasPrefix(v, "pattern:"):
+		case item.Type == tLabel && !strings.HasPrefix(v, "pattern:") && !strings.HasPrefix(v, "attr:"):
 			targets = append(targets, target{attrs: []string{"target", label(item)}})
 		case strings.HasPrefix(v, "pattern:"):
 			targets = append(targets, target{attrs: []string{"target-pattern", v[len("pattern:"):]}})
 		case strings.HasPrefix(v, "attr:") && strings.Contains(v, "="):
 			name, value, _ := strings.Cut(v[len("attr:"):], "=")
 			targets = append(targets, target{attrs: []string{"target-attribute", name, "target-value", value}})
-		case item.Type == tPair || slices.Contains(strings.Split(v, ","), ""):
+		case strings.Contains(v, "=") || slices.Contains(strings.Split(v, ","), ""):
 			b.hint(item, "join the devices of one level by commas, without blanks", "%q is no list of devices", v)
 		default:
 			last := &targets[len(targets)-1]

@@ -24,6 +24,8 @@ type Edit struct {
 	// loading is set while a whole text is applied: references are resolved
 	// when all of it is there.
 	loading bool
+	// renew holds the ids of sets that the next statement replaces.
+	renew   map[string]bool
 	pending []pendingReference
 }
 
@@ -156,7 +158,8 @@ func (e *Edit) resolve(r reference) bool {
 		return found == nil && (x == o.element || !cib.IsResource(x.Name))
 	})
 	if found == nil {
-		return false
+		// Wrong, but no dangling reference: a load does not lose it.
+		return e.loading
 	}
 	r.element.Set("id-ref", found.ID())
 	return true
@@ -493,6 +496,12 @@ func (e *Edit) putProperty(b *builder, el *cib.Element, s *Property) func() {
 			e.note(el, sec)
 		}
 	}
+	if e.renew[id] {
+		delete(e.renew, id)
+		comment(el, b.st.Comments)
+		e.ids.complete(el, old.element)
+		return func() { e.replace(old, el) }
+	}
 	merged := old.element.Clone()
 	if rules := slices.Collect(el.Named("rule")); len(rules) > 0 {
 		merged.Children = slices.DeleteFunc(merged.Children, func(c *cib.Element) bool { return c.Name == "rule" })
@@ -517,7 +526,7 @@ func (e *Edit) putTopology(b *builder, s *Topology) func() {
 	el := b.topology(s, nodes)
 	old := e.CIB.Section("fencing-topology")
 	if old != nil && len(old.Children) > 0 && !e.loading {
-		b.hint(s.Items[0], "delete fencing_topology first", "Cannot create fencing_topology with ID 'fencing_topology': Found existing fencing_topology with same ID.")
+		b.hint(Token{Value: topologyID, Pos: b.st.Pos}, "delete fencing_topology first", "Cannot create fencing_topology with ID 'fencing_topology': Found existing fencing_topology with same ID.")
 	}
 	if len(b.errs) > 0 {
 		return nil

@@ -106,7 +106,7 @@ func (s *idSpace) complete(e, old *cib.Element) {
 		prefix = "fencing"
 	}
 	if old != nil {
-		s.keep(e, old)
+		s.keep(e, normalize(old))
 	}
 	// Ids that are written down count before generated ones.
 	for _, c := range e.Children {

@@ -62,7 +62,9 @@ type loading struct {
 	name, text string
 	xml        bool
 	edited     bool
-	selection  []Object
+	// repeat applies also what the CIB says already.
+	repeat    bool
+	selection []Object
 }
 
 func (e *Edit) load(l loading) (Errors, error) {
@@ -76,17 +78,21 @@ func (e *Edit) load(l loading) (Errors, error) {
 		items, errs = textItems(l.name, l.text)
 	}
 	errs = append(errs, duplicates(items)...)
+	all := items
+	if l.method != Replace && !l.xml && !l.repeat {
+		items = work.changed(items)
+	}
 	if l.method == Replace {
 		work.erase()
 	}
 	work.index()
 	named := map[string]bool{}
-	for _, i := range items {
+	for _, i := range all {
 		named[i.key()] = true
 	}
-	work.release(items, l)
+	work.release(items, named, l)
 	if l.edited {
-		work.clearSets(items)
+		work.renewSets(items)
 	}
 	slices.SortStableFunc(items, func(a, b loadItem) int { return loadRank[a.kind] - loadRank[b.kind] })
 	for _, i := range items {
@@ -186,8 +192,16 @@ func textItems(name, text string) ([]loadItem, Errors) {
 				continue
 			}
 			i.kind, i.id = kindOf(el, nil), el.ID()
-			if el.Name == "node" {
+			switch el.Name {
+			case "node":
 				i.id = el.Get("uname")
+			case "fencing-topology":
+				i.id = topologyID
+			case "rsc_defaults", "op_defaults":
+				for set := range el.Elements() {
+					items = append(items, loadItem{el.Name, set.ID(), st, &cib.Element{Name: el.Name, Children: []*cib.Element{set}}})
+				}
+				continue
 			}
 		}
 		items = append(items, i)
@@ -302,6 +316,45 @@ func duplicates(items []loadItem) (errs Errors) {
 	return errs
 }
 
+// changed leaves out the statements that say of an object what it is already,
+// word by word: they change nothing, not even the spelling of what the CIB
+// holds, and cost little.
+func (e *Edit) changed(items []loadItem) []loadItem {
+	current := map[string]Object{}
+	for _, o := range Objects(e.CIB, true) {
+		current[loadItem{kind: o.Kind, id: o.ID}.key()] = o
+	}
+	if len(current) == 0 {
+		return items
+	}
+	times := map[string]int{}
+	for _, i := range items {
+		times[i.key()]++
+	}
+	p := newPrinter(e.CIB, PrintOptions{SetIDs: true})
+	var out []loadItem
+	for _, i := range items {
+		o, known := current[i.key()]
+		if known && times[i.key()] == 1 && sameWords(ReadText("", p.object(o)), i.st.line) {
+			continue
+		}
+		out = append(out, i)
+	}
+	return out
+}
+
+func sameWords(printed []Line, line *Line) bool {
+	if len(printed) != 1 || len(printed[0].Words) != len(line.Words) || !slices.Equal(printed[0].Comments, line.Comments) {
+		return false
+	}
+	for i, w := range printed[0].Words {
+		if w.Text != line.Words[i].Text {
+			return false
+		}
+	}
+	return true
+}
+
 // erase removes everything but the nodes.
 func (e *Edit) erase() {
 	conf := e.CIB.Configuration()
@@ -328,7 +381,7 @@ func (e *Edit) Erase(nodes bool) {
 
 // release moves the members of containers that the text defines anew, or that
 // it will remove, to the top, so that they can move between containers.
-func (e *Edit) release(items []loadItem, l loading) {
+func (e *Edit) release(items []loadItem, named map[string]bool, l loading) {
 	resources := e.section("resources")
 	for _, i := range items {
 		p, ok := e.objects[i.id]
@@ -337,12 +390,8 @@ func (e *Edit) release(items []loadItem, l loading) {
 		}
 	}
 	if l.method == Push || l.edited {
-		gone := map[string]bool{}
-		for _, i := range items {
-			gone[i.id] = true
-		}
 		for _, o := range Objects(e.CIB, true) {
-			if cib.IsContainer(o.Element.Name) && !gone[o.ID] && (l.method == Push || selected(l.selection, o)) {
+			if cib.IsContainer(o.Element.Name) && !named[o.ID] && (l.method == Push || selected(l.selection, o)) {
 				e.releaseMembers(o.Element, resources)
 			}
 		}
@@ -361,24 +410,14 @@ func selected(list []Object, o Object) bool {
 	return slices.ContainsFunc(list, func(s Object) bool { return s.Kind == o.Kind && s.ID == o.ID })
 }
 
-// clearSets empties the property and defaults sets that the text defines, so
-// that merging makes them what the text says. The emptied set stays to keep
-// ids stable: complete matches pairs against it.
-func (e *Edit) clearSets(items []loadItem) {
+// renewSets marks the property and defaults sets that the text defines: the
+// first statement about each replaces it instead of merging.
+func (e *Edit) renewSets(items []loadItem) {
+	e.renew = map[string]bool{}
 	for _, i := range items {
-		p, ok := e.objects[i.id]
-		if !ok {
-			continue
-		}
 		switch i.kind {
 		case "property", "rsc_defaults", "op_defaults":
-			for _, c := range p.element.Children {
-				c.Walk(func(x *cib.Element) bool {
-					e.ids.release(x.ID())
-					return true
-				})
-			}
-			p.element.Children = nil
+			e.renew[i.id] = true
 		}
 	}
 }

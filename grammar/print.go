@@ -159,6 +159,10 @@ func (p *printer) object(o Object) string {
 	lines := p.lines(o.Kind, e)
 	text := strings.Join(lines, " \\\n\t")
 	if p.failed {
+		if o.Kind == "rsc_defaults" || o.Kind == "op_defaults" {
+			// The element alone would not tell which defaults it is about.
+			e = &cib.Element{Name: o.Kind, Children: []*cib.Element{e}}
+		}
 		text = p.xml(e)
 	}
 	if len(comments) > 0 {

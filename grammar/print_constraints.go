@@ -65,7 +65,7 @@ func (p *printer) score(score, attribute string) string {
 		if _, number := parseScore(attribute); number {
 			p.failed = true
 		}
-		return p.bare(attribute)
+		return p.listed(attribute)
 	}
 	if s, ok := parseScore(score); !ok || s != score {
 		p.failed = true

@@ -322,7 +322,7 @@ func (p *printer) topology(e *cib.Element) []string {
 		case l.Has("target") && !l.Has("target-pattern") && !l.Has("target-attribute"):
 			t.attrs = "target " + l.Get("target")
 			t.text = p.color(Identifier, p.bare(l.Get("target"))) + ":"
-			if strings.HasPrefix(l.Get("target"), "pattern:") || strings.HasPrefix(l.Get("target"), "attr:") || strings.Contains(l.Get("target"), "=") {
+			if strings.HasPrefix(l.Get("target"), "$") || strings.HasPrefix(l.Get("target"), "pattern:") || strings.HasPrefix(l.Get("target"), "attr:") || strings.Contains(l.Get("target"), "=") {
 				p.failed = true
 			}
 		case l.Has("target-pattern") && !l.Has("target-attribute"):
@@ -408,7 +408,7 @@ func (p *printer) permission(e *cib.Element, kind, kindAttr string) string {
 	specs := 0
 	if x, ok := e.Lookup("xpath"); ok {
 		specs++
-		if short, known := xpathShortcut(x); known {
+		if short, known := xpathShortcut(x); known && !strings.ContainsAny(short, " \t\"'\\") {
 			s += " " + p.color(AttrValue, short)
 		} else {
 			s += " xpath:" + p.color(AttrValue, `"`+strings.Trim(p.quote(x), `"`)+`"`)
@@ -473,8 +473,7 @@ func (p *printer) user(e *cib.Element) []string {
 func (p *printer) alert(e *cib.Element) []string {
 	p.only(e, "id", "path", "description")
 	lines := p.description([]string{p.head("alert", e.ID()) + " " + p.color(AttrValue, p.quote(e.Get("path")))}, e)
-	if path := e.Get("path"); strings.HasPrefix(path, "description=") || strings.HasSuffix(path, ":") ||
-		path != "" && (path[0] == '$' || path[0] == '@') || path == "{" || path == "}" || slices.Contains(verbs[len(verbs)-2].keys, path) {
+	if path := e.Get("path"); path == "{" || !e.Has("path") {
 		p.failed = true
 	}
 	// Sets behind a recipient would be taken for the recipient's: then all

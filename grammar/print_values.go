@@ -185,7 +185,7 @@ func (p *printer) rule(e *cib.Element) string {
 		if _, number := parseScore(attribute); number {
 			p.failed = true
 		}
-		b.WriteString(" " + p.color(Score, p.bare(attribute)) + ":")
+		b.WriteString(" " + p.color(Score, p.listed(attribute)) + ":")
 	}
 	op := "and"
 	if v, ok := e.Lookup("boolean-op"); ok {
@@ -292,6 +292,9 @@ func (p *printer) dateExpression(e *cib.Element) string {
 		name := map[string]string{"lt": "end", "gt": "start"}[op]
 		p.only(e, "id", "operation", name)
 		p.leaf(e)
+		if !e.Has(name) {
+			p.failed = true
+		}
 		b.WriteString(" " + p.keyword(op) + " " + p.color(AttrValue, p.blankable(e.Get(name))))
 	case "in_range":
 		p.only(e, "id", "operation", "start", "end")

@@ -130,6 +130,8 @@ type classifier struct {
 	verb   *verb
 	head   bool // a description may come
 	value  bool // the next word is a value, whatever it looks like
+	names  bool // within the braces of a list of names
+	listed bool // the last word was one that such a list may follow
 	rule   ruleState
 	braces int // open { in a location
 }
@@ -202,9 +204,19 @@ func (s *classifier) addSplit(tokens []lexer.Token, w *Word) []lexer.Token {
 
 func (s *classifier) typeOf(t string, index int) (lexer.TokenType, string) {
 	if s.verb.raw || t == "" {
+		s.value = false
 		return tWord, t
 	}
-	if s.value {
+	if s.names || s.listed && t == "{" {
+		s.names = t != "}"
+		s.listed = false
+		if t == "{" || t == "}" {
+			return tBrace, t
+		}
+		return tWord, t
+	}
+	s.listed = false
+	if s.value || index > 0 && index == s.verb.valueAt {
 		if s.verb.braceWords && t == "{" {
 			return tBrace, t
 		}
@@ -239,6 +251,8 @@ func (s *classifier) typeOf(t string, index int) (lexer.TokenType, string) {
 		s.head = false
 		return tPair, t
 	case len(t) > 1 && t[len(t)-1] == ':':
+		// What follows the score of a location is a node, however it looks.
+		s.value = s.verb.brackets == bracketsInBraces
 		return tLabel, t
 	}
 	return tWord, t
@@ -248,6 +262,7 @@ func (s *classifier) typeOf(t string, index int) (lexer.TokenType, string) {
 func (s *classifier) key(k string) {
 	s.head = s.verb.plain || k == "to"
 	s.value = k == "to"
+	s.listed = k == "attributes" && s.verb.braceWords
 	s.rule = noRule
 	if k == "rule" {
 		s.rule = ruleHead

@@ -21,6 +21,7 @@ type verb struct {
 	raw        bool // every word is taken as it is
 	headless   bool // the first word is no id
 	describes  bool // may have a description=
+	valueAt    int  // index of a word that is taken as it is; 0 for none
 	// arguments is how many words are needed at least.
 	arguments int
 	root      any
@@ -82,7 +83,7 @@ var verbs = []*verb{
 	newVerb[Property]("rsc_defaults", 1, headless),
 	newVerb[Property]("op_defaults", 1, headless),
 	newVerb[Topology]("fencing_topology", 1, func(v *verb) {
-		v.headless, v.describes, v.keys, v.legacy = true, false, nil, []string{"fencing-topology"}
+		v.headless, v.plain, v.describes, v.keys, v.legacy = true, true, false, nil, []string{"fencing-topology"}
 	}),
 	newVerb[Role]("role", 2, func(v *verb) { v.plain, v.keys = true, []string{"read", "write", "deny"} }),
 	newVerb[Target]("acl_target", 2, func(v *verb) { v.plain, v.keys = true, nil }),
@@ -90,7 +91,7 @@ var verbs = []*verb{
 	newVerb[User]("user", 2, func(v *verb) { v.plain, v.keys = true, []string{"read", "write", "deny"} }),
 	newVerb[Tag]("tag", 2, func(v *verb) { v.keys, v.describes = nil, false }),
 	newVerb[Alert]("alert", 2, func(v *verb) {
-		v.braceWords = true
+		v.braceWords, v.valueAt = true, 1
 		v.keys = []string{"attributes", "meta", "select", "nodes", "fencing", "resources", "to", "rule"}
 	}),
 	newVerb[XML]("xml", 1, func(v *verb) { v.raw = true }),
