@@ -310,7 +310,11 @@ func (c *Consensus) Leadership() (Leadership, <-chan struct{}) {
 	ready, term := r.ready, r.term
 	c.mu.Unlock()
 	_, id := r.raft.LeaderWithID()
-	return Leadership{Leader: string(id), Self: ready, Term: term}, ch
+	// After a forced change its record comes first: it says why the others
+	// are not there.
+	state, _ := r.machine.current()
+	recorded := state.Epoch >= c.cfg.Transport.Epoch()
+	return Leadership{Leader: string(id), Self: ready && recorded, Term: term}, ch
 }
 
 // Contact returns when this node last heard from the leader; now for the

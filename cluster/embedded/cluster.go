@@ -65,6 +65,8 @@ type Cluster struct {
 	authority *transport.Authority
 	key       []byte
 
+	power chan struct{} // held while a node is fenced
+
 	mu       sync.Mutex
 	members  []*member
 	cuts     map[[2]string]bool
@@ -107,7 +109,7 @@ const (
 // Start brings a cluster up and waits until it has a leader and all its nodes
 // are members.
 func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
-	c := &Cluster{cfg: cfg, dir: cfg.StateDir, cuts: map[[2]string]bool{}}
+	c := &Cluster{cfg: cfg, dir: cfg.StateDir, cuts: map[[2]string]bool{}, power: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			c.close()
@@ -334,7 +336,7 @@ func (c *Cluster) run(m *member, p ports) error {
 		Cluster: c.cfg.Name, Name: m.name, ID: m.id, StateDir: m.dir, RunDir: m.runDir(), Socket: c.socket(m), Program: c.cfg.Program,
 		Seeds: seeds, Bootstrap: true, Detection: c.cfg.Detection, JoinPatience: 5 * c.cfg.Detection,
 		Credentials: creds, HeartbeatKeys: [][]byte{c.key}, Listener: p.tcp, Link: p.udp, Locate: c.locate,
-		Agents: c.cfg.Agents, Schedule: c.cfg.Schedule, Fencer: (*fencer)(c),
+		Agents: c.cfg.Agents, Schedule: c.cfg.Schedule, Fencer: &fencer{c, m},
 		Expelled: func(why string) { c.later(func() { c.renew(m, why) }) },
 		Leave:    func() { c.later(func() { c.leave(m) }) },
 		Fatal: func(err error) {

@@ -277,59 +277,87 @@ func marked(env []byte, marks [][]byte) bool {
 }
 
 // fencer switches nodes of the cluster off, really: their goroutines and their
-// processes end.
-type fencer Cluster
+// processes end. All nodes share one power switch, which does one thing at a
+// time: of two nodes that fence each other, one is first, and the other's
+// request ends with the other.
+type fencer struct {
+	c    *Cluster
+	self *member
+}
 
 // Fence implements node.Fencer.
 func (f *fencer) Fence(ctx context.Context, req controller.Fence) (string, error) {
-	c := (*Cluster)(f)
+	c := f.c
 	var m *member
 	for _, x := range c.members {
 		if x.name == req.Node {
 			m = x
 		}
 	}
-	if m == nil {
+	switch {
+	case m == nil:
 		return "", fmt.Errorf("node %s is not one of this process", req.Node)
-	}
-	if req.Action == "on" {
+	case req.Action == "on":
 		return "node is allowed to work", nil
+	case m == f.self:
+		// Nobody is left to hear of it.
+		c.later(func() { c.fence(context.Background(), m, req.Action) })
+		return "", errors.New("a node that fences itself cannot confirm it")
 	}
-	locked := make(chan struct{})
-	go func() {
-		m.busy.Lock()
-		close(locked)
-	}()
+	return c.fence(ctx, m, req.Action)
+}
+
+func (c *Cluster) fence(ctx context.Context, m *member, action string) (string, error) {
 	select {
-	case <-locked:
+	case c.power <- struct{}{}:
+		defer func() { <-c.power }()
 	case <-ctx.Done():
-		go func() { <-locked; m.busy.Unlock() }()
 		return "", ctx.Err()
 	}
-	if c.isStopping() {
-		m.busy.Unlock()
-		return "", errors.New("the cluster is being stopped")
-	}
-	err := c.powerOffLocked(m)
-	m.busy.Unlock()
-	if err != nil {
+	if err := m.lock(ctx); err != nil {
 		return "", err
 	}
-	proof := fmt.Sprintf("embedded %s of %s at %s: its goroutines and processes are gone", req.Action, m.name, time.Now().Format(time.RFC3339))
+	defer m.busy.Unlock()
+	if c.isStopping() {
+		return "", errors.New("the cluster is being stopped")
+	}
+	if err := c.powerOffLocked(m); err != nil {
+		return "", err
+	}
+	proof := fmt.Sprintf("embedded %s of %s at %s: its goroutines and processes are gone", action, m.name, time.Now().Format(time.RFC3339))
 	c.log.Warn("fencing", "node", m.name, "proof", proof)
-	if req.Action == "reboot" {
-		c.later(func() {
-			m.busy.Lock()
-			defer m.busy.Unlock()
-			c.mu.Lock()
-			off := m.off && m.node == nil && !c.stopping
-			c.mu.Unlock()
-			if off {
-				if err := c.bootLocked(m); err != nil {
-					c.log.Error("node could not be started after fencing", "node", m.name, "err", err)
-				}
-			}
-		})
+	if action == "reboot" {
+		c.later(func() { c.bootAfterFencing(m) })
 	}
 	return proof, nil
+}
+
+// lock takes m.busy unless ctx ends before.
+func (m *member) lock(ctx context.Context) error {
+	for !m.busy.TryLock() {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		m.busy.Unlock()
+		return err
+	}
+	return nil
+}
+
+func (c *Cluster) bootAfterFencing(m *member) {
+	m.busy.Lock()
+	defer m.busy.Unlock()
+	c.mu.Lock()
+	off := m.off && m.node == nil && !c.stopping
+	c.mu.Unlock()
+	if !off {
+		return
+	}
+	if err := c.bootLocked(m); err != nil {
+		c.log.Error("node could not be started after fencing", "node", m.name, "err", err)
+	}
 }

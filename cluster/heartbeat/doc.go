@@ -15,8 +15,8 @@
 //     and it is newer than all before it on its link. After a restart of
 //     either end a peer comes up only after it has answered to this very
 //     incarnation, so that recorded datagrams bring nobody back to life.
-//   - A peer that comes with a higher incarnation was restarted: it goes down
-//     and up. A lower incarnation is not listened to.
+//   - A peer that comes with a higher incarnation was restarted: it comes up
+//     once more. A lower incarnation is not listened to.
 //   - Time during which the own process did not run does not count as silence
 //     of others.
 package heartbeat

@@ -28,10 +28,11 @@ type Peer struct {
 type EventKind int
 
 const (
-	// PeerUp: heartbeats go both ways.
+	// PeerUp: heartbeats go both ways. A peer that was up and comes up again
+	// with a higher incarnation was restarted.
 	PeerUp EventKind = iota + 1
 	// PeerDown: they did not for Timing.DeadAfter, or the peer said that it
-	// leaves, or was restarted.
+	// leaves.
 	PeerDown
 	// LinkUp and LinkDown concern one link only.
 	LinkUp
@@ -114,8 +115,12 @@ type peer struct {
 	name        string
 	incarnation uint64
 	up          bool
-	links       []*link
-	toldEpoch   uint64
+	// told is the incarnation that was last told to be up. After a restart
+	// the new one has until grace to come up.
+	told      uint64
+	grace     time.Time
+	links     []*link
+	toldEpoch uint64
 }
 
 type link struct {
@@ -258,10 +263,9 @@ func (m *Machine) receive(over int, data []byte) error {
 		return fmt.Errorf("heartbeat of an earlier incarnation")
 	}
 	if k.incarnation > p.incarnation {
-		if p.up {
-			m.down(p, "the node was restarted", false)
-		}
-		p.incarnation = k.incarnation
+		// One that was up stays so for a while: it is told to be up again, as
+		// the new incarnation, once traffic goes both ways.
+		p.incarnation, p.grace = k.incarnation, m.now.Add(m.cfg.Timing.DeadAfter)
 		for i := range p.links {
 			if p.links[i].up {
 				m.linkDown(p, i, "the node was restarted")
@@ -349,10 +353,10 @@ func (m *Machine) judge(p *peer) {
 		}
 	}
 	switch {
-	case alive && !p.up:
-		p.up = true
+	case alive && (!p.up || p.told != p.incarnation):
+		p.up, p.told = true, p.incarnation
 		m.event(Event{Kind: PeerUp, Peer: p.name, Incarnation: p.incarnation})
-	case !alive && p.up:
+	case !alive && p.up && !(p.told != p.incarnation && m.now.Before(p.grace)):
 		why := fmt.Sprintf("silent for %v", m.cfg.Timing.DeadAfter)
 		if oneWay {
 			why = fmt.Sprintf("heartbeats go one way only for %v", m.cfg.Timing.DeadAfter)
@@ -367,7 +371,7 @@ func (m *Machine) fresh(t time.Time, limit time.Duration) bool {
 
 func (m *Machine) down(p *peer, why string, left bool) {
 	p.up = false
-	m.event(Event{Kind: PeerDown, Peer: p.name, Incarnation: p.incarnation, Left: left, Reason: why})
+	m.event(Event{Kind: PeerDown, Peer: p.name, Incarnation: p.told, Left: left, Reason: why})
 }
 
 func (m *Machine) linkDown(p *peer, i int, why string) {

@@ -22,7 +22,7 @@ import (
 func (n *Node) attend() {
 	t := time.NewTicker(n.timing.Interval)
 	defer t.Stop()
-	var lost time.Time
+	var lost, next time.Time
 	done := false
 	for {
 		select {
@@ -36,7 +36,7 @@ func (n *Node) attend() {
 		if n.quorate() || !admitted {
 			// A node that was never part of a quorum runs nothing and may
 			// fence nobody.
-			lost, done = time.Time{}, false
+			lost, next, done = time.Time{}, time.Time{}, false
 			continue
 		}
 		if lost.IsZero() {
@@ -44,20 +44,38 @@ func (n *Node) attend() {
 			n.log.Warn("no quorum: the node has lost its leader")
 			n.signal()
 		}
-		if done || time.Since(lost) < n.timing.DeadAfter {
+		if done || time.Since(lost) < n.timing.DeadAfter || time.Now().Before(next) {
 			continue
 		}
-		done = n.goAlone() || n.inquorate()
+		switch n.goAlone() {
+		case wentAlone:
+			done = true
+		case notNow:
+			next = time.Now().Add(n.timing.Detection)
+		case notTwo:
+			n.inquorate()
+			done = true
+		}
 	}
 }
 
+// loneliness is what became of an attempt to go on alone.
+type loneliness int
+
+const (
+	notTwo    loneliness = iota // no-quorum-policy has its say
+	notNow                      // nothing changes until a later attempt
+	wentAlone                   // there is a quorum again
+)
+
 // goAlone makes the survivor of two nodes the electorate, after it has fenced
-// the other. It reports whether the node has a quorum again.
-func (n *Node) goAlone() bool {
+// the other. As long as that does not succeed, what runs goes on and nothing
+// else starts.
+func (n *Node) goAlone() loneliness {
 	cons := n.cons.Load()
 	voters, _, err := cons.Electorate()
 	if err != nil || len(voters) != 2 || !slices.Contains(voters, n.cfg.Name) {
-		return false
+		return notTwo
 	}
 	peer := voters[0]
 	if peer == n.cfg.Name {
@@ -69,7 +87,7 @@ func (n *Node) goAlone() bool {
 	s := n.seen[peer]
 	n.mu.Unlock()
 	if !ok || s.up {
-		return false // it is there: a leader will be found
+		return notTwo // it is there, and still there is no leader
 	}
 	var proof string
 	switch policy, _ := state.CIB.Property("no-quorum-policy"); {
@@ -78,7 +96,7 @@ func (n *Node) goAlone() bool {
 	case fencingEnabled(state.CIB):
 		if n.cfg.Fencer == nil {
 			n.log.Error("cannot go on alone: no fencing is configured", "peer", peer)
-			return false
+			return notNow
 		}
 		action, _ := state.CIB.Property("stonith-action", "fencing-action")
 		if action == "" {
@@ -90,12 +108,12 @@ func (n *Node) goAlone() bool {
 		if proof, err = n.cfg.Fencer.Fence(ctx, controller.Fence{Node: peer, NodeID: m.ID, Action: action,
 			Timeout: fencingTimeout(state.CIB), Reason: "it does not answer, and this node has to go on alone"}); err != nil {
 			n.log.Error("the other node could not be fenced; this node goes on waiting", "peer", peer, "err", err)
-			return false
+			return notNow
 		}
 	case policy == "ignore":
 		proof = "fencing and quorum are switched off by the administrator (stonith-enabled=false, no-quorum-policy=ignore)"
 	default:
-		return false
+		return notTwo
 	}
 	m.Expelled = max(m.Expelled, m.Incarnation, s.incarnation)
 	m.State, m.Since, m.Reason = consensus.Down, time.Now(), proof
@@ -108,12 +126,12 @@ func (n *Node) goAlone() bool {
 		if n.ctx.Err() == nil {
 			n.log.Error("this node could not go on alone", "err", err)
 		}
-		return false
+		return notNow
 	}
 	n.log.Warn("this node goes on alone", "peer", peer, "proof", proof)
 	n.beat.SetEpoch(n.wire.Epoch())
 	n.signal()
-	return true
+	return wentAlone
 }
 
 // fencingTimeout is the stonith-timeout property.
@@ -126,17 +144,16 @@ func fencingTimeout(doc *cib.CIB) time.Duration {
 	return time.Minute
 }
 
-// inquorate applies no-quorum-policy to what runs here. It reports whether
-// that is done. When it had something to stop, the node starts again as a new
+// inquorate applies no-quorum-policy to what runs here. When it had something to stop, the node starts again as a new
 // incarnation, whose resources are probed: what it did alone is in no history.
-func (n *Node) inquorate() bool {
+func (n *Node) inquorate() {
 	state, _ := n.cons.Load().State()
 	policy, ok := state.CIB.Property("no-quorum-policy")
 	if !ok {
 		policy = "stop"
 	}
 	if policy == "ignore" || policy == "freeze" {
-		return true
+		return
 	}
 	doc := alone(state.CIB, n.cfg.ID)
 	doc.Root.Set("have-quorum", "0")
@@ -149,7 +166,6 @@ func (n *Node) inquorate() bool {
 			go n.cfg.Expelled("the node had no quorum and stopped its resources (no-quorum-policy=" + policy + ")")
 		})
 	}
-	return true
 }
 
 // stopEverything stops all resources of this node, whatever the cluster says.

@@ -1,0 +1,106 @@
+package embedded
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"gcrm/cluster/consensus"
+)
+
+// One of two nodes is lost: the other fences it, goes on alone, and takes it
+// back when it returns.
+func TestTwoNodesSurvivorFencesAndGoesOn(t *testing.T) {
+	c := start(t, Config{Nodes: 2})
+	lead := c.Leader()
+	survivor := 3 - lead
+	h := connect(t, c, survivor)
+	v := set(t, h, "stonith-action", "off")
+	begin := time.Now()
+	if err := c.Kill(lead); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the survivor leads", func() bool { return c.Leader() == survivor })
+	t.Logf("survivor leads after %v", time.Since(begin))
+	doc := document(t, h)
+	if !doc.Version().SameConfiguration(v) {
+		t.Errorf("survivor is at %v, committed was %v", doc.Version(), v)
+	}
+	state, _ := c.nodes()[c.members[survivor-1].name].Consensus().State()
+	if len(state.Forced) != 1 || !strings.Contains(state.Forced[0].Proof, "processes are gone") {
+		t.Errorf("forced changes: %+v", state.Forced)
+	}
+	if m, _ := state.Member(c.members[lead-1].name); m.State != consensus.Down {
+		t.Errorf("lost node: %+v", m)
+	}
+	set(t, h, "alone", "1")
+	if err := c.Restart(lead); err != nil {
+		t.Fatal(err)
+	}
+	took := eventually(t, 20*time.Second, "the lost node has a vote again", func() bool {
+		i, err := h.Info(t.Context())
+		if err != nil {
+			return false
+		}
+		for _, m := range i.Members {
+			if !m.Online || !m.Voter {
+				return false
+			}
+		}
+		return true
+	})
+	t.Logf("back with a vote after %v", took)
+	if doc := document(t, connect(t, c, lead)); !strings.Contains(doc.String(), `name="alone"`) {
+		t.Error("the returned node does not have the latest version")
+	}
+	// And the other way round.
+	h2 := connect(t, c, lead)
+	if err := c.Kill(survivor); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the other one leads", func() bool { return c.Leader() == lead })
+	set(t, h2, "alone", "2")
+}
+
+// Two nodes that are cut off from each other: exactly one is fenced.
+func TestTwoNodesCut(t *testing.T) {
+	c := start(t, Config{Nodes: 2})
+	lead := c.Leader()
+	h := connect(t, c, lead)
+	set(t, h, "stonith-action", "off")
+	c.Cut(1, 2)
+	eventually(t, 10*time.Second, "one of them is off", func() bool { return !c.Running(1) || !c.Running(2) })
+	winner := 1
+	if !c.Running(1) {
+		winner = 2
+	}
+	eventually(t, 10*time.Second, "the other one leads", func() bool { return c.Leader() == winner })
+	time.Sleep(2 * c.cfg.Detection)
+	if !c.Running(winner) {
+		t.Error("both were fenced")
+	}
+	set(t, connect(t, c, winner), "alone", "1")
+}
+
+// Without fencing the survivor of two does not go on, and says so.
+func TestTwoNodesWithoutFencingStayReadOnly(t *testing.T) {
+	c := start(t, Config{Nodes: 2})
+	h := connect(t, c, 1)
+	set(t, h, "stonith-enabled", "false")
+	if err := c.Kill(2); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, "node1 shows that it has no quorum", func() bool {
+		doc, err := h.CIB(t.Context(), false)
+		return err == nil && doc.Root.Get("have-quorum") == "0"
+	})
+	time.Sleep(2 * c.cfg.Detection)
+	if c.Leader() != 0 {
+		t.Error("one of two nodes leads without fencing")
+	}
+	if err := c.Restart(2); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "quorum is back", func() bool { return c.Leader() != 0 })
+	set(t, h, "again", "1")
+}
