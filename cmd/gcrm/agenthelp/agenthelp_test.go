@@ -1,0 +1,129 @@
+package agenthelp
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"gcrm/cib"
+	"gcrm/cluster/client"
+	"gcrm/drivers/crmtools"
+)
+
+// memory is a cluster that is one document.
+type memory struct {
+	client.Cluster
+	doc      *cib.CIB
+	applied  int
+	conflict int // this many commits fail first
+}
+
+func (m *memory) CIB(context.Context, bool) (*cib.CIB, error) { return m.doc, nil }
+
+func (m *memory) Apply(_ context.Context, ch cib.Change) (cib.Version, error) {
+	if m.conflict > 0 {
+		m.conflict--
+		return cib.Version{}, cib.ErrConflict
+	}
+	next, err := m.doc.Apply(ch)
+	if err != nil {
+		return cib.Version{}, err
+	}
+	m.doc = next
+	m.applied++
+	return next.Version(), nil
+}
+
+func (m *memory) Info(context.Context) (*client.Info, error) {
+	return &client.Info{Node: "node1", NodeID: "1", Quorate: true,
+		Members: []client.Member{{Name: "node1", ID: "1", Online: true}, {Name: "node2", ID: "2"}}}, nil
+}
+
+const document = `<cib crm_feature_set="3.16.2" validate-with="pacemaker-3.8" epoch="4" num_updates="0" admin_epoch="0">
+<configuration><crm_config><cluster_property_set id="cib-bootstrap-options"><nvpair id="o1" name="foo" value="bar"/></cluster_property_set></crm_config>
+<nodes><node id="1" uname="node1"><instance_attributes id="nodes-1"><nvpair id="nodes-1-rack" name="rack" value="a"/></instance_attributes></node>
+<node id="2" uname="node2"/></nodes><resources/><constraints/></configuration>
+<status><node_state id="1" uname="node1" in_ccm="true" crmd="online" join="member" expected="member"/></status></cib>`
+
+func start(t *testing.T) (*memory, func(line string) (int, string)) {
+	doc, err := cib.Parse(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &memory{doc: doc}
+	return m, func(line string) (int, string) {
+		var out bytes.Buffer
+		words := strings.Fields(line)
+		rc := crmtools.Main(words[0], words[1:], crmtools.Environment{Stdout: &out, Stderr: &out,
+			Getenv:  func(n string) string { return map[string]string{"OCF_RESOURCE_INSTANCE": "db"}[n] },
+			Connect: func(context.Context) (crmtools.Backend, error) { return &backend{m, words[0]}, nil }})
+		return rc, strings.TrimSpace(out.String())
+	}
+}
+
+func TestAttributesOfEveryKind(t *testing.T) {
+	m, run := start(t)
+	for _, c := range [][2]string{
+		{"crm_attribute -n foo -Gq", "bar"},
+		{"crm_attribute -n foo -v new", ""},
+		{"crm_attribute -n foo -Gq", "new"},
+		{"crm_attribute -n added -v 1 -s my-set", ""},
+		{"crm_attribute -n added -Gq -s my-set", "1"},
+		{"crm_attribute -t rsc_defaults -n resource-stickiness -v 100", ""},
+		{"crm_attribute -t rsc_defaults -n resource-stickiness -Gq", "100"},
+		{"crm_attribute -t op_defaults -n timeout -v 30s", ""},
+		{"crm_attribute -N node1 -n rack -Gq", "a"},
+		{"crm_attribute -N node2 -n rack -v b", ""},
+		{"crm_attribute -N node2 -n rack -Gq", "b"},
+		{"crm_attribute -N node2 -n cpu -z -v 8", ""},
+		{"crm_attribute -N node2 -n cpu -z -Gq", "8"},
+		{"crm_attribute -N node1 -n rack -D", ""},
+		{"crm_master -l reboot -v 10", ""},
+		{"crm_attribute -p -Gq", "10"},
+		{"crm_attribute -p -v value++", ""},
+		{"crm_attribute -p -Gq", "11"},
+		{"attrd_updater -n pingd -U 1000 -N node2", ""},
+		{"attrd_updater -n pingd -Q -N node2", `name="pingd" host="node2" value="1000"`},
+		{"attrd_updater -n pingd -D -N node2", ""},
+		{"crm_node -n", "node1"},
+		{"crm_node -l", "1 node1 member\n2 node2 lost"},
+	} {
+		if rc, out := run(c[0]); rc != 0 || out != c[1] {
+			t.Errorf("%s: exit %d, %q; want %q", c[0], rc, out, c[1])
+		}
+	}
+	if _, ok := m.doc.Node("node1"); !ok || strings.Contains(m.doc.String(), `name="rack" value="a"`) {
+		t.Error("the deleted attribute is still there")
+	}
+	for _, line := range []string{"crm_attribute -N node9 -n rack -v 1", "crm_attribute -N node9 -n x -l reboot -v 1"} {
+		if rc, out := run(line); rc != 68 || !strings.Contains(out, "node node9: no such node") {
+			t.Errorf("%s: %d %s", line, rc, out)
+		}
+	}
+}
+
+func TestUnchangedValuesMakeNoVersion(t *testing.T) {
+	m, run := start(t)
+	for range 3 {
+		for _, line := range []string{"crm_attribute -n foo -v bar", "crm_master -l reboot -v 10", "crm_attribute -n nothing -D"} {
+			if rc, out := run(line); rc != 0 {
+				t.Errorf("%s: %d %s", line, rc, out)
+			}
+		}
+	}
+	if m.applied != 1 {
+		t.Errorf("%d changes were applied, want 1", m.applied)
+	}
+}
+
+func TestConflictsAreTriedAgain(t *testing.T) {
+	m, run := start(t)
+	m.conflict = 3
+	if rc, out := run("crm_attribute -n foo -v other"); rc != 0 {
+		t.Errorf("%d %s", rc, out)
+	}
+	if rc, out := run("crm_attribute -n foo -Gq"); rc != 0 || out != "other" {
+		t.Errorf("%d %s", rc, out)
+	}
+}
