@@ -102,7 +102,7 @@ type machine struct {
 }
 
 func newMachine() *machine {
-	return &machine{state: newState(), changed: make(chan struct{}), answers: map[string]int{}, fatal: func(err error) { panic(err) }}
+	return &machine{state: NewState(), changed: make(chan struct{}), answers: map[string]int{}, fatal: func(err error) { panic(err) }}
 }
 
 // current returns the state and a channel that is closed when there is a
@@ -152,7 +152,7 @@ func (m *machine) Apply(l *raft.Log) any {
 		return m.ring[i]
 	}
 	state, _ := m.current()
-	next, err := state.apply(l.Index, e.Command)
+	next, err := state.Apply(l.Index, e.Command)
 	a := answer{Request: e.Request, Index: l.Index}
 	if err != nil {
 		a.Failure = newFailure(err)

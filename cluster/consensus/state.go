@@ -112,15 +112,15 @@ const (
 	historyBytes = 16 << 20
 )
 
-// newState is the state of a new cluster.
-func newState() *State {
+// NewState is the state of a new cluster.
+func NewState() *State {
 	c := cib.New()
 	return &State{CIB: c, Epoch: 1}
 }
 
-// apply returns the state after a command, or the reason why it is refused,
+// Apply returns the state after a command, or the reason why it is refused,
 // which leaves the state as it was. It is a pure function.
-func (s *State) apply(index uint64, cmd Command) (*State, error) {
+func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 	next := *s
 	next.Index = index
 	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil {

@@ -1,0 +1,209 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/consensus"
+	"gcrm/scheduler"
+)
+
+// replica applies commands as the replicated state machine does.
+type replica struct {
+	t     *testing.T
+	state *consensus.State
+	v     view
+}
+
+func newReplica(t *testing.T, names ...string) *replica {
+	r := &replica{t: t, state: consensus.NewState()}
+	r.v = view{self: names[0], incarnation: 10, cluster: "c", now: time.Unix(100, 0), seen: map[string]sight{}}
+	for i, n := range names {
+		r.v.seeds = append(r.v.seeds, Seed{Name: n, ID: fmt.Sprint(i + 1)})
+	}
+	return r
+}
+
+// settle reconciles until nothing is left to do and returns what was done.
+func (r *replica) settle() string {
+	r.t.Helper()
+	var all []string
+	for range 10 {
+		r.v.state = r.state
+		cmd, what, ok := reconcile(r.v)
+		if !ok {
+			return strings.Join(all, " / ")
+		}
+		next, err := r.state.Apply(r.state.Index+1, cmd)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.state = next
+		all = append(all, what)
+	}
+	r.t.Fatalf("the membership does not settle: %v", all)
+	return ""
+}
+
+func (r *replica) member(name string) string {
+	m, _ := r.state.Member(name)
+	return fmt.Sprintf("%s/%d/%d", m.State, m.Incarnation, m.Expelled)
+}
+
+func (r *replica) nodeState(id string) string {
+	s := r.state.CIB.NodeState(id)
+	if s == nil {
+		return ""
+	}
+	return fmt.Sprintf("in_ccm=%s crmd=%s join=%s expected=%s", s.Get("in_ccm"), s.Get("crmd"), s.Get("join"), s.Get("expected"))
+}
+
+func (r *replica) property(name, value string) {
+	conf := r.state.CIB.Configuration().Clone()
+	set := conf.Child("crm_config").Child("cluster_property_set")
+	set.Add(cib.NewElement("nvpair", "id", "t-"+name, "name", name, "value", value))
+	next, err := r.state.Apply(r.state.Index+1, consensus.Command{Change: &cib.Change{Configuration: &cib.ConfigurationChange{
+		Base: r.state.CIB.Version(), XML: conf.String()}}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.state = next
+}
+
+const (
+	online = "in_ccm=true crmd=online join=member expected=member"
+	lost   = "in_ccm=false crmd=offline join=down expected=member"
+	down   = "in_ccm=false crmd=offline join=down expected=down"
+)
+
+func (r *replica) expect(what, name, id, member, state string) {
+	r.t.Helper()
+	if got := r.member(name); got != member {
+		r.t.Errorf("%s: member %s is %s, want %s", what, name, got, member)
+	}
+	if got := r.nodeState(id); got != state {
+		r.t.Errorf("%s: node_state of %s is %q, want %q", what, name, got, state)
+	}
+}
+
+func TestMembership(t *testing.T) {
+	r := newReplica(t, "a", "b", "c")
+	r.v.seen["b"] = sight{up: true, incarnation: 20}
+	r.settle()
+	r.expect("start", "a", "1", "online/10/0", online)
+	r.expect("start", "b", "2", "online/20/0", online)
+	r.expect("never seen", "c", "3", "joining/0/0", "")
+	if got := r.state.CIB.Root.Get("dc-uuid"); got != "1" {
+		t.Errorf("dc-uuid is %q", got)
+	}
+	if v, _ := r.state.CIB.Property("cluster-name"); v != "c" || len(r.state.CIB.Nodes()) != 3 {
+		t.Errorf("configuration: %s", r.state.CIB.Configuration())
+	}
+	if integrated(r.v, time.Second, 20*time.Second) || !integrated(r.v, 21*time.Second, 20*time.Second) {
+		t.Error("the leader has to wait for c, but not for ever")
+	}
+
+	// With fencing (the default) a silent node is lost until it is fenced.
+	r.v.seen["b"] = sight{incarnation: 20}
+	r.settle()
+	r.expect("silent", "b", "2", "lost/20/20", lost)
+	// The same incarnation does not come back.
+	r.v.seen["b"] = sight{up: true, incarnation: 20}
+	if what := r.settle(); what != "" {
+		t.Errorf("a lost incarnation came back: %s", what)
+	}
+	// A new one does.
+	r.v.seen["b"] = sight{up: true, incarnation: 21}
+	r.settle()
+	r.expect("new incarnation", "b", "2", "online/21/20", online)
+	// It is restarted before anybody misses it: what it did is forgotten.
+	if next, err := r.state.Apply(0, consensus.Command{Change: &cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{
+		{Attribute: &cib.AttributeEdit{Node: "2", Name: "shutdown", Value: "1"}}}}}}); err != nil {
+		t.Fatal(err)
+	} else {
+		r.state = next
+	}
+	r.v.seen["b"] = sight{up: true, incarnation: 22}
+	r.settle()
+	r.expect("restart", "b", "2", "online/22/20", online)
+	if strings.Contains(r.state.CIB.Status().String(), "shutdown") {
+		t.Error("transient attributes outlived a restart")
+	}
+	// It leaves.
+	r.v.seen["b"] = sight{incarnation: 22, left: true}
+	r.settle()
+	r.expect("left", "b", "2", "left/22/22", down)
+
+	// Without fencing a silent node counts as down at once.
+	r.v.seen["b"] = sight{up: true, incarnation: 23}
+	r.settle()
+	r.property("stonith-enabled", "false")
+	r.v.seen["b"] = sight{incarnation: 23}
+	r.settle()
+	r.expect("silent without fencing", "b", "2", "down/23/23", down)
+}
+
+// A node that is lost when fencing is switched off is taken for down.
+func TestFencingSwitchedOffLater(t *testing.T) {
+	r := newReplica(t, "a", "b")
+	r.v.seen["b"] = sight{up: true, incarnation: 20}
+	r.settle()
+	r.v.seen["b"] = sight{incarnation: 20}
+	r.settle()
+	r.expect("silent", "b", "2", "lost/20/20", lost)
+	r.property("fencing-enabled", "off")
+	r.settle()
+	r.expect("fencing off", "b", "2", "down/20/20", down)
+}
+
+func TestWitnessRunsNothing(t *testing.T) {
+	r := newReplica(t, "a", "b", "w")
+	r.v.seeds[2].Witness = true
+	for _, n := range []string{"b", "w"} {
+		r.v.seen[n] = sight{up: true, incarnation: 20}
+	}
+	r.settle()
+	r.expect("witness", "w", "3", "online/20/0", "")
+	if _, ok := r.state.CIB.Node("w"); ok {
+		t.Error("a witness is entered as a node")
+	}
+	r.v.seen["w"] = sight{incarnation: 20}
+	r.settle()
+	r.expect("lost witness", "w", "3", "down/20/20", "")
+}
+
+func TestStopsInOrder(t *testing.T) {
+	act := func(id int, kind scheduler.ActionKind, task, node string, inputs ...int) *scheduler.Action {
+		return &scheduler.Action{ID: id, Kind: kind, Task: task, Node: node, Inputs: inputs}
+	}
+	plan := &scheduler.Plan{Actions: []*scheduler.Action{
+		act(1, scheduler.ResourceAction, "stop", "a", 4),
+		act(2, scheduler.ResourceAction, "start", "a"),
+		act(3, scheduler.ResourceAction, "stop", "b"),
+		act(4, scheduler.Pseudo, "stopped", "", 5),
+		act(5, scheduler.ResourceAction, "demote", "a", 9),
+	}}
+	var got []int
+	for _, a := range stops(plan, "a") {
+		got = append(got, a.ID)
+	}
+	if fmt.Sprint(got) != "[5 1]" {
+		t.Errorf("order %v", got)
+	}
+}
+
+func TestIncarnationGrows(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Unix(1000, 0)
+	var last uint64
+	for i, at := range []time.Time{now, now, now.Add(-time.Hour), now.Add(time.Hour)} {
+		n, err := nextIncarnation(dir, at)
+		if err != nil || n <= last {
+			t.Errorf("start %d: incarnation %d after %d, %v", i, n, last, err)
+		}
+		last = n
+	}
+}
