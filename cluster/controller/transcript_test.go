@@ -23,7 +23,7 @@ import (
 //	lead [term=1]          becomes leader
 //	answer NODE [jobs=..] [incarnation=i1] [error=..]   answers the query to a node
 //	commit [error=..]      ends the oldest Apply: it is applied, or fails
-//	result KEY rc=0 [status=0]   the executor's result of the job with that operation key
+//	result KEY rc=0 [status=0] [call=N]   the executor's result of the job with that operation key
 //	dispatched KEY error=..      a dispatch that failed
 //	fenced NODE [error=..]
 //	attribute NODE NAME VALUE | offline NODE | online NODE | rejoin NODE | configuration | cleanup RESOURCE   changes by others
@@ -119,6 +119,9 @@ func (d *driver) command(t *testing.T, td *datadriven.TestData) string {
 		job := d.jobs[words[0]]
 		d.calls++
 		o := operation.Outcome{CallID: d.calls, Run: d.now, First: true}
+		if v, ok := args["call"]; ok {
+			o.CallID, _ = strconv.Atoi(v)
+		}
 		o.RC, _ = strconv.Atoi(args["rc"])
 		o.Status, _ = strconv.Atoi(args["status"])
 		d.apply(cib.Origin{Client: operation.ExecutorClient, Message: job.Key}, operation.Result(&job, o, operation.Traits{})...)

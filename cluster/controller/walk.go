@@ -140,7 +140,7 @@ func (c *Controller) dispatch(f *flight) {
 	f.deadline = c.now.Add(f.job.Timeout + f.job.StartDelay + c.clusterDelay())
 	c.event(slog.LevelDebug, f.node, "%s begins: %s", f, f.action.Reason)
 	c.emit(Dispatch{Ref: f.ref, Node: f.node, Message: operation.Dispatch{
-		Token: token, Incarnation: n.incarnation, Job: f.job}})
+		Token: token, Incarnation: n.incarnation, Limit: c.nodeActionLimit(), Job: f.job}})
 }
 
 func (c *Controller) dispatched(in Dispatched) {

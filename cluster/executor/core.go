@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -70,6 +71,7 @@ type Core struct {
 	now       time.Time
 	out       []Effect
 	floor     operation.Token
+	limit     int // of actions at a time, as the leader has it; 0: Parallel
 	lastID    uint64
 	lastCall  int
 	seen      map[string]bool
@@ -186,6 +188,7 @@ func (c *Core) Dispatch(now time.Time, d operation.Dispatch) ([]Effect, error) {
 		return nil, nil
 	}
 	c.remember(d.Job.Key)
+	c.limit = d.Limit
 	c.accept(d.Job)
 	return c.step(), nil
 }
@@ -380,7 +383,7 @@ func (c *Core) Wake() time.Time {
 	}
 	for _, t := range c.running {
 		if !t.stuck && !t.dropped {
-			sooner(c.limit(t))
+			sooner(c.deadline(t))
 		}
 	}
 	for _, t := range c.waiting {
@@ -391,7 +394,7 @@ func (c *Core) Wake() time.Time {
 	return at
 }
 
-func (c *Core) limit(t *task) time.Time { return t.began.Add(t.job.Timeout + c.cfg.Grace) }
+func (c *Core) deadline(t *task) time.Time { return t.began.Add(t.job.Timeout + c.cfg.Grace) }
 
 // step does everything that can be done now.
 func (c *Core) step() []Effect {
@@ -442,7 +445,7 @@ func (c *Core) start() {
 	blocked := map[string]bool{}
 	c.waiting = slices.DeleteFunc(c.waiting, func(t *task) bool {
 		r := c.resource(t.job.Resource)
-		if blocked[r.id] || r.current != nil || len(c.running) >= c.cfg.Parallel {
+		if blocked[r.id] || r.current != nil || len(c.running) >= cmp.Or(c.limit, c.cfg.Parallel) {
 			blocked[r.id] = true
 			return false
 		}
@@ -459,7 +462,7 @@ func (c *Core) start() {
 func (c *Core) giveUp() {
 	for _, id := range slices.Sorted(maps.Keys(c.running)) {
 		t := c.running[id]
-		if t.stuck || t.dropped || c.now.Before(c.limit(t)) {
+		if t.stuck || t.dropped || c.now.Before(c.deadline(t)) {
 			continue
 		}
 		t.stuck = true
@@ -485,7 +488,7 @@ func (c *Core) patience(t, current *task) time.Time {
 		return time.Time{}
 	}
 	at := t.queued.Add(t.job.Timeout)
-	if l := c.limit(current); l.After(at) {
+	if l := c.deadline(current); l.After(at) {
 		return l
 	}
 	return at

@@ -123,6 +123,20 @@ func TestOneActionAtATimePerResource(t *testing.T) {
 	b.want("run ip_start_0", "submit db_start_0 0:0 call 43")
 }
 
+func TestLimitOfTheCluster(t *testing.T) {
+	b := newBench(t, 1)
+	for i, id := range []string{"a", "b", "c"} {
+		j := job(id, "start", 0)
+		j.Key = id
+		effects, err := b.c.Dispatch(b.now, operation.Dispatch{Token: operation.Token{Term: 1, Seq: uint64(i)}, Incarnation: "i1", Limit: 2, Job: j})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.do(effects)
+	}
+	b.want("run a_start_0", "run b_start_0")
+}
+
 func TestRecurringReportsFirstResultAndChanges(t *testing.T) {
 	b := newBench(t, 4)
 	m := job("web", "monitor", 10*time.Second)

@@ -119,7 +119,10 @@ type Dispatch struct {
 	// Incarnation is that of the executor the leader has last heard of; one
 	// that was started since refuses.
 	Incarnation string
-	Job         Job
+	// Limit is how many actions may run at a time on the node
+	// (node-action-limit); 0 leaves it to the executor.
+	Limit int `json:",omitempty"`
+	Job   Job
 }
 
 // Report is an executor's answer to a leader's query.
