@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/alecthomas/participle/v2/lexer"
 )
@@ -57,6 +58,12 @@ func parse(line *Line, mode Mode) (*Statement, *Error) {
 		st.remark(first, fmt.Sprintf("%q is accepted as %q", first.Text, v.name), "")
 	} else if strings.EqualFold(first.Text, "ms") || strings.EqualFold(first.Text, "master") {
 		st.remark(first, fmt.Sprintf("%q is deprecated", first.Text), "write a clone with meta promotable=true")
+	}
+	for _, w := range line.Words {
+		if at := unstorable(w.Text); at >= 0 {
+			return nil, &Error{Pos: w.At(at), End: w.End, Context: v.name, Msg: "a character that a CIB cannot hold", source: line.source,
+				Hint: "the text must be UTF-8 without control characters"}
+		}
 	}
 	args := line.Words[1:]
 	if mode == Command && len(args) > 0 && !args[0].Quoted && strings.HasPrefix(args[0].Text, "id=") && len(args[0].Text) > 3 {
@@ -166,6 +173,22 @@ func unknownVerb(line *Line, mode Mode) *Error {
 		e.Expected = []string{"one of " + strings.Join(Verbs(), ", ")}
 	}
 	return e
+}
+
+// unstorable returns the offset of the first byte that is no UTF-8 or a
+// character that XML cannot hold, or -1.
+func unstorable(s string) int {
+	for i, r := range s {
+		switch {
+		case r == utf8.RuneError:
+			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
+				return i
+			}
+		case r < ' ' && r != '\t' && r != '\n' && r != '\r', r == 0xfffe, r == 0xffff:
+			return i
+		}
+	}
+	return -1
 }
 
 // ValidID reports whether s may be the id of an object that is no node.
