@@ -4,82 +4,11 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"gcrm/cib"
 	"gcrm/grammar"
 )
-
-func runModgroup(ctx context.Context, s *Session, c *call) error {
-	group, action, member := c.arg(0), strings.ToLower(c.arg(1)), c.arg(2)
-	if action == "remove" && len(c.words) > 3 {
-		return problemf("%s: remove takes only the member", c.path).at(c.at(3))
-	}
-	if len(c.words) == 4 {
-		return problemf("%s: %s what?", c.path, c.arg(3)).at(c.words[3].End)
-	}
-	return s.edit(ctx, func(work *cib.CIB) error {
-		o, ok := findObject(work, group)
-		if !ok {
-			return problemf("%s: group %s does not exist", c.path, group).at(c.at(0))
-		}
-		if o.Element.Name != "group" {
-			return problemf("%s: element %s is not a group", c.path, group).at(c.at(0))
-		}
-		g := o.Element
-		i := slices.IndexFunc(g.Children, func(e *cib.Element) bool { return cib.IsResource(e.Name) && e.ID() == member })
-		if action == "remove" {
-			if i < 0 {
-				return problemf("%s: %s is not member of %s", c.path, member, group).at(c.at(2))
-			}
-			e := g.Children[i]
-			count := 0
-			for range cib.Members(g) {
-				count++
-			}
-			if count == 1 {
-				return problemf("%s: %s is the last member of %s", c.path, member, group).at(c.at(2)).
-					hinting("delete the group instead: delete %s", group)
-			}
-			g.Remove(e)
-			work.Section("resources").Add(e)
-			return nil
-		}
-		if i >= 0 {
-			return problemf("%s: %s is a member of %s already", c.path, member, group).at(c.at(2))
-		}
-		t, ok := findResource(work, member)
-		if !ok {
-			p := problemf("%s refers to missing object %s", group, member).at(c.at(2))
-			if near := nearest(member, resourceIDs(work)); near != "" {
-				p.hinting("did you mean %s?", near)
-			}
-			return p
-		}
-		if t.element.Name != "primitive" {
-			return problemf("%s: %s is a %s, and members of groups are primitives", c.path, member, t.element.Name).at(c.at(2))
-		}
-		if t.parent.Name != "resources" {
-			return problemf("%s: %s is in %s already", c.path, member, t.parent.ID()).at(c.at(2)).
-				hinting("remove it from there first")
-		}
-		at := len(g.Children)
-		if len(c.words) == 5 {
-			other := c.arg(4)
-			at = slices.IndexFunc(g.Children, func(e *cib.Element) bool { return cib.IsResource(e.Name) && e.ID() == other })
-			if at < 0 {
-				return problemf("%s: %s is not member of %s", c.path, other, group).at(c.at(4))
-			}
-			if strings.EqualFold(c.arg(3), "after") {
-				at++
-			}
-		}
-		t.parent.Remove(t.element)
-		g.Children = slices.Insert(g.Children, at, t.element)
-		return nil
-	})
-}
 
 // bareTimePattern matches a time without a unit.
 const bareTimePattern = `^[0-9]+$`
@@ -319,13 +248,20 @@ func runDefaultTimeouts(ctx context.Context, s *Session, c *call) error {
 				s.msg.warning("%s: its agent advises nothing", w.Text)
 				continue
 			}
-			adviseTimeouts(t.element, m, ids)
+			adviseTimeouts(t.element, m, ids, cib.IsPromotable(holder(work, t)))
 		}
 		return nil
 	})
 }
 
-func adviseTimeouts(e *cib.Element, m *cib.AgentMeta, ids idSet) {
+func adviseTimeouts(e *cib.Element, m *cib.AgentMeta, ids idSet, promotable bool) {
+	needed := []string{"start", "stop"}
+	if promotable {
+		needed = append(needed, "promote", "demote")
+	}
+	if cib.IsTrue(cib.Meta(e, "allow-migrate")) {
+		needed = append(needed, "migrate_to", "migrate_from")
+	}
 	ops := e.Ensure("operations")
 	have := map[string]bool{}
 	for op := range ops.Named("op") {
@@ -334,13 +270,13 @@ func adviseTimeouts(e *cib.Element, m *cib.AgentMeta, ids idSet) {
 			op.Set("timeout", cib.FormatDuration(a.Timeout))
 		}
 	}
-	for _, name := range []string{"start", "stop", "promote", "demote", "migrate_to", "migrate_from"} {
+	for _, name := range needed {
 		a := m.Action(name, "")
 		if have[name] || a == nil || a.Timeout == 0 {
 			continue
 		}
-		op := cib.NewElement("op", "name", name, "interval", "0s", "timeout", cib.FormatDuration(a.Timeout))
-		op.Set("id", ids.fresh(e.ID()+"-"+name+"-0s"))
+		op := cib.NewElement("op", "name", name, "timeout", cib.FormatDuration(a.Timeout), "interval", "0")
+		op.Set("id", ids.fresh(e.ID()+"-"+name+"-0"))
 		ops.Add(op)
 	}
 }

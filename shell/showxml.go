@@ -20,7 +20,7 @@ func showXML(doc *cib.CIB, sel *selection) string {
 	} else {
 		conf = arrangeXML(conf)
 	}
-	root.Children = []*cib.Element{obscureXML(conf, sel.obscure)}
+	root.Children = []*cib.Element{undefault(obscureXML(conf, sel.obscure))}
 	return "<?xml version=\"1.0\" ?>\n" + root.String() + "\n"
 }
 
@@ -94,6 +94,60 @@ func displayRank(e *cib.Element) int {
 		e = first
 	}
 	return slices.Index([]string{"template", "primitive", "bundle", "group", "master", "clone"}, e.Name)
+}
+
+// undefault returns a copy without attributes that say what holds anyway: such
+// are not shown. What has none is shared with the original.
+func undefault(e *cib.Element) *cib.Element {
+	drop := func(a cib.Attr) bool {
+		switch e.Name {
+		case "node":
+			return a == cib.Attr{Name: "type", Value: "member"}
+		case "resource_set":
+			return a == cib.Attr{Name: "sequential", Value: "true"} || a == cib.Attr{Name: "require-all", Value: "true"}
+		case "rule":
+			return a == cib.Attr{Name: "boolean-op", Value: "and"}
+		case "expression":
+			return a == cib.Attr{Name: "type", Value: "string"}
+		}
+		return false
+	}
+	out := e
+	if cib.IsContainer(e.Name) {
+		// Attribute sets stand before members.
+		if sorted := slices.Clone(e.Children); !slices.IsSortedFunc(sorted, byContainerRank) {
+			slices.SortStableFunc(sorted, byContainerRank)
+			out = &cib.Element{Name: e.Name, Attrs: e.Attrs, Text: e.Text, Children: sorted}
+			e = out
+		}
+	}
+	copied := func() *cib.Element {
+		if out == e {
+			out = &cib.Element{Name: e.Name, Attrs: e.Attrs, Text: e.Text, Children: e.Children}
+		}
+		return out
+	}
+	if slices.ContainsFunc(e.Attrs, drop) {
+		copied().Attrs = slices.DeleteFunc(slices.Clone(e.Attrs), drop)
+	}
+	shared := true
+	for i, c := range e.Children {
+		n := undefault(c)
+		if n == c {
+			continue
+		}
+		if shared {
+			copied().Children = slices.Clone(e.Children)
+			shared = false
+		}
+		out.Children[i] = n
+	}
+	return out
+}
+
+func byContainerRank(a, b *cib.Element) int {
+	rank := func(e *cib.Element) int { return boolRank(cib.IsResource(e.Name)) }
+	return cmp.Compare(rank(a), rank(b))
 }
 
 // obscureXML returns a copy in which values of secret names are hidden. What

@@ -4,8 +4,6 @@ import (
 	"context"
 )
 
-func runDelete(ctx context.Context, s *Session, c *call) error            { return nil }
-func runRename(ctx context.Context, s *Session, c *call) error            { return nil }
 func runConfigureSimulate(ctx context.Context, s *Session, c *call) error { return nil }
 func runGraph(ctx context.Context, s *Session, c *call) error             { return nil }
 func runResourceStatus(ctx context.Context, s *Session, c *call) error    { return nil }

@@ -3,18 +3,24 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
+	"gcrm/cib"
+	"gcrm/cluster/client"
 	"gcrm/shell"
 )
 
-// helper runs the program under one of the names that agents call.
-func helper(name string, args []string) (status int, ok bool) {
-	return 0, false
-}
+func isConflict(err error) bool { return errors.Is(err, cib.ErrConflict) }
 
 // openLive connects to the daemon of this host.
 func (o *options) openLive(cfg *shell.Config) error {
-	return errors.New("no daemon answers; start one, or use --embedded N or --cib FILE")
+	path := socketPath(o.socket)
+	c, err := client.Dial(path, "gcrm shell")
+	if err != nil {
+		return fmt.Errorf("no daemon answers at %s (%w); start one, or use --embedded N or --cib FILE", path, err)
+	}
+	cfg.Cluster, cfg.Source = c, "live"
+	return nil
 }
 
 func (o *options) runEmbedded(ctx context.Context, cfg shell.Config, script *string, name string) int {
