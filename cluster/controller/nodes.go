@@ -20,6 +20,7 @@ type node struct {
 	query uint64 // ref of the query under way, or 0
 	asked uint64 // seq of its token
 	askAt time.Time
+	tries int // queries in vain since it was ready
 	// silent is when the node stopped being ready.
 	silent time.Time
 }
@@ -108,10 +109,14 @@ func (c *Controller) answered(in Answered) {
 	}
 	n.query = 0
 	if in.Err != nil {
-		n.askAt = c.now.Add(c.cfg.Retry)
-		c.event(slog.LevelWarn, n.name, "%s does not tell what it is doing: %v", n.name, in.Err)
+		// A node that comes in may need a moment.
+		n.askAt = c.now.Add(min(c.cfg.Retry, c.cfg.Retry/32<<min(n.tries, 5)))
+		if n.tries++; n.tries > 1 {
+			c.event(slog.LevelWarn, n.name, "%s does not tell what it is doing: %v", n.name, in.Err)
+		}
 		return
 	}
+	n.tries = 0
 	n.ready, n.incarnation = true, in.Report.Incarnation
 	if known, _ := operation.Attribute(c.doc, n.id, IncarnationAttribute); known != n.incarnation {
 		c.newIncarnation(n)
