@@ -1,6 +1,9 @@
 package cib
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // String returns the element as indented XML, as cluster tools write it: two
 // blanks a level, one element a line, a newline at the end.
@@ -43,7 +46,13 @@ func (e *Element) write(b *strings.Builder, depth int, pretty bool) {
 		return
 	}
 	b.WriteByte('>')
-	escape(b, e.Text, false)
+	text := e.Text
+	if text != "" && strings.Trim(text, " \t\r\n") == "" {
+		// Bare white space between tags would count as layout.
+		fmt.Fprintf(b, "&#%d;", text[0])
+		text = text[1:]
+	}
+	escape(b, text, false)
 	if len(e.Children) > 0 {
 		inner := pretty && e.Text == ""
 		if inner {

@@ -167,6 +167,16 @@ var nameByte = func() (t [256]bool) {
 	return t
 }()
 
+// valueStop tells the bytes that end an attribute's value, or that have to be
+// looked at in it: quotes, references, white space other than blanks, what is
+// not allowed. (0xEF begins the characters U+FFFE and U+FFFF.)
+var valueStop = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c < 0x20 || c == '"' || c == '\'' || c == '&' || c == '<' || c == 0xEF
+	}
+	return t
+}()
+
 func (p *xmlParser) name() (string, error) {
 	start := p.i
 	for p.i < len(p.s) && nameByte[p.s[p.i]] {
@@ -288,6 +298,14 @@ func (p *xmlParser) attrValue(name string) (string, error) {
 	}
 	quote := p.s[p.i]
 	start := p.i + 1
+	end := start
+	for end < len(p.s) && !valueStop[p.s[end]] {
+		end++
+	}
+	if end < len(p.s) && p.s[end] == quote { // as nearly all values: nothing to resolve
+		p.i = end + 1
+		return p.s[start:end], nil
+	}
 	n := strings.IndexByte(p.s[start:], quote)
 	if n < 0 {
 		return "", p.errf(p.i, "the value of attribute %s is not closed", name)
@@ -305,7 +323,13 @@ func (p *xmlParser) content(e *Element, at, depth int) error {
 	base := len(p.kids)
 	text := ""
 	for {
-		n := strings.IndexByte(p.s[p.i:], '<')
+		from := p.i
+		p.space()
+		n := 0
+		if p.i >= len(p.s) || p.s[p.i] != '<' { // more than white space
+			p.i = from
+			n = strings.IndexByte(p.s[p.i:], '<')
+		}
 		if n < 0 {
 			return p.errf(at, "element %s is not closed", e.Name)
 		}
@@ -314,9 +338,7 @@ func (p *xmlParser) content(e *Element, at, depth int) error {
 			if err != nil {
 				return err
 			}
-			if strings.TrimSpace(t) != "" {
-				text += t
-			}
+			text += t
 			p.i += n
 		}
 		rest := p.s[p.i:]
@@ -395,7 +417,8 @@ func (p *xmlParser) unescape(raw string, at int, attr bool) (string, error) {
 	}
 	i := strings.IndexAny(raw, special)
 	if c := strings.IndexFunc(raw, isForbidden); c >= 0 {
-		return "", p.errf(at+c, "character %U is not allowed", raw[c])
+		r, _ := utf8.DecodeRuneInString(raw[c:])
+		return "", p.errf(at+c, "character %U is not allowed", r)
 	}
 	if i < 0 {
 		return raw, nil

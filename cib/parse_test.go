@@ -29,6 +29,28 @@ func TestParseRoundTrip(t *testing.T) {
 	}
 }
 
+// TestParseValues covers values that need a second look, and text that looks
+// like layout.
+func TestParseValues(t *testing.T) {
+	e, err := ParseElement("<a a=\"it's\" b='say \"x\"' c=\"1\r\n2\t3\" d=\"\uff01\"> \n<b>&#32;</b> <c> </c><d> x </d><e><![CDATA[ <&]]>]</e></a>", DefaultLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"a": "it's", "b": `say "x"`, "c": "1 2 3", "d": "\uff01"} {
+		if got := e.Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	for name, want := range map[string]string{"b": " ", "c": "", "d": " x ", "e": " <&]"} {
+		if got := e.Child(name).Text; got != want {
+			t.Errorf("text of %s is %q, want %q", name, got, want)
+		}
+	}
+	if again, err := ParseElement(e.String(), DefaultLimits); err != nil || !again.Equal(e) {
+		t.Errorf("%v\n%s", err, e)
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{``, "xml:1:1: no element found"},
@@ -41,6 +63,9 @@ func TestParseErrors(t *testing.T) {
 		{`<a/><b/>`, "text after the end"},
 		{"<a b=\"\x01\"/>", "not allowed"},
 		{"<a b=\"\xff\"/>", "invalid UTF-8"},
+		{"<a b=\"\uffff\"/>", "xml:1:7: character U+FFFF is not allowed"},
+		{"<a b=\"x<\"/>", "xml:1:8: \"<\" inside the value"},
+		{"<a b=\"x", "not closed"},
 		{strings.Repeat("<a>", 70), "nested deeper"},
 		{`<a`, "not closed"},
 		{`<a><!-- `, "comment is not closed"},
@@ -57,6 +82,8 @@ func TestParseErrors(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(`<cib a="1"><b/>&amp;<!--x--><![CDATA[y]]></cib>`)
 	f.Add(`<?xml version="1.0"?><a b='&#10;'>t</a>`)
+	f.Add("<a>&#32;<b> x\r\n</b><c><![CDATA[ ]]></c></a>")
+	f.Add("<a b=\"x\r\ty\ufffd'\" c='\"'/>")
 	f.Fuzz(func(t *testing.T, in string) {
 		e, err := ParseElement(in, Limits{Bytes: 1 << 16, Depth: 32, Nodes: 1000, Attrs: 32})
 		if err != nil {
