@@ -260,14 +260,17 @@ func (l *Level) entries() ([]entry, [][]string) {
 }
 
 func (v *Verb) names() []string {
-	n := make([]string, 0, 1+len(v.Aliases)+len(v.Deprecated))
-	n = append(n, v.Name)
-	n = append(n, v.Aliases...)
-	return append(n, v.Deprecated...)
+	return append([]string{v.Name}, v.Aliases...)
 }
 
-// find returns what a word means in a level.
+// find returns what a word means in a level. Deprecated spellings must be
+// written out.
 func (l *Level) find(typed string) (entry, nameMatch) {
+	for _, v := range l.Verbs {
+		if containsFold(v.Deprecated, typed) {
+			return entry{verb: v}, nameMatch{exact: true}
+		}
+	}
 	es, names := l.entries()
 	m := matchName(names, typed)
 	if m.index < 0 {
