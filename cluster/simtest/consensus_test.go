@@ -163,6 +163,10 @@ func (w *world) members() {
 		}
 		online := l.thinksOnline(n)
 		switch {
+		case online && n.left:
+			e := nodeEdit(n, "false", "offline", "down", "down")
+			e.Node.Fenced = true
+			w.propose(l, statusChange(e), func(error) {})
 		case online && w.now.Sub(n.seen) > 1500*time.Millisecond:
 			w.note("%s is declared lost", n.name)
 			l.control(controller.NodeLost{Node: n.name})

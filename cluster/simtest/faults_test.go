@@ -20,7 +20,7 @@ func (w *world) trouble() {
 	if l := w.leader; l != nil && w.chance(0.3) {
 		n = l
 	}
-	switch w.rng.IntN(9) {
+	switch w.rng.IntN(10) {
 	case 0: // power failure
 		if w.spare(n) {
 			w.stats.crashes++
@@ -70,6 +70,12 @@ func (w *world) trouble() {
 		w.reconfigure()
 	case 8:
 		w.cleanup()
+	case 9: // an administrator takes a node down
+		if full && w.leader != nil && w.spare(n) {
+			w.note("admin: %s is to shut down", n.name)
+			w.propose(w.leader, statusChange(cib.StatusEdit{Attribute: &cib.AttributeEdit{Node: n.id, Name: "shutdown",
+				Value: fmt.Sprint(w.now.Unix())}}), func(error) {})
+		}
 	}
 }
 

@@ -89,9 +89,11 @@ func miniPlan(doc *cib.CIB, opts scheduler.Options) (*scheduler.Plan, error) {
 	}
 	var ids []string
 	role := map[string]string{}
+	elements := map[string]*cib.Element{}
 	doc.Configuration().Child("resources").Walk(func(e *cib.Element) bool {
 		if e.Name == "primitive" && e.Get("class") != "stonith" {
 			ids = append(ids, e.ID())
+			elements[e.ID()] = e
 			role[e.ID()], _ = cib.SetValue(e, "meta_attributes", "target-role")
 		}
 		return true
@@ -110,9 +112,14 @@ func miniPlan(doc *cib.CIB, opts scheduler.Options) (*scheduler.Plan, error) {
 	}
 	for n, id := range ids {
 		rsc := func(m *member, task string, interval time.Duration, rc int, after []int) int {
-			return add(scheduler.Action{Kind: scheduler.ResourceAction, Key: operation.Key(id, task, interval), Task: task, Interval: interval,
+			e := elements[id]
+			var params []cib.Attr
+			for nv := range e.Child("instance_attributes").Named("nvpair") {
+				params = append(params, cib.Attr{Name: nv.Get("name"), Value: nv.Get("value")})
+			}
+			return add(scheduler.Action{Kind: scheduler.ResourceAction, Params: params, Key: operation.Key(id, task, interval), Task: task, Interval: interval,
 				Timeout: 10 * time.Second, Node: m.Uname, NodeID: m.ID, ExpectedRC: rc, Inputs: slices.Sorted(slices.Values(after)),
-				Resource: &scheduler.ResourceRef{ID: id, Class: "ocf", Provider: "pacemaker", Type: "Dummy"}})
+				Resource: &scheduler.ResourceRef{ID: id, Class: e.Get("class"), Provider: e.Get("provider"), Type: e.Get("type")}})
 		}
 		after := slices.Clone(fences)
 		var home *member
@@ -151,9 +158,9 @@ func miniPlan(doc *cib.CIB, opts scheduler.Options) (*scheduler.Plan, error) {
 		i := look(home, id)
 		if !i.active || i.failed || len(at) > 1 {
 			s := rsc(home, "start", 0, 0, after)
-			rsc(home, "monitor", 5*time.Second, 0, []int{s})
+			rsc(home, "monitor", time.Second, 0, []int{s})
 		} else if !i.monitored {
-			rsc(home, "monitor", 5*time.Second, 0, nil)
+			rsc(home, "monitor", time.Second, 0, nil)
 		}
 	}
 	return p, nil

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"gcrm/cib"
@@ -19,6 +21,7 @@ type node struct {
 	up       bool
 	boot     int // counts starts of the daemon
 	isolated bool
+	left     bool      // it said farewell
 	seen     time.Time // by the leader
 	known    int       // boot the membership knows
 
@@ -44,7 +47,7 @@ func (w *world) addNode(name, id string) *node {
 
 // start starts the daemon.
 func (n *node) start() {
-	n.up = true
+	n.up, n.left = true, false
 	n.boot++
 	n.calls = map[uint64]*call{}
 	n.ctl = controller.New(controller.Config{Node: n.name, Schedule: n.w.schedule})
@@ -71,6 +74,20 @@ func (n *node) stop(power bool) {
 	if n.w.leader == n {
 		n.w.dethrone("it stopped")
 	}
+}
+
+// leave ends the daemon as the cluster wants it: nothing may run any more.
+func (n *node) leave() {
+	n.w.note("%s leaves", n.name)
+	n.w.stats.shutdowns++
+	for _, id := range slices.Sorted(maps.Keys(n.w.active)) {
+		if n.w.active[id][n.name] {
+			n.w.violated("%s leaves while %s is active there", n.name, id)
+		}
+	}
+	n.left = true
+	n.stop(false)
+	n.w.revive(n, n.w.between(3*time.Second, 10*time.Second))
 }
 
 func (n *node) thinksOnline(m *node) bool {
@@ -116,6 +133,14 @@ func (n *node) control(in controller.Input) {
 			})
 		case controller.Fence:
 			w.fence(n, e, later)
+		case controller.Shutdown:
+			to := w.byName(e.Node)
+			was := to.boot // the connection ends with the daemon
+			w.send(n, to, func() {
+				if to.boot == was {
+					to.leave()
+				}
+			})
 		case controller.Progress:
 			n.progress = e
 		case controller.Event:

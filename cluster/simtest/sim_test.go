@@ -254,4 +254,5 @@ func (s *stats) add(o stats) {
 	s.restarts += o.restarts
 	s.deaths += o.deaths
 	s.refused += o.refused
+	s.shutdowns += o.shutdowns
 }

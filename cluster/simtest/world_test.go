@@ -52,7 +52,7 @@ type world struct {
 }
 
 type stats struct {
-	actions, starts, commits, leaders, fences, crashes, isolations, restarts, deaths, refused int
+	actions, starts, commits, leaders, fences, crashes, isolations, restarts, deaths, refused, shutdowns int
 }
 
 type event struct {
