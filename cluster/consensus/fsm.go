@@ -192,6 +192,9 @@ type image struct {
 	Forced  []ForcedChange
 	History []Revision
 	Answers []answer // oldest first
+
+	Invitations []Invitation
+	LastID      int
 }
 
 // Snapshot implements raft.FSM.
@@ -213,7 +216,7 @@ func (f *frozen) Persist(sink raft.SnapshotSink) error {
 	z := gzip.NewWriter(sink)
 	s := f.state
 	err := json.NewEncoder(z).Encode(image{Format: imageFormat, Index: s.Index, CIB: s.CIB.String(), Members: s.Members,
-		Epoch: s.Epoch, Forced: s.Forced, History: s.History, Answers: f.answers})
+		Epoch: s.Epoch, Forced: s.Forced, History: s.History, Answers: f.answers, Invitations: s.Invitations, LastID: s.LastID})
 	if err == nil {
 		err = z.Close()
 	}
@@ -250,6 +253,6 @@ func (m *machine) Restore(r io.ReadCloser) error {
 		m.remember(a)
 	}
 	m.publish(Step{Replaced: true, State: &State{Index: i.Index, CIB: c, Members: i.Members,
-		Epoch: i.Epoch, Forced: i.Forced, History: i.History}})
+		Epoch: i.Epoch, Forced: i.Forced, History: i.History, Invitations: i.Invitations, LastID: i.LastID}})
 	return nil
 }

@@ -3,6 +3,7 @@ package consensus
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +23,26 @@ type State struct {
 	Forced []ForcedChange
 	// History are the last versions of the configuration, oldest first.
 	History []Revision
+	// Invitations are the join tokens that are out.
+	Invitations []Invitation
+	// LastID is the highest node id that was ever given out: ids are not
+	// used again.
+	LastID int
+}
+
+// Invitation is a join token: it is good for one node.
+type Invitation struct {
+	Hash    string // of the secret; the secret itself is nowhere
+	Expires time.Time
+}
+
+// Admission takes a node in that presents a token.
+type Admission struct {
+	Hash string
+	// At is the time on the clock of the leader.
+	At time.Time
+	// Member is the new one; its ID is given by the state machine.
+	Member Member
 }
 
 // MemberState is where a member is in its life.
@@ -98,6 +119,8 @@ type Command struct {
 	// Forget are names of members to be removed.
 	Forget []string      `json:",omitempty"`
 	Forced *ForcedChange `json:",omitempty"`
+	Invite *Invitation   `json:",omitempty"`
+	Admit  *Admission    `json:",omitempty"`
 }
 
 // Result is the outcome of a command.
@@ -123,7 +146,7 @@ func NewState() *State {
 func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 	next := *s
 	next.Index = index
-	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil {
+	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil && cmd.Invite == nil && cmd.Admit == nil {
 		return nil, fmt.Errorf("the command changes nothing")
 	}
 	if cmd.Change != nil {
@@ -136,9 +159,26 @@ func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 			next.History = remember(s.History, Revision{Version: c.Version(), Origin: cmd.Change.Origin, Schema: conf.Schema, XML: conf.XML})
 		}
 	}
-	if len(cmd.Members) > 0 || len(cmd.Forget) > 0 {
+	members := cmd.Members
+	if inv := cmd.Invite; inv != nil {
+		next.Invitations = append(slices.DeleteFunc(slices.Clone(s.Invitations), func(i Invitation) bool { return i.Hash == inv.Hash }), *inv)
+		if len(next.Invitations) > maxInvitations {
+			next.Invitations = next.Invitations[1:]
+		}
+	}
+	if a := cmd.Admit; a != nil {
+		m, err := next.admit(a)
+		if err != nil {
+			return nil, err
+		}
+		members = append(slices.Clone(members), m)
+	}
+	if len(members) > 0 || len(cmd.Forget) > 0 {
 		next.Members = slices.Clone(s.Members)
-		for _, m := range cmd.Members {
+		for _, m := range members {
+			if n, err := strconv.Atoi(m.ID); err == nil {
+				next.LastID = max(next.LastID, n)
+			}
 			if m.Name == "" {
 				return nil, fmt.Errorf("a member has no name")
 			}
@@ -160,6 +200,35 @@ func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 		next.Forced = append(slices.Clone(s.Forced), *f)
 	}
 	return &next, nil
+}
+
+// maxInvitations bounds the tokens that are out at the same time.
+const maxInvitations = 64
+
+// admit checks a token, uses it up, and returns the new member.
+func (s *State) admit(a *Admission) (Member, error) {
+	i := slices.IndexFunc(s.Invitations, func(v Invitation) bool { return v.Hash == a.Hash })
+	if i < 0 {
+		return Member{}, fmt.Errorf("the token is not known or was used already; make a new one with 'gcrm cluster token'")
+	}
+	if a.At.After(s.Invitations[i].Expires) {
+		return Member{}, fmt.Errorf("the token expired at %s; make a new one with 'gcrm cluster token'", s.Invitations[i].Expires.Format(time.RFC3339))
+	}
+	m := a.Member
+	for _, other := range s.Members {
+		if strings.EqualFold(other.Name, m.Name) {
+			return Member{}, fmt.Errorf("the cluster has a node %s already; choose another name, or remove that one first", other.Name)
+		}
+		for _, addr := range m.Addresses {
+			if slices.Contains(other.Addresses, addr) {
+				return Member{}, fmt.Errorf("node %s has the address %s already", other.Name, addr)
+			}
+		}
+	}
+	s.Invitations = slices.Delete(slices.Clone(s.Invitations), i, i+1)
+	m.ID = strconv.Itoa(s.LastID + 1)
+	m.State = Joining
+	return m, nil
 }
 
 // remember appends a revision and drops the oldest ones beyond the bounds.

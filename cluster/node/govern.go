@@ -63,7 +63,13 @@ func (n *Node) view(state *consensus.State) view {
 	for k, v := range n.seen {
 		seen[k] = v
 	}
-	return view{state: state, self: n.cfg.Name, seen: seen, incarnation: n.incarnation, seeds: n.cfg.Seeds, cluster: n.cfg.Cluster, now: time.Now()}
+	held := map[string]bool{}
+	for name, until := range n.held {
+		if time.Now().Before(until) {
+			held[name] = true
+		}
+	}
+	return view{state: state, self: n.cfg.Name, seen: seen, held: held, incarnation: n.incarnation, seeds: n.cfg.Seeds, cluster: n.cfg.Cluster, now: time.Now()}
 }
 
 // govern keeps the membership while this node leads, and hands leadership to
@@ -142,8 +148,31 @@ func (n *Node) rule(term uint64) {
 		n.ctrl.Input(controller.LostLeader{})
 	}
 	n.ruling = term
+	n.hold("", 0)
 	if term != 0 {
 		n.ctrl.Input(controller.BecameLeader{Term: term, UUID: newUUID(), CIB: n.newest})
+	}
+}
+
+// hold keeps a node from coming in until release, or for a time at most; with
+// an empty name it releases all.
+func (n *Node) hold(name string, limit time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if name == "" {
+		clear(n.held)
+		return
+	}
+	n.held[name] = time.Now().Add(limit)
+}
+
+func (n *Node) release(name string) {
+	n.mu.Lock()
+	_, held := n.held[name]
+	delete(n.held, name)
+	n.mu.Unlock()
+	if held {
+		n.signal()
 	}
 }
 

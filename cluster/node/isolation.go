@@ -44,7 +44,9 @@ func (n *Node) attend() {
 			n.log.Warn("no quorum: the node has lost its leader")
 			n.signal()
 		}
-		if done || time.Since(lost) < n.timing.DeadAfter || time.Now().Before(next) {
+		// While a majority is there, a leader is being elected. When it is
+		// not, nothing is to be waited for: the other side does not wait.
+		if done || n.majorityThere() && time.Since(lost) < 2*n.timing.Detection || time.Now().Before(next) {
 			continue
 		}
 		switch n.goAlone() {
@@ -57,6 +59,24 @@ func (n *Node) attend() {
 			done = true
 		}
 	}
+}
+
+// majorityThere reports whether heartbeats go both ways with a majority of the
+// voters.
+func (n *Node) majorityThere() bool {
+	voters, _, err := n.cons.Load().Electorate()
+	if err != nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	there := 0
+	for _, v := range voters {
+		if v == n.cfg.Name || n.seen[v].up {
+			there++
+		}
+	}
+	return 2*there > len(voters)
 }
 
 // loneliness is what became of an attempt to go on alone.

@@ -33,6 +33,9 @@ type view struct {
 	seeds       []Seed
 	cluster     string
 	now         time.Time
+	// held are nodes whose fencing is not yet recorded; they do not come in
+	// before, or the record would undo it.
+	held map[string]bool
 }
 
 // Origin of changes that the membership makes.
@@ -71,12 +74,16 @@ func reconcile(v view) (consensus.Command, string, bool) {
 		before := m
 		known, _ := v.state.Member(m.Name)
 		switch {
+		case v.held[m.Name]:
 		case s.up && s.incarnation > m.Expelled && (m.State != consensus.Online || m.Incarnation != s.incarnation):
 			m.State, m.Incarnation, m.Since, m.Reason = consensus.Online, s.incarnation, v.now, "heartbeats go both ways"
 			if !m.Witness {
 				edits = append(edits, stateEdit(m, true, "member", "member", "online", true))
 			}
 			note("%s is a member (incarnation %d)", m.Name, m.Incarnation)
+		case s.up && m.State == consensus.Online && !m.Witness && !shownOnline(v.state.CIB, m.ID):
+			edits = append(edits, stateEdit(m, true, "member", "member", "online", true))
+			note("%s is shown as a member again", m.Name)
 		case !s.up && m.State == consensus.Online && s.left:
 			m.State, m.Since, m.Expelled, m.Reason = consensus.Left, v.now, m.Incarnation, "it left"
 			if !m.Witness {
@@ -130,6 +137,12 @@ func reconcile(v view) (consensus.Command, string, bool) {
 		cmd.Change = &cib.Change{Origin: origin(v), Status: &cib.StatusChange{Edits: edits}}
 	}
 	return cmd, what, true
+}
+
+// shownOnline reports whether the status section has the node as a member.
+func shownOnline(doc *cib.CIB, id string) bool {
+	s := doc.NodeState(id)
+	return s != nil && s.Get("in_ccm") == "true" && s.Get("crmd") == "online"
 }
 
 func origin(v view) cib.Origin {

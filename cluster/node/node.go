@@ -18,6 +18,7 @@ import (
 	"gcrm/cluster/consensus"
 	"gcrm/cluster/controller"
 	"gcrm/cluster/executor"
+	"gcrm/cluster/executor/operation"
 	"gcrm/cluster/heartbeat"
 	"gcrm/cluster/transport"
 	"gcrm/drivers"
@@ -51,6 +52,7 @@ type Node struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed when anything below changes
 	seen    map[string]sight
+	held    map[string]time.Time // until when; see view
 	// progress is the controller's, here or on the leader; progressTerm
 	// orders what different leaders say.
 	progress     client.Transition
@@ -74,7 +76,7 @@ func Start(cfg Config) (*Node, error) {
 		}
 	}
 	n := &Node{cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
-		seen: map[string]sight{}, newest: cib.New()}
+		seen: map[string]sight{}, held: map[string]time.Time{}, newest: cib.New()}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if n.incarnation, err = nextIncarnation(cfg.StateDir, n.started); err != nil {
 		return nil, err
@@ -225,6 +227,13 @@ func (n *Node) observe(s consensus.Step) {
 	case s.Replaced:
 		n.ctrl.Input(controller.Applied{CIB: s.State.CIB})
 	case s.Command != nil && s.Command.Change != nil:
+		if s.Command.Change.Origin.Client == operation.ControllerClient && s.Command.Change.Status != nil {
+			for _, e := range s.Command.Change.Status.Edits {
+				if e.Node != nil && e.Node.Fenced {
+					n.release(e.Node.Uname)
+				}
+			}
+		}
 		n.ctrl.Input(controller.Applied{Change: s.Command.Change, CIB: s.State.CIB})
 	}
 }

@@ -149,10 +149,16 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 			return ctx.Err()
 		}
 	}
+	if req.Action != "on" {
+		// A fenced node may be back before its fencing is recorded.
+		n.hold(req.Node, req.Timeout+20*n.timing.IO)
+	}
 	proof, err := n.cfg.Fencer.Fence(ctx, req)
 	if err != nil || req.Action == "on" {
+		n.release(req.Node)
 		return err
 	}
+	n.hold(req.Node, 20*n.timing.IO) // until the controller records it
 	n.log.Warn("fenced", "peer", req.Node, "proof", proof)
 	n.wire.Disconnect(req.Node)
 	n.feed.Lock()
@@ -165,7 +171,14 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 	}
 	m.Expelled = max(m.Expelled, m.Incarnation)
 	m.State, m.Since, m.Reason = consensus.Down, time.Now(), "fenced: "+proof
-	_, err = n.cons.Load().ApplyAsLeader(ctx, term, consensus.Command{Members: []consensus.Member{m}})
+	cmd := consensus.Command{Members: []consensus.Member{m}}
+	if !m.Witness {
+		change := cib.Change{Origin: cib.Origin{Client: membershipClient}, Status: &cib.StatusChange{
+			Edits: []cib.StatusEdit{stateEdit(m, false, "down", "down", "offline", true)}}}
+		n.sign(&change)
+		cmd.Change = &change
+	}
+	_, err = n.cons.Load().ApplyAsLeader(ctx, term, cmd)
 	return err
 }
 
