@@ -21,9 +21,9 @@ import (
 //
 // It reports whether everything succeeded.
 func (s *Session) RunScript(ctx context.Context, file, text string) bool {
-	batch := s.batch
+	batch, path := s.batch, s.path
 	s.batch = true
-	defer func() { s.batch = batch }()
+	defer func() { s.batch, s.path, s.quit = batch, path, false }()
 	lines := grammar.ReadScript(file, text)
 	if s.overlay == nil {
 		s.overlay = &overlay{Cluster: s.cluster}
