@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"gcrm/cib"
@@ -121,22 +123,13 @@ func (c *Controller) own(o cib.Origin) uint64 {
 	if o.Client != operation.ControllerClient {
 		return 0
 	}
-	var ref uint64
-	rest, ok := cutPrefix(o.Message, c.uuid+"/")
-	if !ok {
-		return 0
-	}
-	if _, err := fmt.Sscanf(rest, "%d ", &ref); err != nil {
+	rest, ok := strings.CutPrefix(o.Message, c.uuid+"/")
+	number, _, _ := strings.Cut(rest, " ")
+	ref, err := strconv.ParseUint(number, 10, 64)
+	if !ok || err != nil {
 		return 0
 	}
 	return ref
-}
-
-func cutPrefix(s, prefix string) (string, bool) {
-	if len(s) < len(prefix) || s[:len(prefix)] != prefix {
-		return s, false
-	}
-	return s[len(prefix):], true
 }
 
 func (c *Controller) applyDone(in ApplyDone) {

@@ -60,7 +60,7 @@ func (c *Controller) walk() {
 				again = true
 				c.pseudo(t, i)
 			case scheduler.ClusterAction:
-				if !c.held(a) {
+				if !c.held(t, a) {
 					t.take(i)
 					t.worked, again = true, true
 					c.clusterAction(t, i)
@@ -176,10 +176,18 @@ func (c *Controller) clusterFlight(t *transition, i int, s stage) *flight {
 }
 
 // held reports whether a cluster action must wait although its inputs are
-// confirmed: fencing that failed is repeated with pauses.
-func (c *Controller) held(a *scheduler.Action) bool {
-	b := c.fencing[a.Node]
-	return a.Task == "stonith" && b != nil && c.now.Before(b.until)
+// confirmed: fencing that failed is repeated with pauses, and a node leaves
+// only after its probes, which may find something to be stopped first.
+func (c *Controller) held(t *transition, a *scheduler.Action) bool {
+	switch a.Task {
+	case "stonith":
+		b := c.fencing[a.Node]
+		return b != nil && c.now.Before(b.until)
+	case "do_shutdown":
+		return slices.ContainsFunc(c.flights.list, func(f *flight) bool { return f.node == a.Node }) ||
+			slices.ContainsFunc(t.ready, func(i int) bool { return t.actions[i] != a && executes(t.actions[i]) == a.Node })
+	}
+	return false
 }
 
 // clusterAction carries out what concerns the cluster and no agent.

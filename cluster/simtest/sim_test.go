@@ -18,11 +18,12 @@ import (
 
 var (
 	seeds = flag.Int("seeds", 100, "how many random clusters to simulate")
+	pcmk  = flag.Bool("pacemaker", false, "have plans made by crm_simulate")
 	one   = flag.Uint64("seed", 0, "simulate this cluster alone")
 )
 
 // full is set when plans come from the real scheduler.
-const full = false
+var full = false
 
 var schedule func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error) = miniPlan
 
@@ -222,6 +223,9 @@ func (w *world) monitored() {
 }
 
 func TestRandomClusters(t *testing.T) {
+	if *pcmk {
+		full, schedule = true, pacemaker(t.TempDir())
+	}
 	if *one != 0 {
 		w := simulate(*one)
 		t.Log(strings.Join(w.journal, "\n"))
