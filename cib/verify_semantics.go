@@ -36,6 +36,7 @@ func (v *verifier) fencing() {
 	watchdog, _ := v.cib.Property("have-watchdog")
 	timeout, _ := v.cib.Property("fencing-watchdog-timeout", "stonith-watchdog-timeout")
 	byWatchdog := IsTrue(watchdog) && timeout != "" && timeout != "0"
+	property := v.cib.PropertyName("fencing-enabled")
 	members := 0
 	for _, n := range v.cib.Nodes() {
 		if n.Type == "member" || n.Type == "normal" {
@@ -56,16 +57,16 @@ func (v *verifier) fencing() {
 	switch {
 	case services == 0:
 	case on && len(v.fenceDevices()) == 0 && !byWatchdog:
-		v.add(Warning, "cib", "add a fence device, or set stonith-enabled=false if no data can be harmed",
+		v.add(Warning, "cib", "add a fence device, or set "+property+"=false if no data can be harmed",
 			"fencing is on, but there is no fence device: nothing will be started")
 	case !on && len(storage) > 0:
-		v.add(Warning, "cib", "add a fence device and set stonith-enabled=true",
+		v.add(Warning, "cib", "add a fence device and set "+property+"=true",
 			"fencing is off although %s may be damaged when two nodes use it at once", enumerate(storage))
 	case !on && members == 2:
-		v.add(Warning, "cib", "add a fence device and set stonith-enabled=true",
+		v.add(Warning, "cib", "add a fence device and set "+property+"=true",
 			"a cluster of two nodes without fencing: after a broken connection, each will run everything or nothing")
 	case !on:
-		v.add(Warning, "cib", "add a fence device and set stonith-enabled=true",
+		v.add(Warning, "cib", "add a fence device and set "+property+"=true",
 			"fencing is off: what ran on a lost node is started elsewhere without proof that it stopped")
 	}
 }
