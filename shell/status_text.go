@@ -1,0 +1,683 @@
+package shell
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// statusOptions are the words after status.
+type statusOptions struct {
+	inactive, byNode, detail, attributes, failCounts, operations, timing, brief, tickets, bans, noHeaders bool
+}
+
+// statusWriter writes a clusterView in crm_mon's text form.
+type statusWriter struct {
+	b     strings.Builder
+	v     *clusterView
+	o     statusOptions
+	color palette
+	parts int
+}
+
+// heading begins a section; an empty line separates it from the one before.
+func (w *statusWriter) heading(text string) {
+	if w.parts > 0 {
+		w.b.WriteByte('\n')
+	}
+	w.parts++
+	w.b.WriteString(w.color.bold(text) + "\n")
+}
+
+// item writes an entry of a list; level 1 is the outermost.
+func (w *statusWriter) item(level int, format string, args ...any) {
+	w.b.WriteString(strings.Repeat("  ", level) + "* ")
+	fmt.Fprintf(&w.b, format, args...)
+	w.b.WriteByte('\n')
+}
+
+func (w *statusWriter) summary() {
+	v := w.v
+	w.heading("Cluster Summary:")
+	w.item(1, "Stack: %s", v.Stack)
+	switch {
+	case v.DC == "":
+		w.item(1, "Current DC: %s", w.color.bad("NONE"))
+	default:
+		quorum := "with quorum"
+		if !v.WithQuorum {
+			quorum = w.color.bad("WITHOUT") + " quorum"
+		}
+		version := ""
+		if v.DCVersion != "" {
+			version = " (version " + v.DCVersion + ")"
+		}
+		w.item(1, "Current DC: %s%s - partition %s", v.DC, version, quorum)
+	}
+	on := ""
+	if v.UpdatedOn != "" {
+		on = " on " + v.UpdatedOn
+	}
+	w.item(1, "Last updated: %s%s", v.Updated.Format(time.ANSIC), on)
+	if v.Changed != "" {
+		text := v.Changed
+		for _, p := range [][2]string{{" by ", v.ChangedBy}, {" via ", v.ChangedVia}, {" on ", v.ChangedOn}} {
+			if p[1] != "" {
+				text += p[0] + p[1]
+			}
+		}
+		w.item(1, "Last change:  %s", text)
+	}
+	w.item(1, "%s configured", count(v.configuredAt, "node"))
+	blocked := ""
+	if v.Blocked > 0 {
+		blocked = fmt.Sprintf("%d BLOCKED from further action due to failure", v.Blocked)
+	}
+	switch {
+	case v.Disabled > 0 && blocked != "":
+		blocked = fmt.Sprintf(" (%d DISABLED, %s)", v.Disabled, blocked)
+	case v.Disabled > 0:
+		blocked = fmt.Sprintf(" (%d DISABLED)", v.Disabled)
+	case blocked != "":
+		blocked = " (" + blocked + ")"
+	}
+	w.item(1, "%s configured%s", count(v.Instances, "resource instance"), blocked)
+	if v.Maintenance {
+		w.b.WriteString("\n              *** Resource management is DISABLED ***\n  The cluster will not attempt to start, stop or recover services\n")
+	}
+	if v.StopAll {
+		w.b.WriteString("\n    *** Resource management is DISABLED ***\n  The cluster will keep all resources stopped\n")
+	}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// nodeStatus is the state of a node in words; plain tells that it is online
+// or offline and nothing else, so that it can be listed with its like.
+func nodeStatus(n *nodeView) (text string, plain bool) {
+	switch {
+	case n.Unclean && n.Online:
+		text = "UNCLEAN (online)"
+	case n.Unclean && n.Pending:
+		text = "UNCLEAN (pending)"
+	case n.Unclean:
+		text = "UNCLEAN (offline)"
+	case n.Pending:
+		text = "pending"
+	case n.StandbyOnFail && n.Online:
+		text = "standby (on-fail)"
+	case n.Standby && n.Online && n.Running > 0:
+		text = "standby (with active resources)"
+	case n.Standby && n.Online:
+		text = "standby"
+	case n.Standby:
+		text = "OFFLINE (standby)"
+	case n.Maintenance && n.Online:
+		text = "maintenance"
+	case n.Maintenance:
+		text = "OFFLINE (maintenance)"
+	case n.Online:
+		text, plain = "online", true
+	default:
+		text, plain = "OFFLINE", true
+	}
+	if n.Health == "red" || n.Health == "yellow" {
+		text += fmt.Sprintf(" (health is %s)", strings.ToUpper(n.Health))
+		plain = false
+	}
+	return text, plain
+}
+
+func nodePrefix(n *nodeView) string {
+	switch n.Kind {
+	case "remote":
+		return "RemoteNode"
+	case "guest":
+		return "GuestNode"
+	}
+	return "Node"
+}
+
+// paintNode colours the state of a node.
+func (w *statusWriter) paintNode(n *nodeView, text string) string {
+	switch {
+	case n.Unclean || !n.Online && !n.Pending:
+		return w.color.bad(text)
+	case n.Online && text == "online":
+		return w.color.good(text)
+	}
+	return w.color.warn(text)
+}
+
+func (w *statusWriter) nodes() {
+	w.heading("Node List:")
+	alone := w.o.byNode || w.o.detail
+	groups := map[string][]string{}
+	for i := range w.v.Nodes {
+		n := &w.v.Nodes[i]
+		text, plain := nodeStatus(n)
+		if n.Kind == "guest" && !n.Online && !n.Unclean {
+			continue
+		}
+		if !alone && plain {
+			key := map[string]string{"member": "", "remote": "Remote", "guest": "Guest"}[n.Kind]
+			if n.Online {
+				key += "Online"
+			} else {
+				key += "OFFLINE"
+			}
+			groups[key] = append(groups[key], n.Name)
+			continue
+		}
+		name := n.Name
+		if w.o.detail {
+			name += " (" + n.ID + ")"
+		}
+		w.item(1, "%s %s: %s", nodePrefix(n), name, w.paintNode(n, text))
+		if w.o.byNode {
+			w.resourcesOf(n.Name)
+		}
+	}
+	for _, key := range []string{"Online", "OFFLINE", "RemoteOnline", "RemoteOFFLINE", "GuestOnline"} {
+		if names := groups[key]; len(names) > 0 {
+			paint := w.color.good
+			if strings.HasSuffix(key, "OFFLINE") {
+				paint = w.color.bad
+			}
+			w.item(1, "%s: [ %s ]", key, paint(strings.Join(sortedNames(names), " ")))
+		}
+	}
+}
+
+// resourcesOf lists the instances on one node.
+func (w *statusWriter) resourcesOf(node string) {
+	first := true
+	for i := range w.v.Resources {
+		w.v.Resources[i].eachInstance(func(r *resourceView) {
+			if slices.Contains(r.Nodes, node) {
+				if first {
+					w.item(2, "Resources:")
+					first = false
+				}
+				w.item(3, "%s", w.primitive(r))
+			}
+		})
+	}
+}
+
+func (w *statusWriter) resources() {
+	title, none := "Active Resources:", "No active resources"
+	switch {
+	case w.o.byNode && w.o.inactive:
+		title, none = "Inactive Resources:", "No inactive resources"
+	case w.o.byNode:
+		return
+	case w.o.inactive:
+		title, none = "Full List of Resources:", "No resources"
+	}
+	w.heading(title)
+	before := w.b.Len()
+	if w.o.brief {
+		w.briefList()
+	}
+	for i := range w.v.Resources {
+		r := &w.v.Resources[i]
+		if w.o.brief && r.Kind == "primitive" || w.o.byNode && r.Active {
+			continue
+		}
+		w.resource(1, r)
+	}
+	if w.b.Len() == before {
+		w.item(1, "%s", none)
+	}
+}
+
+// briefList counts primitives by agent.
+func (w *statusWriter) briefList() {
+	type tally struct {
+		total, active int
+		nodes         []string
+	}
+	byAgent := map[string]*tally{}
+	for i := range w.v.Resources {
+		r := &w.v.Resources[i]
+		if r.Kind != "primitive" {
+			continue
+		}
+		t := byAgent[r.Agent]
+		if t == nil {
+			t = &tally{}
+			byAgent[r.Agent] = t
+		}
+		t.total++
+		if r.Active {
+			t.active++
+			for _, n := range r.Nodes {
+				if !slices.Contains(t.nodes, n) {
+					t.nodes = append(t.nodes, n)
+				}
+			}
+		}
+	}
+	for _, agent := range sortedKeys(byAgent) {
+		t := byAgent[agent]
+		switch where := strings.Join(sortedNames(t.nodes), " "); {
+		case w.o.inactive && t.active == 0:
+			w.item(1, "0/%d\t(%s):\tActive", t.total, agent)
+		case w.o.inactive:
+			w.item(1, "%d/%d\t(%s):\tActive %s", t.active, t.total, agent, where)
+		case t.active > 0:
+			w.item(1, "%d\t(%s):\tActive %s", t.active, agent, where)
+		}
+	}
+}
+
+// shown reports whether a resource is listed.
+func (w *statusWriter) shown(r *resourceView) bool {
+	if w.o.inactive || r.Active {
+		return true
+	}
+	if r.Orphan {
+		return false
+	}
+	any := false
+	r.eachInstance(func(m *resourceView) { any = any || m.Active || m.Failed })
+	return any || r.Failed
+}
+
+func (w *statusWriter) resource(level int, r *resourceView) {
+	if r.Kind != "bundle" && !w.shown(r) {
+		return
+	}
+	switch r.Kind {
+	case "group":
+		w.group(level, r)
+	case "clone":
+		w.clone(level, r)
+	case "bundle":
+		w.bundle(level, r)
+	default:
+		w.item(level, "%s", w.primitive(r))
+	}
+}
+
+// primitive is the line of one instance.
+func (w *statusWriter) primitive(r *resourceView) string {
+	var state strings.Builder
+	if r.Orphan {
+		state.WriteString(" ORPHANED")
+	}
+	role := r.Role
+	switch {
+	case r.Failed && (role == "Promoted" || role == "Master"):
+		state.WriteString(" FAILED " + role)
+	case r.Failed:
+		state.WriteString(" FAILED")
+	case pendingRole(r.Pending) != "":
+		state.WriteString(" " + pendingRole(r.Pending))
+	case role == "":
+		state.WriteString(" Stopped")
+	default:
+		state.WriteString(" " + role)
+	}
+	switch {
+	case len(r.Nodes) == 1:
+		state.WriteString(" " + r.Nodes[0])
+	case len(r.Nodes) > 1:
+		state.WriteString(" [ " + strings.Join(sortedNames(r.Nodes), " ") + " ]")
+	case r.Locked != "":
+		state.WriteString(" " + r.Locked)
+	}
+	if r.ProbeResult != "" {
+		state.WriteString(" (" + r.ProbeResult + ") ")
+	}
+	if f := resourceFlags(r); len(f) > 0 {
+		state.WriteString(" (" + strings.Join(f, ", ") + ")")
+	}
+	return fmt.Sprintf("%s\t(%s):\t%s", r.ID, r.Agent, w.paintState(r, state.String()))
+}
+
+// pendingRole is what a pending operation makes of the role; monitors show as
+// a flag instead.
+func pendingRole(p string) string {
+	if p == "Monitoring" {
+		return ""
+	}
+	return p
+}
+
+func resourceFlags(r *resourceView) []string {
+	var f []string
+	if r.Unclean {
+		f = append(f, "UNCLEAN")
+	}
+	if r.Locked != "" {
+		f = append(f, "LOCKED")
+	}
+	if r.Pending == "Monitoring" {
+		f = append(f, r.Pending)
+	}
+	switch {
+	case r.TargetRole == "Stopped":
+		f = append(f, "disabled")
+	case r.Disabled && r.TargetRole != "":
+		f = append(f, "target-role:"+r.TargetRole)
+	}
+	switch {
+	case r.Blocked:
+		f = append(f, "blocked")
+	case r.Maintenance:
+		f = append(f, "maintenance")
+	case !r.Managed:
+		f = append(f, "unmanaged")
+	}
+	if r.FailureIgnored {
+		f = append(f, "failure ignored")
+	}
+	return f
+}
+
+func (w *statusWriter) paintState(r *resourceView, s string) string {
+	switch {
+	case r.Failed || r.Blocked || r.Orphan:
+		return w.color.bad(s)
+	case r.Active && r.Managed && r.Pending == "":
+		return w.color.good(s)
+	case !r.Active && r.TargetRole != "Stopped":
+		return w.color.warn(s)
+	}
+	return s
+}
+
+func containerFlags(r *resourceView, first ...string) string {
+	f := first
+	if r.Unique {
+		f = append(f, "unique")
+	}
+	if r.Disabled {
+		f = append(f, "disabled")
+	}
+	if r.Maintenance {
+		f = append(f, "maintenance")
+	} else if !r.Managed {
+		f = append(f, "unmanaged")
+	}
+	if len(f) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(f, ", ") + ")"
+}
+
+func (w *statusWriter) group(level int, r *resourceView) {
+	var notes []string
+	hidden := 0
+	for i := range r.Members {
+		if !w.shown(&r.Members[i]) {
+			hidden++
+		}
+	}
+	if hidden > 0 {
+		notes = append(notes, count(hidden, "member")+" inactive")
+	}
+	w.item(level, "Resource Group: %s%s:", r.ID, containerFlags(r, notes...))
+	for i := range r.Members {
+		w.resource(level+1, &r.Members[i])
+	}
+}
+
+// regular reports whether an instance of a clone can be shown by its node
+// alone, and on which node and in which role it runs ("" for stopped).
+func regular(r *resourceView) (node, role string, ok bool) {
+	var nodes []string
+	active, total := 0, 0
+	ok = true
+	r.eachInstance(func(m *resourceView) {
+		total++
+		if m.Failed || !m.Managed || m.Maintenance || m.Pending != "" || m.Orphan || m.Unclean || len(m.Nodes) > 1 || m.FailureIgnored {
+			ok = false
+		}
+		if m.Active {
+			active++
+			nodes = append(nodes, m.Nodes...)
+			if role == "" || role == "Started" {
+				role = m.Role
+			}
+		}
+	})
+	slices.Sort(nodes)
+	nodes = slices.Compact(nodes)
+	switch {
+	case !ok:
+		return "", "", false
+	case active == 0:
+		return "", "", true
+	case active < total || len(nodes) != 1:
+		return "", "", false
+	}
+	return nodes[0], role, true
+}
+
+func (w *statusWriter) clone(level int, r *resourceView) {
+	var flags []string
+	if r.Promotable {
+		flags = append(flags, "promotable")
+	}
+	child := ""
+	if len(r.Members) > 0 {
+		child = historyName(r.Members[0].ID)
+	}
+	w.item(level, "Clone Set: %s [%s]%s:", r.ID, child, containerFlags(r, flags...))
+	byRole := map[string][]string{}
+	var used []string
+	stopped := 0
+	for i := range r.Members {
+		m := &r.Members[i]
+		node, role, ok := regular(m)
+		m.eachInstance(func(x *resourceView) { used = append(used, x.Nodes...) })
+		switch {
+		case r.Unique || w.o.detail || !ok:
+			if m.Active || w.o.inactive || !ok && !m.Orphan || m.Failed {
+				w.resource(level+1, m)
+			}
+		case node == "":
+			stopped++
+		case r.Promotable && (role == "Promoted" || role == "Master"):
+			byRole["Promoted"] = append(byRole["Promoted"], node)
+		case r.Promotable:
+			byRole["Unpromoted"] = append(byRole["Unpromoted"], node)
+		default:
+			byRole["Started"] = append(byRole["Started"], node)
+		}
+	}
+	for _, role := range []string{"Promoted", "Unpromoted", "Started"} {
+		names := byRole[role]
+		if len(names) == 0 {
+			continue
+		}
+		label := role
+		if role == "Unpromoted" && r.TargetRole == "Unpromoted" {
+			label += " (target-role)"
+		}
+		w.item(level+1, "%s: [ %s ]", label, w.color.good(strings.Join(sortedNames(names), " ")))
+	}
+	if !w.o.inactive || r.Unique || w.o.detail || stopped == 0 {
+		return
+	}
+	var idle []string
+	for _, n := range r.Placeable {
+		if !slices.Contains(used, n) {
+			idle = append(idle, n)
+		}
+	}
+	label := "Stopped"
+	if r.TargetRole == "Stopped" {
+		label += " (disabled)"
+	}
+	if len(idle) > 0 {
+		w.item(level+1, "%s: [ %s ]", label, w.color.warn(strings.Join(sortedNames(idle), " ")))
+	}
+}
+
+func (w *statusWriter) bundle(level int, r *resourceView) {
+	what := "Container bundle set"
+	if len(r.Members) == 1 {
+		what = "Container bundle"
+	}
+	w.item(level, "%s: %s [%s]%s:", what, r.ID, r.Image, containerFlags(r))
+	for i := range r.Members {
+		m := r.Members[i]
+		w.item(level+1, "%s", w.primitive(&m))
+	}
+}
+
+func (w *statusWriter) nodeAttributes() {
+	w.heading("Node Attributes:")
+	for i := range w.v.Nodes {
+		n := &w.v.Nodes[i]
+		var names []string
+		for _, k := range sortedKeys(n.Attributes) {
+			if !slices.ContainsFunc([]string{"fail-count", "last-failure", "shutdown", "terminate", "standby", "#"},
+				func(p string) bool { return strings.HasPrefix(k, p) }) {
+				names = append(names, k)
+			}
+		}
+		if len(names) == 0 {
+			continue
+		}
+		w.item(1, "%s: %s:", nodePrefix(n), n.Name)
+		for _, k := range names {
+			w.item(2, "%-32s\t: %-10s", k, n.Attributes[k])
+		}
+	}
+}
+
+func (w *statusWriter) failures() {
+	if len(w.v.Failures) == 0 {
+		return
+	}
+	w.heading("Failed Resource Actions:")
+	for i := range w.v.Failures {
+		w.item(1, "%s", w.color.bad(w.failure(&w.v.Failures[i])))
+	}
+}
+
+func (w *statusWriter) failure(f *failureView) string {
+	at := ""
+	if f.At > 0 {
+		at = time.Unix(f.At, 0).Format(time.ANSIC)
+	}
+	if w.o.detail {
+		s := fmt.Sprintf("%s on %s '%s' (%s): call=%s, status='%s'", f.Key, f.Node, f.RCText, f.RC, f.Call, statusWord(f.Status))
+		if f.Reason != "" {
+			s += fmt.Sprintf(", exitreason='%s'", f.Reason)
+		}
+		if at != "" {
+			s += fmt.Sprintf(", last-rc-change='%s', queued=%sms, exec=%sms", at, cmp.Or(f.Queued, "0"), cmp.Or(f.Exec, "0"))
+		}
+		return s
+	}
+	task := f.Task
+	switch {
+	case task == "monitor" && (f.Interval == "" || f.Interval == "0"):
+		task = "probe"
+	case f.Interval != "" && f.Interval != "0":
+		task = millis(f.Interval) + "-interval " + task
+	}
+	s := fmt.Sprintf("%s %s on %s", f.Resource, task, f.Node)
+	if f.Done {
+		s += fmt.Sprintf(" returned '%s'", f.RCText)
+		if f.Reason != "" {
+			s += " (" + f.Reason + ")"
+		}
+	} else {
+		s += " could not be executed (" + statusWord(f.Status)
+		if f.Reason != "" {
+			s += ": " + f.Reason
+		}
+		s += ")"
+	}
+	if at != "" {
+		s += " at " + at
+	}
+	if f.Exec != "" && f.Exec != "0" {
+		s += " after " + millis(f.Exec)
+	}
+	return s
+}
+
+func (w *statusWriter) ticketList() {
+	if len(w.v.Tickets) == 0 {
+		return
+	}
+	w.heading("Tickets:")
+	for _, t := range w.v.Tickets {
+		text := "revoked"
+		if t.Granted {
+			text = "granted"
+		}
+		if t.Standby {
+			text += " [standby]"
+		}
+		if t.LastGranted != "" {
+			text += fmt.Sprintf(" last-granted=\"%s\"", t.LastGranted)
+		}
+		w.item(1, "%s\t%s", t.ID, text)
+	}
+}
+
+func (w *statusWriter) banList() {
+	if len(w.v.Bans) == 0 {
+		return
+	}
+	w.heading("Negative Location Constraints:")
+	for _, b := range w.v.Bans {
+		role := ""
+		if b.Promoted {
+			role = "in Promoted role "
+		}
+		w.item(1, "%s\tprevents %s from running %son %s", b.ID, b.Resource, role, b.Node)
+	}
+}
+
+// sortedNames sorts names, numbers in them by value.
+func sortedNames(names []string) []string {
+	s := slices.Clone(names)
+	slices.SortFunc(s, compareNames)
+	return s
+}
+
+func compareNames(a, b string) int {
+	for a != "" && b != "" {
+		if unicode.IsDigit(rune(a[0])) && unicode.IsDigit(rune(b[0])) {
+			na, ra := cutNumber(a)
+			nb, rb := cutNumber(b)
+			if c := cmp.Or(cmp.Compare(len(na), len(nb)), cmp.Compare(na, nb)); c != 0 {
+				return c
+			}
+			a, b = ra, rb
+			continue
+		}
+		if a[0] != b[0] {
+			return cmp.Compare(a[0], b[0])
+		}
+		a, b = a[1:], b[1:]
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// cutNumber cuts the digits off the front, without leading zeros.
+func cutNumber(s string) (digits, rest string) {
+	i := 0
+	for i < len(s) && s[i] >= '0' && s[i] <= '9' {
+		i++
+	}
+	return strings.TrimLeft(s[:i], "0"), s[i:]
+}
