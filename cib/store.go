@@ -123,23 +123,35 @@ func parseFile(path string, data []byte) (*CIB, error) {
 }
 
 // acquire takes the advisory lock. It is on a file beside the document,
-// because the document itself is replaced on every save; the lock file is
-// left behind, since removing it would let two holders in.
+// because the document itself is replaced on every save. Who gives the lock
+// back removes that file; so a lock counts only if its file still has its name.
 func (f *File) acquire() error {
-	name := filepath.Join(filepath.Dir(f.path), "."+filepath.Base(f.path)+".lock")
-	l, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return &FileError{Op: "lock", Path: f.path, Err: pathCause(err), Hint: "its folder must be writable to edit it"}
-	}
-	if err := syscall.Flock(int(l.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		l.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return &FileError{Op: "lock", Path: f.path, Err: ErrLocked, Hint: "try again when it is done"}
+	name := f.lockName()
+	for range 100 {
+		l, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return &FileError{Op: "lock", Path: f.path, Err: pathCause(err), Hint: "its folder must be writable to edit it"}
 		}
-		return &FileError{Op: "lock", Path: f.path, Err: err}
+		if err := syscall.Flock(int(l.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			l.Close()
+			if errors.Is(err, syscall.EWOULDBLOCK) {
+				return &FileError{Op: "lock", Path: f.path, Err: ErrLocked, Hint: "try again when it is done"}
+			}
+			return &FileError{Op: "lock", Path: f.path, Err: err}
+		}
+		held, err1 := l.Stat()
+		named, err2 := os.Stat(name)
+		if err1 == nil && err2 == nil && os.SameFile(held, named) {
+			f.lock = l
+			return nil
+		}
+		l.Close() // its last holder was just leaving
 	}
-	f.lock = l
-	return nil
+	return &FileError{Op: "lock", Path: f.path, Err: ErrLocked, Hint: "try again when it is done"}
+}
+
+func (f *File) lockName() string {
+	return filepath.Join(filepath.Dir(f.path), "."+filepath.Base(f.path)+".lock")
 }
 
 // Path returns the name of the file, symbolic links resolved.
@@ -229,6 +241,7 @@ func (f *File) Close() error {
 	if f.lock == nil {
 		return nil
 	}
+	os.Remove(f.lockName())
 	err := f.lock.Close()
 	f.lock = nil
 	return err

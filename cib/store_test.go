@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 func TestFileStore(t *testing.T) {
@@ -82,6 +84,49 @@ func TestFileStore(t *testing.T) {
 		if strings.Contains(e.Name(), ".new-") {
 			t.Errorf("left behind: %s", e.Name())
 		}
+	}
+}
+
+// TestFileLockExcludes lets many editors increment a number in one file; none
+// of the increments may be lost, and no lock file may stay.
+func TestFileLockExcludes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cib.xml")
+	const editors, rounds = 6, 20
+	var wg sync.WaitGroup
+	for range editors {
+		wg.Go(func() {
+			for range rounds {
+				var f *File
+				for {
+					var err error
+					if f, err = OpenFile(path, true); err == nil {
+						break
+					}
+					if !errors.Is(err, ErrLocked) {
+						t.Error(err)
+						return
+					}
+					time.Sleep(100 * time.Microsecond)
+				}
+				next := f.CIB.Clone()
+				v := next.Version()
+				v.Epoch++
+				next.SetVersion(v)
+				if err := f.Save(next); err != nil {
+					t.Error(err)
+				}
+				f.Close()
+			}
+		})
+	}
+	wg.Wait()
+	c, err := ReadFile(path)
+	if err != nil || c.Version().Epoch != editors*rounds {
+		t.Errorf("%v, %v; want %d", c.Version(), err, editors*rounds)
+	}
+	entries, _ := os.ReadDir(filepath.Dir(path))
+	if len(entries) != 1 {
+		t.Errorf("left behind: %v", entries)
 	}
 }
 

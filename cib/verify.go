@@ -244,6 +244,9 @@ func (v *verifier) optionNames() {
 	for set := range v.cib.Section("rsc_defaults").Named("meta_attributes") {
 		v.optionSet(objectName(set, set), set, resourceOptions, "meta attribute")
 	}
+	for set := range v.cib.Section("op_defaults").Named("meta_attributes") {
+		v.optionSet(objectName(set, set), set, operationOptions, "operation attribute")
+	}
 	for _, r := range v.resources {
 		for set := range r.Named("meta_attributes") {
 			v.optionSet(r.id, set, resourceOptions, "meta attribute")
