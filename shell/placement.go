@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"gcrm/cib"
 )
@@ -223,15 +222,7 @@ func (s *Session) waitIfAsked(ctx context.Context) error {
 // settle waits until the cluster has done everything that follows from the
 // last commit.
 func (s *Session) settle(ctx context.Context) error {
-	limit := s.cfg.WaitTimeout
-	if limit == 0 {
-		limit = time.Minute
-	}
-	w := Settling{Cluster: s.cluster, Quiet: limit, Now: s.cfg.Now}
-	if s.lastCommit != nil {
-		w.Since = *s.lastCommit
-	}
-	if err := w.Wait(ctx, nil); err != nil {
+	if err := s.Settle(ctx, nil); err != nil {
 		return fmt.Errorf("waiting for the cluster to settle: %w", err)
 	}
 	return nil

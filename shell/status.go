@@ -1,0 +1,274 @@
+package shell
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// runStatus shows what crm_mon -1 tells.
+func runStatus(ctx context.Context, s *Session, c *call) error {
+	var o statusOptions
+	for _, w := range c.words {
+		switch w.Text {
+		case "full":
+			o.inactive, o.attributes, o.failCounts, o.operations = true, true, true, true
+		case "inactive":
+			o.inactive = true
+		case "bynode":
+			o.byNode = true
+		case "ops":
+			o.operations = true
+		case "timing":
+			o.operations, o.timing = true, true
+		case "failcounts":
+			o.failCounts = true
+		case "detail", "verbose":
+			o.detail = true
+		case "brief":
+			o.brief = true
+		case "attributes":
+			o.attributes = true
+		case "tickets":
+			o.tickets = true
+		case "noheaders", "quiet":
+			o.noHeaders = true
+		case "simple", "html", "xml":
+			return problemf("status: %s is not a form of output here", w.Text).at(w.Pos).hinting("for programs there is -o json")
+		}
+	}
+	return s.status(ctx, o)
+}
+
+// ShowStatus prints the status, with what does not run.
+func (s *Session) ShowStatus(ctx context.Context) error {
+	return s.status(ctx, statusOptions{inactive: true})
+}
+
+func (s *Session) status(ctx context.Context, o statusOptions) error {
+	v, doc, err := s.observe(ctx)
+	if err != nil {
+		return err
+	}
+	if s.cfg.Format == "json" {
+		return s.writeJSON(v)
+	}
+	w := &statusWriter{v: v, o: o, color: s.color}
+	if !o.noHeaders {
+		w.summary()
+	}
+	w.nodes()
+	w.resources()
+	if o.attributes {
+		w.nodeAttributes()
+	}
+	if o.operations || o.failCounts {
+		w.operations(doc)
+	}
+	w.failures()
+	if o.tickets {
+		w.ticketList()
+	}
+	if o.bans {
+		w.banList()
+	}
+	return s.page(w.b.String())
+}
+
+// runResourceStatus lists resources, or shows where some run.
+func runResourceStatus(ctx context.Context, s *Session, c *call) error {
+	v, doc, err := s.observe(ctx)
+	if err != nil {
+		return err
+	}
+	if len(c.words) == 0 {
+		if s.cfg.Format == "json" {
+			return s.writeJSON(v.Resources)
+		}
+		w := &statusWriter{v: v, o: statusOptions{inactive: true}, color: s.color}
+		w.resources()
+		return s.page(w.b.String())
+	}
+	var picked []resourceView
+	for _, word := range c.words {
+		found := findView(v.Resources, word.Text)
+		if len(found) == 0 {
+			return noResource(doc, word.Text, word.Pos)
+		}
+		for _, r := range found {
+			picked = append(picked, *r)
+		}
+	}
+	if s.cfg.Format == "json" {
+		return s.writeJSON(picked)
+	}
+	w := &statusWriter{v: v, o: statusOptions{inactive: true}, color: s.color}
+	for i := range picked {
+		w.resource(0, &picked[i])
+	}
+	s.printf("%s", w.b.String())
+	return nil
+}
+
+func runLocate(ctx context.Context, s *Session, c *call) error {
+	v, doc, err := s.observe(ctx)
+	if err != nil {
+		return err
+	}
+	id := c.arg(0)
+	found := findView(v.Resources, id)
+	if len(found) == 0 {
+		return noResource(doc, id, c.at(0))
+	}
+	type place struct {
+		Resource string `json:"resource"`
+		Node     string `json:"node"`
+		Role     string `json:"role"`
+	}
+	places := []place{}
+	for _, r := range found {
+		r.eachInstance(func(m *resourceView) {
+			for _, n := range m.Nodes {
+				places = append(places, place{m.ID, n, m.Role})
+			}
+		})
+	}
+	if s.cfg.Format == "json" {
+		return s.writeJSON(places)
+	}
+	if len(places) == 0 {
+		s.printf("resource %s is NOT running\n", id)
+		return nil
+	}
+	for _, p := range places {
+		role := ""
+		if p.Role == "Promoted" {
+			role = " Promoted"
+		}
+		s.printf("resource %s is running on: %s%s\n", p.Resource, p.Node, role)
+	}
+	return nil
+}
+
+// NotRunning tells, one sentence each, what should run and does not, and what
+// failed.
+func (s *Session) NotRunning(ctx context.Context) ([]string, error) {
+	v, _, err := s.observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for i := range v.Resources {
+		out = append(out, notRunning(&v.Resources[i], v)...)
+	}
+	return out, nil
+}
+
+// notRunning judges a resource: a primitive must run, every member of a group,
+// and of a clone an instance on every node that is online, as far as clone-max
+// allows; one of a promotable clone must be promoted.
+func notRunning(r *resourceView, v *clusterView) []string {
+	if r.TargetRole == "Stopped" || r.Orphan || !r.Managed {
+		return nil
+	}
+	var out []string
+	switch r.Kind {
+	case "primitive":
+		switch {
+		case r.Failed:
+			out = append(out, fmt.Sprintf("resource %s has failed%s%s", r.ID, onNodes(r.Nodes), whyFailed(v, r.ID)))
+		case !r.Active:
+			out = append(out, fmt.Sprintf("resource %s does not run%s", r.ID, whyFailed(v, r.ID)))
+		case r.Pending != "" && r.Pending != "Monitoring":
+			out = append(out, fmt.Sprintf("resource %s is %s%s", r.ID, strings.ToLower(r.Pending), onNodes(r.Nodes)))
+		}
+	case "group":
+		for i := range r.Members {
+			out = append(out, notRunning(&r.Members[i], v)...)
+		}
+	default:
+		active, promoted := 0, false
+		for i := range r.Members {
+			m := &r.Members[i]
+			up := false
+			m.eachInstance(func(x *resourceView) {
+				if x.Failed {
+					out = append(out, fmt.Sprintf("resource %s has failed%s%s", x.ID, onNodes(x.Nodes), whyFailed(v, x.ID)))
+				}
+				up = up || x.Active
+				promoted = promoted || x.Role == "Promoted"
+			})
+			if up {
+				active++
+			}
+		}
+		switch {
+		case active == 0 && len(r.Members) > 0:
+			out = append(out, fmt.Sprintf("no instance of %s runs%s", r.ID, whyFailed(v, r.ID)))
+		case r.Promotable && !promoted && r.TargetRole != "Unpromoted" && r.TargetRole != "Slave":
+			out = append(out, fmt.Sprintf("no instance of %s is promoted", r.ID))
+		}
+	}
+	return out
+}
+
+func onNodes(nodes []string) string {
+	if len(nodes) == 0 {
+		return ""
+	}
+	return " on " + strings.Join(sortedNames(nodes), " ")
+}
+
+// whyFailed adds the newest failure of a resource as the reason.
+func whyFailed(v *clusterView, id string) string {
+	for i := len(v.Failures) - 1; i >= 0; i-- {
+		f := &v.Failures[i]
+		if f.Resource != historyName(id) {
+			continue
+		}
+		reason := f.Reason
+		if reason == "" {
+			reason = f.RCText
+		}
+		return fmt.Sprintf(": %s on %s: %s", f.Task, f.Node, reason)
+	}
+	return ""
+}
+
+func runClusterHealth(ctx context.Context, s *Session, c *call) error {
+	v, _, err := s.observe(ctx)
+	if err != nil {
+		return err
+	}
+	problems := []string{}
+	if !s.cfg.Offline {
+		if v.DC == "" {
+			problems = append(problems, "there is no leader")
+		}
+		if !v.WithQuorum {
+			problems = append(problems, "there is no quorum")
+		}
+	}
+	for i := range v.Nodes {
+		if text, _ := nodeStatus(&v.Nodes[i]); text != "online" {
+			problems = append(problems, fmt.Sprintf("node %s: %s", v.Nodes[i].Name, text))
+		}
+	}
+	for i := range v.Resources {
+		problems = append(problems, notRunning(&v.Resources[i], v)...)
+	}
+	if s.cfg.Format == "json" {
+		err = s.writeJSON(map[string]any{"healthy": len(problems) == 0, "problems": problems})
+	} else if len(problems) == 0 {
+		s.printf("%s\n", s.color.good("everything that should run runs"))
+	}
+	if len(problems) > 0 {
+		if s.cfg.Format != "json" {
+			for _, p := range problems {
+				s.msg.error("%s", p)
+			}
+		}
+		return errReported
+	}
+	return err
+}
