@@ -10,7 +10,9 @@ import (
 	"gcrm/drivers/dummy"
 	"gcrm/drivers/filesystem"
 	"gcrm/drivers/ipaddr"
+	"gcrm/drivers/lsb"
 	"gcrm/drivers/ocf"
+	"gcrm/drivers/systemd"
 )
 
 // Options say where agents are and which are preferred; the zero value is a
@@ -18,6 +20,10 @@ import (
 type Options struct {
 	// OCFRoot is $OCF_ROOT; ocf.DefaultRoot if empty.
 	OCFRoot string
+	// InitDir has the init scripts; lsb.DefaultDir if empty.
+	InitDir string
+	// Systemd says where systemd is.
+	Systemd systemd.Options
 	// Preferences choose between scripts and native agents. Nodes that share
 	// a host (the embedded cluster) must prefer native ones: scripts keep
 	// files in places that all of them see.
@@ -27,7 +33,9 @@ type Options struct {
 // Registry builds the registry.
 func Registry(o Options) *drivers.Registry {
 	return drivers.NewRegistry(Natives(), map[string]drivers.Finder{
-		"ocf": ocf.NewFinder(o.OCFRoot),
+		"ocf":     ocf.NewFinder(o.OCFRoot),
+		"lsb":     lsb.NewFinder(o.InitDir),
+		"systemd": systemd.NewFinder(o.Systemd),
 	}, o.Preferences)
 }
 
