@@ -226,6 +226,9 @@ func (b *builder) expression(s *Simple) *cib.Element {
 	case s.Date != nil:
 		return b.dateExpression(s.Date)
 	case s.Unary.Value != "":
+		if typed := b.typed(s.Unary); typed != s.Unary.Value {
+			b.hint(s.Unary, fmt.Sprintf("write %q", s.Unary.Value), "%s is written in small letters", typed)
+		}
 		return cib.NewElement("expression", "operation", s.Unary.Value, "attribute", s.Of.Value)
 	}
 	kind, op := b.comparison(s.Op)
@@ -240,6 +243,16 @@ func (b *builder) expression(s *Simple) *cib.Element {
 		e.Set("type", kind)
 	}
 	return e
+}
+
+// typed returns a keyword as it was typed; the token has it in small letters.
+func (b *builder) typed(t Token) string {
+	for _, w := range b.st.line.Words {
+		if w.Pos.Offset == t.Pos.Offset {
+			return w.Text
+		}
+	}
+	return t.Value
 }
 
 func (b *builder) comparison(t Token) (kind, op string) {

@@ -319,8 +319,8 @@ func (b *builder) ticket(t *Ticket) *cib.Element {
 	}
 	b.addSets(e, parts, "role")
 	if loss.Value != "" {
-		v, ok := foldIn(after(loss, "="), []string{"stop", "demote", "fence", "freeze"})
-		if !ok {
+		v := after(loss, "=")
+		if !slices.Contains([]string{"stop", "demote", "fence", "freeze"}, v) {
 			b.hint(loss, "known are stop, demote, fence and freeze", "Invalid loss-policy %q", after(loss, "="))
 		}
 		e.Set("loss-policy", v)

@@ -62,9 +62,12 @@ func (b *builder) topology(t *Topology, nodes []string) *cib.Element {
 			last.levels = append(last.levels, item)
 		}
 	}
+	index := map[string]int{}
 	add := func(attrs []string, levels []Token) {
-		for i, l := range levels {
-			e.Add(cib.NewElement("fencing-level", append(slices.Clone(attrs), "index", strconv.Itoa(i+1), "devices", l.Value)...))
+		for _, l := range levels {
+			key := strings.Join(attrs, " ")
+			index[key]++
+			e.Add(cib.NewElement("fencing-level", append(slices.Clone(attrs), "index", strconv.Itoa(index[key]), "devices", l.Value)...))
 		}
 	}
 	if levels := targets[0].levels; len(levels) > 0 {
@@ -156,7 +159,7 @@ func aclHint(word string) string {
 }
 
 func (b *builder) aclTarget(t *Target) *cib.Element {
-	e := cib.NewElement(b.st.Verb, "id", strings.TrimPrefix(t.ID.Value, "$id="))
+	e := cib.NewElement(b.st.Verb, "id", b.id(t.ID))
 	for _, r := range t.Roles {
 		e.Add(cib.NewElement("role", "id", r.Value))
 	}
@@ -191,7 +194,7 @@ func (b *builder) tag(t *Tag) *cib.Element {
 	e := cib.NewElement("tag", "id", b.id(t.ID))
 	for _, m := range t.Members {
 		if e.ChildByID(m.Value) != nil {
-			b.fail(m, "%s is listed more than once in tag %s", m.Value, e.ID())
+			b.remark(Warning, m, "%s is listed more than once in tag %s", m.Value, e.ID())
 		}
 		e.Add(cib.NewElement("obj_ref", "id", m.Value))
 	}

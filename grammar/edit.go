@@ -174,7 +174,7 @@ func (e *Edit) prepare(b *builder) (commit func()) {
 	case *Primitive:
 		el := b.primitive(s)
 		if t := el.Get("template"); t != "" && !e.loading && e.objects[t].element == nil {
-			b.fail(s.Template, "%s: no such resource template", t)
+			b.remark(Warning, s.Template, "%s: no such resource template", t)
 		}
 		put := e.putObject(b, el, s.ID, "resources")
 		b.spellParameters(el)
@@ -393,35 +393,49 @@ func (e *Edit) putNode(b *builder, el *cib.Element, s *Node) func() {
 	if s.ID.Value != "" && old.ID() != el.ID() {
 		b.hint(s.Name, "leave the id out", "node %s has the id %s already", old.Get("uname"), old.ID())
 	}
+	named := map[*cib.Element]bool{}
+	for _, set := range el.Children {
+		named[set] = set.Has("id")
+	}
+	// The new pairs get their ids as if their sets came beside the known ones.
+	e.ids.complete(el, nil)
 	merged := old.Clone()
-	merged.Attrs = slices.Clone(old.Attrs)
 	for _, a := range []string{"type", "description"} {
 		if v, ok := el.Lookup(a); ok {
 			merged.Set(a, v)
 		}
 	}
+	var dissolved []string
 	for _, set := range el.Children {
-		mergeSet(merged, set)
+		if mergeSet(merged, set, named[set]) {
+			dissolved = append(dissolved, set.ID())
+		}
 	}
-	e.ids.complete(merged, old)
-	return func() { e.replace(place{old, e.section("nodes")}, merged) }
+	return func() {
+		for _, id := range dissolved {
+			e.ids.release(id)
+		}
+		e.replace(place{old, e.section("nodes")}, merged)
+	}
 }
 
 // mergeSet merges the pairs of a set into the first set of its name below
-// parent, or adds it.
-func mergeSet(parent, set *cib.Element) {
+// parent, by id if it is named, and reports whether it did; else it adds the
+// set.
+func mergeSet(parent, set *cib.Element, named bool) bool {
 	var into *cib.Element
 	for c := range parent.Named(set.Name) {
-		if !c.Has("id-ref") && c.Child("rule") == nil && (!set.Has("id") || set.ID() == c.ID()) {
+		if !c.Has("id-ref") && c.Child("rule") == nil && (!named || set.ID() == c.ID()) {
 			into = c
 			break
 		}
 	}
 	if into == nil || set.Has("id-ref") || set.Child("rule") != nil {
 		parent.Add(set)
-		return
+		return false
 	}
 	mergePairs(into, set)
+	return true
 }
 
 // mergePairs overwrites nvpairs of the same name in place and appends others.

@@ -123,7 +123,8 @@ func (e *Edit) releaseMembers(container, resources *cib.Element) {
 	}
 }
 
-// redirect makes constraints that name a new member name its container.
+// redirect makes constraints that name a new member name its container, once.
+// A constraint between members alone has no meaning any more and goes.
 func (e *Edit) redirect(b *builder, member string, container *cib.Element, at Token) {
 	users := e.users[member]
 	if len(users) == 0 {
@@ -148,8 +149,43 @@ func (e *Edit) redirect(b *builder, member string, container *cib.Element, at To
 			}
 		}
 		e.users[id] = append(e.users[id], c)
-		b.remark(Info, at, "constraint %s:%s updated: names %s instead of %s", kindOf(c, nil), c.ID(), id, member)
+		b.remark(Info, at, "modified %s:%s from %s to %s", kindOf(c, nil), c.ID(), member, id)
+		if e.once(c, id) {
+			continue
+		}
+		b.remark(Warning, at, "%s:%s removed: it is about members of %s only", kindOf(c, nil), c.ID(), id)
+		e.removeObject(e.objects[c.ID()])
 	}
+}
+
+// once removes repeated mentions of a resource from a constraint and reports
+// whether something is left of it.
+func (e *Edit) once(c *cib.Element, id string) bool {
+	if c.Get("rsc") == id && c.Get("with-rsc") == id || c.Get("first") == id && c.Get("then") == id {
+		return false
+	}
+	seen, left := false, 0
+	for s := range c.Named("resource_set") {
+		s.Children = slices.DeleteFunc(s.Children, func(r *cib.Element) bool {
+			again := seen && r.ID() == id
+			seen = seen || r.ID() == id
+			return again
+		})
+		left += len(s.Children)
+	}
+	if left == 0 {
+		return true
+	}
+	c.Children = slices.DeleteFunc(c.Children, func(s *cib.Element) bool {
+		return s.Name == "resource_set" && len(s.Children) == 0
+	})
+	if c.Name == "rsc_colocation" || c.Name == "rsc_order" {
+		if left == 1 {
+			return false
+		}
+		cib.SimplifyConstraint(c)
+	}
+	return true
 }
 
 func lower(s string) string { return strings.ToLower(s) }

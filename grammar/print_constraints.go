@@ -162,7 +162,7 @@ func (p *printer) sets(e *cib.Element, suffix string, want int) string {
 	if n < 2 && want == 2 {
 		p.failed = true
 	}
-	if members == want {
+	if members == want || want == 1 && n == 1 {
 		text = "_rsc_set_ " + text
 	}
 	return text

@@ -145,6 +145,10 @@ func (p *printer) operation(lines []string, e *cib.Element) []string {
 		p.failed = true
 	}
 	lines = append(lines, b.String())
+	if !p.opts.SetIDs {
+		// The description comes twice: this is how it has always been shown.
+		lines = p.description(lines, e)
+	}
 	for _, c := range e.Children {
 		switch c.Name {
 		case "instance_attributes":
@@ -339,13 +343,17 @@ func (p *printer) topology(e *cib.Element) []string {
 		default:
 			p.failed = true
 		}
-		if len(targets) == 0 || targets[len(targets)-1].attrs != t.attrs {
-			if slices.ContainsFunc(targets, func(o target) bool { return o.attrs == t.attrs }) {
-				p.failed = true
-			}
+		at := slices.IndexFunc(targets, func(o target) bool { return o.attrs == t.attrs })
+		if at < 0 {
+			at = len(targets)
 			targets = append(targets, t)
 		}
-		last := &targets[len(targets)-1]
+		// The order of levels of different targets has no meaning; it is
+		// kept for editing.
+		if p.opts.SetIDs && at != len(targets)-1 {
+			p.failed = true
+		}
+		last := &targets[at]
 		devices := l.Get("devices")
 		if slices.Contains(strings.Split(devices, ","), "") || strings.ContainsAny(devices, ":=") {
 			p.failed = true
@@ -365,8 +373,9 @@ func (p *printer) topology(e *cib.Element) []string {
 	}
 	if plain && len(targets) == len(p.nodes) {
 		same := true
-		for i, t := range targets {
-			same = same && slices.Equal(t.levels, targets[0].levels) && t.attrs == "target "+p.nodes[i]
+		for i, n := range p.nodes {
+			at := slices.IndexFunc(targets, func(t target) bool { return t.attrs == "target "+n })
+			same = same && at >= 0 && slices.Equal(targets[at].levels, targets[0].levels) && (at == i || !p.opts.SetIDs)
 		}
 		if same {
 			return []string{word + " " + p.color(ResourceRef, strings.Join(targets[0].levels, " "))}
@@ -440,7 +449,7 @@ func (p *printer) permission(e *cib.Element, kind, kindAttr string) string {
 func (p *printer) target(kind string, e *cib.Element) []string {
 	p.only(e, "id")
 	p.leafless(e)
-	lines := []string{p.keyword(kind) + " " + p.color(Identifier, p.listed(e.ID()))}
+	lines := []string{p.head(kind, e.ID())}
 	for _, c := range e.Children {
 		if c.Name != "role" {
 			p.failed = true

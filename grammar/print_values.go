@@ -241,7 +241,7 @@ func (p *printer) expression(e *cib.Element) string {
 		op = t + ":" + op
 	}
 	if source, ok := e.Lookup("value-source"); ok {
-		if source != "param" && source != "meta" && source != "literal" {
+		if source != "param" && source != "meta" {
 			p.failed = true
 		}
 		value = source + "{" + value + "}"
@@ -299,7 +299,8 @@ func (p *printer) dateExpression(e *cib.Element) string {
 	case "in_range":
 		p.only(e, "id", "operation", "start", "end")
 		b.WriteString(" " + p.keyword("in"))
-		pairs(e, "id", "operation")
+		pairs(e, "id", "operation", "end")
+		pairs(e, "id", "operation", "start")
 		n := len(e.Attrs) - 1
 		if e.Has("id") {
 			n--
