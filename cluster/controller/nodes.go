@@ -187,7 +187,7 @@ func (c *Controller) orphans(nodeID string) []pendingRecord {
 // accounted for; if not, it has them asked. Nodes that have not answered for
 // too long are left aside: their records stay pending.
 func (c *Controller) reconciled() bool {
-	ok := true
+	ok := !c.diedShuttingDown()
 	for _, n := range c.nodeList() {
 		if !n.ready {
 			if c.now.Before(n.silent.Add(c.cfg.Patience)) {
@@ -204,4 +204,24 @@ func (c *Controller) reconciled() bool {
 		c.ask()
 	}
 	return ok
+}
+
+// diedShuttingDown takes the shutdown attribute from nodes that were lost
+// before they had left: with it, the scheduler would take what ran there for
+// stopped. It reports whether there were any.
+func (c *Controller) diedShuttingDown() bool {
+	found := false
+	for state := range c.doc.Status().Named("node_state") {
+		if state.Get("remote_node") == "true" || state.Get("expected") != "member" || operation.Online(state) {
+			continue
+		}
+		if v, ok := operation.Attribute(c.doc, state.ID(), "shutdown"); !ok || v == "0" {
+			continue
+		}
+		found = true
+		c.event(slog.LevelWarn, state.Get("uname"), "%s was lost before it had left", state.Get("uname"))
+		c.change(state.Get("uname")+" was lost before it had left", state.ID(), []cib.StatusEdit{
+			{Attribute: &cib.AttributeEdit{Node: state.ID(), Name: "shutdown", Delete: true}}})
+	}
+	return found
 }

@@ -24,6 +24,8 @@ type transition struct {
 	index map[int]int // by action id
 	// ready are the indexes of actions that may start, ascending.
 	ready []int
+	// probes counts the probes of each resource that are not yet confirmed.
+	probes map[string]int
 
 	done    int
 	worked  bool // something but pseudo actions was started
@@ -36,9 +38,12 @@ type transition struct {
 func newTransition(number int, plan *scheduler.Plan, version cib.Version) *transition {
 	n := len(plan.Actions)
 	t := &transition{number: number, plan: plan, version: version, actions: plan.Actions,
-		waits: make([]int, n), feeds: make([][]int, n), index: make(map[int]int, n)}
+		waits: make([]int, n), feeds: make([][]int, n), index: make(map[int]int, n), probes: map[string]int{}}
 	for i, a := range plan.Actions {
 		t.index[a.ID] = i
+		if isProbe(a) {
+			t.probes[a.Resource.ID]++
+		}
 	}
 	var print []string
 	for i, a := range plan.Actions {
@@ -59,6 +64,22 @@ func newTransition(number int, plan *scheduler.Plan, version cib.Version) *trans
 	return t
 }
 
+func isProbe(a *scheduler.Action) bool {
+	return a.Kind == scheduler.ResourceAction && a.Task == "monitor" && a.Interval == 0 && a.Resource != nil
+}
+
+// unproven reports whether an action brings a resource up that may be up
+// somewhere else, as a probe of the same transition will tell. The graph has
+// that order for starts; a promotion must not overtake a probe either: the
+// probe may find what a node whose daemon was started anew has left promoted.
+func (t *transition) unproven(a *scheduler.Action) bool {
+	switch a.Task {
+	case "start", "promote", "migrate_to", "migrate_from":
+		return a.Resource != nil && t.probes[a.Resource.ID] > 0
+	}
+	return false
+}
+
 // take removes an index from ready.
 func (t *transition) take(i int) {
 	if at, ok := slices.BinarySearch(t.ready, i); ok {
@@ -69,6 +90,9 @@ func (t *transition) take(i int) {
 // confirm marks an action as done and makes ready what waited for it alone.
 func (t *transition) confirm(i int) {
 	t.done++
+	if a := t.actions[i]; isProbe(a) {
+		t.probes[a.Resource.ID]--
+	}
 	for _, j := range t.feeds[i] {
 		if t.waits[j]--; t.waits[j] == 0 {
 			at, _ := slices.BinarySearch(t.ready, j)

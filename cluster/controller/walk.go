@@ -72,7 +72,7 @@ func (c *Controller) walk() {
 					c.event(slog.LevelWarn, a.Node, "%s on %s is left out: %q is not an online node of the cluster", a.Key, a.Node, executes(a))
 					continue
 				}
-				if n == nil || !n.ready ||
+				if n == nil || !n.ready || t.unproven(a) ||
 					t.plan.Header.BatchLimit > 0 && l.total >= t.plan.Header.BatchLimit ||
 					perNode > 0 && l.node[n.name] >= perNode ||
 					isMigration(a.Task) && t.plan.Header.MigrationLimit >= 0 && l.migrating[n.name] >= t.plan.Header.MigrationLimit {
