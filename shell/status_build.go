@@ -70,6 +70,11 @@ type instanceState struct {
 	agent   string
 }
 
+// idle reports whether nothing is known to run.
+func (st *instanceState) idle() bool {
+	return st == nil || st.role == "" && !st.failed && st.pending == ""
+}
+
 func newStateBuilder(doc *cib.CIB, v *clusterView) *stateBuilder {
 	b := &stateBuilder{doc: doc, v: v, index: cib.NewIndex(doc), history: map[string]map[string]*instanceState{}, seen: map[string]bool{}}
 	on, ok := doc.Property("stonith-enabled", "fencing-enabled")
@@ -99,7 +104,7 @@ func (b *stateBuilder) nodes() {
 			case state.Get("expected") == "member" && b.stonith:
 				nv.Unclean = true
 			}
-			b.readHistory(n.Uname, state, nv.Online)
+			b.readHistory(n.Uname, state, nv.Online || nv.Unclean)
 		} else if b.stonith && n.Type == "member" && b.v.DC != "" {
 			startup, ok := b.doc.Property("startup-fencing")
 			nv.Unclean = !ok || cib.IsTrue(startup)
@@ -132,6 +137,9 @@ func (b *stateBuilder) readHistory(node string, state *cib.Element, online bool)
 	}
 	for r := range state.Child("lrm").Child("lrm_resources").Named("lrm_resource") {
 		known[r.ID()] = b.replay(r)
+		if base := historyName(r.ID()); base != r.ID() && known[base].idle() {
+			known[base] = known[r.ID()] // instances of anonymous clones had numbers once
+		}
 	}
 }
 
@@ -382,6 +390,7 @@ func (b *stateBuilder) instance(r *resourceView, e *cib.Element, only string) {
 		if st.role != "" {
 			r.Nodes = append(r.Nodes, n.Name)
 			r.Role, r.Active = st.role, true
+			r.Unclean = r.Unclean || n.Unclean && !n.Online
 		}
 		r.Failed = r.Failed || st.failed
 		r.Blocked = r.Blocked || st.blocked
@@ -423,23 +432,41 @@ func (b *stateBuilder) instances(r *resourceView, e *cib.Element, in inherited) 
 	if n, err := strconv.Atoi(cib.Meta(e, "clone-max")); err == nil {
 		total = n
 	}
+	if r.Unique {
+		for i := range total {
+			r.Members = append(r.Members, b.numbered(child, in, i))
+		}
+		return
+	}
 	for i := range max(total, len(where)) {
 		node := "-"
 		if i < len(where) {
 			node = where[i]
 		}
 		m := b.resource(child, in, node)
-		number(&m, i)
+		if m.Kind == "group" {
+			m.ID += ":" + strconv.Itoa(i)
+		}
 		r.Members = append(r.Members, m)
 	}
 }
 
-// number gives an instance and its members the number of the instance.
-func number(r *resourceView, n int) {
-	r.ID += ":" + strconv.Itoa(n)
-	for i := range r.Members {
-		number(&r.Members[i], n)
+// numbered makes an instance of a globally unique clone, whose history goes by
+// its number.
+func (b *stateBuilder) numbered(e *cib.Element, in inherited, i int) resourceView {
+	in = b.meta(e, in)
+	r := resourceView{ID: e.ID() + ":" + strconv.Itoa(i), Kind: e.Name, TargetRole: in.target, Managed: in.managed && !in.maintenance, Maintenance: in.maintenance}
+	b.seen[e.ID()] = true
+	if e.Name == "primitive" {
+		b.instance(&r, e, "")
+		return r
 	}
+	r.Active = true
+	for m := range cib.Members(e) {
+		r.Members = append(r.Members, b.numbered(m, in, i))
+		r.Active = r.Active && r.Members[len(r.Members)-1].Active
+	}
+	return r
 }
 
 // orphans adds what runs and is not configured.
