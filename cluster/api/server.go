@@ -34,6 +34,13 @@ type Backend interface {
 	Links(ctx context.Context) ([]client.Link, error)
 }
 
+// Administrator is what a Backend may offer besides.
+type Administrator interface {
+	Token(ctx context.Context, life time.Duration) (string, error)
+	RemoveNode(ctx context.Context, name string) error
+	ForceAlone(ctx context.Context, peer, by, words string) error
+}
+
 // Identity is who made a request.
 type Identity struct {
 	UID  uint32
@@ -108,7 +115,59 @@ func (s *Server) Handler() http.Handler {
 		return s.backend.Metadata(r.Context(), r.FormValue("agent"))
 	}))
 	m.HandleFunc("GET "+client.PathRevisions, answer(s.revisions))
+	if a, ok := s.backend.(Administrator); ok {
+		s.administer(m, a)
+	}
 	return m
+}
+
+// maxTokenLife bounds how long a join token may be good for.
+const maxTokenLife = 7 * 24 * time.Hour
+
+func (s *Server) administer(m *http.ServeMux, a Administrator) {
+	m.HandleFunc("POST "+client.PathTokens, answer(func(r *http.Request) (any, error) {
+		var req client.TokenRequest
+		if err := decode(r, &req); err != nil {
+			return nil, err
+		}
+		life := time.Duration(req.Seconds) * time.Second
+		if life <= 0 || life > maxTokenLife {
+			return nil, &client.Error{Code: client.CodeMalformed, Text: fmt.Sprintf("a token is good for at least a second and at most %v", maxTokenLife)}
+		}
+		s.audit(r, "token")
+		t, err := a.Token(r.Context(), life)
+		return client.TokenAnswer{Token: t}, err
+	}))
+	m.HandleFunc("DELETE "+client.PathMembers, answer(func(r *http.Request) (any, error) {
+		name := r.FormValue("name")
+		s.audit(r, "remove node "+name)
+		return struct{}{}, a.RemoveNode(r.Context(), name)
+	}))
+	m.HandleFunc("POST "+client.PathForce, answer(func(r *http.Request) (any, error) {
+		var req client.ForceRequest
+		if err := decode(r, &req); err != nil {
+			return nil, err
+		}
+		s.audit(r, "force alone without "+req.Peer+": "+req.Words)
+		return struct{}{}, a.ForceAlone(r.Context(), req.Peer, userOf(r), req.Words)
+	}))
+}
+
+func decode(r *http.Request, into any) error {
+	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<20)).Decode(into); err != nil {
+		return &client.Error{Code: client.CodeMalformed, Text: "unreadable request: " + err.Error()}
+	}
+	return nil
+}
+
+func userOf(r *http.Request) string {
+	id, _ := r.Context().Value(identityKey{}).(Identity)
+	return id.User
+}
+
+// audit logs who did what.
+func (s *Server) audit(r *http.Request, what string) {
+	s.log.Warn("administration", "user", userOf(r), "what", what)
 }
 
 func (s *Server) revisions(r *http.Request) (any, error) {

@@ -35,6 +35,8 @@ var (
 	_ Cluster   = (*HTTP)(nil)
 	_ Historian = (*HTTP)(nil)
 	_ Linker    = (*HTTP)(nil)
+
+	_ Administrator = (*HTTP)(nil)
 )
 
 // Dial returns the cluster behind a daemon's unix socket. program names the
@@ -239,6 +241,36 @@ func (h *HTTP) Revision(ctx context.Context, v cib.Version) (*Revision, error) {
 func (h *HTTP) Links(ctx context.Context) ([]Link, error) {
 	var list []Link
 	return list, h.get(ctx, PathLinks, nil, &list)
+}
+
+// Token implements Administrator.
+func (h *HTTP) Token(ctx context.Context, life time.Duration) (string, error) {
+	var a TokenAnswer
+	err := h.send(ctx, http.MethodPost, PathTokens, nil, TokenRequest{int(life.Seconds())}, &a)
+	return a.Token, err
+}
+
+// RemoveNode implements Administrator.
+func (h *HTTP) RemoveNode(ctx context.Context, name string) error {
+	return h.send(ctx, http.MethodDelete, PathMembers, url.Values{"name": {name}}, nil, nil)
+}
+
+// ForceAlone implements Administrator.
+func (h *HTTP) ForceAlone(ctx context.Context, peer, words string) error {
+	return h.send(ctx, http.MethodPost, PathForce, nil, ForceRequest{peer, words}, nil)
+}
+
+// send makes a request that changes something.
+func (h *HTTP) send(ctx context.Context, method, path string, query url.Values, body, into any) error {
+	resp, err := h.do(ctx, method, path, query, body, nil)
+	if err != nil {
+		return err
+	}
+	b, err := read(resp)
+	if err != nil || into == nil {
+		return err
+	}
+	return json.Unmarshal(b, into)
 }
 
 // Watch implements Cluster. When the connection is lost it says so in an event

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"gcrm/cib"
 )
@@ -20,6 +21,9 @@ const (
 	PathMetadata  = "/v1/metadata"
 	PathRevisions = "/v1/revisions"
 	PathLinks     = "/v1/links"
+	PathTokens    = "/v1/tokens"
+	PathMembers   = "/v1/members"
+	PathForce     = "/v1/force-alone"
 )
 
 // MaxBody bounds requests and answers but for the watch stream.
@@ -133,6 +137,31 @@ type Link struct {
 	Loss float64
 	// RoundTrip is the last measured time there and back, in microseconds.
 	RoundTrip int64
+}
+
+// TokenRequest asks for a join token, TokenAnswer has it.
+type TokenRequest struct{ Seconds int }
+
+// TokenAnswer has a join token.
+type TokenAnswer struct{ Token string }
+
+// ForceRequest makes the node go on without the other one of two.
+type ForceRequest struct {
+	Peer string
+	// Words are what the administrator says to have verified.
+	Words string
+}
+
+// Administrator is what a Cluster may offer besides: changes of the
+// membership.
+type Administrator interface {
+	// Token makes a join token that is good for one node and some time.
+	Token(ctx context.Context, life time.Duration) (string, error)
+	// RemoveNode forgets a node that is gone for good.
+	RemoveNode(ctx context.Context, name string) error
+	// ForceAlone makes the node go on without the other one of two, which
+	// the administrator says is down.
+	ForceAlone(ctx context.Context, peer, words string) error
 }
 
 // Historian is what a Cluster may offer besides: the remembered versions of

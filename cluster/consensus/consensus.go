@@ -40,7 +40,10 @@ type Config struct {
 	// Bootstrap are the voters of a new cluster; it is used only if Dir is
 	// empty. A node that is to join an existing cluster has none.
 	Bootstrap []string
-	Log       *slog.Logger
+	// Epoch is the least epoch of the electorate, as far as it is known from
+	// elsewhere.
+	Epoch uint64
+	Log   *slog.Logger
 	// Observe, if set, is called with every step in order, before anybody is
 	// told that it was committed; it must be quick and must not call the
 	// Consensus.
@@ -114,6 +117,10 @@ func Open(cfg Config) (*Consensus, error) {
 	var epoch uint64
 	if err == nil {
 		epoch, err = store.GetUint64([]byte(keyEpoch))
+	}
+	if err == nil && cfg.Epoch > max(1, epoch) {
+		epoch = cfg.Epoch
+		err = store.SetUint64([]byte(keyEpoch), epoch)
 	}
 	if err == nil {
 		cfg.Transport.SetEpoch(max(1, epoch))

@@ -71,7 +71,9 @@ type Cluster struct {
 	members  []*member
 	cuts     map[[2]string]bool
 	stopping bool
-	wg       sync.WaitGroup
+	// evacuating is set while Stop stops the resources.
+	evacuating bool
+	wg         sync.WaitGroup
 }
 
 // member is one node, whether it runs or not.

@@ -124,7 +124,11 @@ func (c *Cluster) renew(m *member, why string) {
 func (c *Cluster) leave(m *member) {
 	m.busy.Lock()
 	defer m.busy.Unlock()
-	if !c.isStopping() {
+	c.mu.Lock()
+	all := c.stopping || c.evacuating
+	c.mu.Unlock()
+	// When all of them go, nobody has to take the vote of the others.
+	if !all {
 		c.endLocked(m, (*node.Node).Stop)
 	}
 }
@@ -184,6 +188,7 @@ func (c *Cluster) evacuate(ctx context.Context) error {
 	var via *node.Node
 	var names []string
 	c.mu.Lock()
+	c.evacuating = true
 	for _, m := range c.members {
 		if m.node != nil {
 			via = m.node

@@ -17,7 +17,10 @@ import (
 // backend is what the API asks of the node.
 type backend Node
 
-var _ api.Backend = (*backend)(nil)
+var (
+	_ api.Backend       = (*backend)(nil)
+	_ api.Administrator = (*backend)(nil)
+)
 
 // translate gives errors their code for the wire.
 func translate(err error) error {
@@ -220,4 +223,23 @@ func (b *backend) Links(context.Context) ([]client.Link, error) {
 		out = append(out, l)
 	}
 	return out, nil
+}
+
+// Token implements api.Administrator.
+func (b *backend) Token(ctx context.Context, life time.Duration) (string, error) {
+	t, err := (*Node)(b).Invite(ctx, life)
+	if err != nil {
+		return "", err
+	}
+	return t.String(), nil
+}
+
+// RemoveNode implements api.Administrator.
+func (b *backend) RemoveNode(ctx context.Context, name string) error {
+	return (*Node)(b).Remove(ctx, name)
+}
+
+// ForceAlone implements api.Administrator.
+func (b *backend) ForceAlone(ctx context.Context, peer, by, words string) error {
+	return (*Node)(b).ForceAlone(ctx, peer, by, words)
 }

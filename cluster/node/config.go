@@ -48,7 +48,12 @@ type Config struct {
 	// seen before it lets the scheduler judge them (dc-deadtime).
 	JoinPatience time.Duration
 
+	// Epoch of the electorate as the cluster told a node that joined; 0 if
+	// it is not known.
+	Epoch       uint64
 	Credentials transport.Credentials
+	// Authority, if set, lets the node take others in.
+	Authority *transport.Authority
 	// HeartbeatKeys authenticate heartbeats: the first one signs.
 	HeartbeatKeys [][]byte
 	// Listener and Link are the node's TCP and UDP port.
@@ -133,11 +138,11 @@ func nextIncarnation(dir string, now time.Time) (uint64, error) {
 		}
 	}
 	next := max(last+1, uint64(now.Unix()))
-	return next, writeFile(path, []byte(strconv.FormatUint(next, 10)+"\n"), 0o600)
+	return next, WriteFile(path, []byte(strconv.FormatUint(next, 10)+"\n"), 0o600)
 }
 
-// writeFile replaces a file durably.
-func writeFile(path string, data []byte, mode fs.FileMode) error {
+// WriteFile replaces a file durably.
+func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	tmp := path + ".new"
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
@@ -164,7 +169,7 @@ func OpenKey(path string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		key := make([]byte, 32)
 		rand.Read(key)
-		return key, writeFile(path, []byte(hex.EncodeToString(key)+"\n"), 0o600)
+		return key, StoreKey(path, key)
 	}
 	if err != nil {
 		return nil, err
@@ -174,4 +179,15 @@ func OpenKey(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s does not hold a key", path)
 	}
 	return key, nil
+}
+
+// StoreKey writes a key to a file that [OpenKey] reads.
+func StoreKey(path string, key []byte) error {
+	if len(key) < 16 {
+		return errors.New("the key is too short")
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return WriteFile(path, []byte(hex.EncodeToString(key)+"\n"), 0o600)
 }

@@ -21,17 +21,6 @@ import (
 
 func linksOf(c *net.UDPConn) []*net.UDPConn { return []*net.UDPConn{c} }
 
-// watchPeers tells the heartbeat who there is.
-func (n *Node) watchPeers() {
-	state, _ := n.cons.Load().State()
-	var peers []heartbeat.Peer
-	for _, m := range roster(view{state: state, seeds: n.cfg.Seeds}) {
-		peers = append(peers, heartbeat.Peer{Name: m.Name, Links: 1})
-	}
-	n.beat.SetPeers(peers)
-	n.beat.SetEpoch(n.wire.Epoch())
-}
-
 // heard is told what the heartbeat finds.
 func (n *Node) heard(e heartbeat.Event) {
 	switch e.Kind {
@@ -78,16 +67,14 @@ func (n *Node) govern() {
 	cons := n.cons.Load()
 	var since time.Time // of the leadership
 	var term uint64
-	members := 0
 	for n.ctx.Err() == nil {
 		lead, moved := cons.Leadership()
 		state, newer := cons.State()
 		n.mu.Lock()
 		known := n.changed
 		n.mu.Unlock()
-		if len(state.Members) != members {
-			members = len(state.Members)
-			n.watchPeers()
+		if len(state.Members) > 0 {
+			n.keepPeers(state.Members)
 		}
 		n.admit(state)
 		if !lead.Self || lead.Term != term {

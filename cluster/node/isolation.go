@@ -135,22 +135,14 @@ func (n *Node) goAlone() loneliness {
 	default:
 		return notTwo
 	}
-	m.Expelled = max(m.Expelled, m.Incarnation, s.incarnation)
-	m.State, m.Since, m.Reason = consensus.Down, time.Now(), proof
 	ctx, cancel := context.WithTimeout(n.ctx, 10*n.timing.IO)
 	defer cancel()
-	change := cib.Change{Origin: cib.Origin{Client: membershipClient}, Status: &cib.StatusChange{
-		Edits: []cib.StatusEdit{stateEdit(m, false, "down", "down", "offline", true)}}}
-	n.sign(&change)
-	if err := cons.Force(ctx, proof, consensus.Command{Change: &change, Members: []consensus.Member{m}}); err != nil {
+	if err := n.force(ctx, peer, proof); err != nil {
 		if n.ctx.Err() == nil {
 			n.log.Error("this node could not go on alone", "err", err)
 		}
 		return notNow
 	}
-	n.log.Warn("this node goes on alone", "peer", peer, "proof", proof)
-	n.beat.SetEpoch(n.wire.Epoch())
-	n.signal()
 	return wentAlone
 }
 
@@ -352,6 +344,13 @@ func (n *Node) Evacuate(ctx context.Context, nodes ...string) error {
 		n.mu.Unlock()
 		i, err := (*backend)(n).Info(ctx)
 		if err == nil && i.Transition.Idle && i.Transition.ComputedAtVersion.Compare(r.Version) >= 0 {
+			return nil
+		}
+		// Who was told to leave has nothing left.
+		if s, _ := n.cons.Load().State(); !slices.ContainsFunc(change.Status.Edits, func(e cib.StatusEdit) bool {
+			state := s.CIB.NodeState(e.Attribute.Node)
+			return state != nil && state.Get("expected") != "down"
+		}) {
 			return nil
 		}
 		select {

@@ -2,7 +2,6 @@ package node
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"gcrm/cib"
@@ -108,7 +107,7 @@ func reconcile(v view) (consensus.Command, string, bool) {
 			edits = append(edits, stateEdit(m, false, "down", "down", "offline", true))
 			note("%s is taken for down, since fencing is switched off", m.Name)
 		}
-		if known.Name == "" || !sameMember(before, m) || !slices.Equal(known.Addresses, m.Addresses) {
+		if known.Name == "" || !sameMember(before, m) {
 			members = append(members, m)
 			if what == "" {
 				note("%s is known", m.Name)
@@ -153,20 +152,16 @@ func sameMember(a, b consensus.Member) bool {
 	return a.State == b.State && a.Incarnation == b.Incarnation && a.Expelled == b.Expelled
 }
 
-// roster lists the committed members and the seeds that are not yet among
-// them. Addresses of seeds are those of this start.
+// roster lists the committed members, or in a new cluster those that it is to
+// have.
 func roster(v view) []consensus.Member {
-	list := slices.Clone(v.state.Members)
+	if len(v.state.Members) > 0 {
+		return v.state.Members
+	}
+	var list []consensus.Member
 	for _, s := range v.seeds {
-		i := slices.IndexFunc(list, func(m consensus.Member) bool { return m.Name == s.Name })
-		if i < 0 {
-			list = append(list, consensus.Member{Name: s.Name, ID: s.ID, Addresses: s.Addresses, Witness: s.Witness,
-				State: consensus.Joining, Since: v.now})
-			continue
-		}
-		if len(s.Addresses) > 0 {
-			list[i].Addresses = s.Addresses
-		}
+		list = append(list, consensus.Member{Name: s.Name, ID: s.ID, Addresses: s.Addresses, Witness: s.Witness,
+			State: consensus.Joining, Since: v.now})
 	}
 	return list
 }

@@ -53,6 +53,7 @@ type Node struct {
 	changed chan struct{} // closed when anything below changes
 	seen    map[string]sight
 	held    map[string]time.Time // until when; see view
+	peers   []Seed               // see peersFile
 	// progress is the controller's, here or on the leader; progressTerm
 	// orders what different leaders say.
 	progress     client.Transition
@@ -81,6 +82,9 @@ func Start(cfg Config) (*Node, error) {
 	if n.incarnation, err = nextIncarnation(cfg.StateDir, n.started); err != nil {
 		return nil, err
 	}
+	if n.peers, err = readPeers(cfg.StateDir); err != nil {
+		return nil, err
+	}
 	if cfg.Program != "" {
 		if err := drivers.InstallHelpers(n.helperDir(), cfg.Program); err != nil {
 			return nil, err
@@ -99,7 +103,7 @@ func (n *Node) start() error {
 	var err error
 	n.wire, err = transport.Listen(transport.Config{Cluster: n.cfg.Cluster, Node: n.cfg.Name, Incarnation: n.incarnation, Epoch: 1,
 		Credentials: n.cfg.Credentials, Listener: n.cfg.Listener, Resolve: n.resolve, Judge: n.judge, Cut: n.cfg.Cut,
-		NewerEpoch: n.newerEpoch,
+		NewerEpoch: n.newerEpoch, Join: joiner(n),
 		Refused: func(peer string, r *transport.Refusal) {
 			if r.Code == transport.RefusedExpelled {
 				n.expelled(r.Text)
@@ -120,7 +124,7 @@ func (n *Node) start() error {
 	cons, err := consensus.Open(consensus.Config{Dir: filepath.Join(n.cfg.StateDir, "consensus"), Transport: n.wire,
 		Timing: consensus.Timing{Heartbeat: n.timing.RaftHeartbeat, Election: n.timing.RaftElection, Lease: n.timing.RaftLease,
 			Commit: n.timing.RaftCommit, IO: n.timing.IO},
-		Bootstrap: bootstrap, Observe: n.observe, Fatal: n.cfg.Fatal, Log: n.log.With("room", "consensus")})
+		Epoch: n.cfg.Epoch, Bootstrap: bootstrap, Observe: n.observe, Fatal: n.cfg.Fatal, Log: n.log.With("room", "consensus")})
 	if err != nil {
 		return err
 	}
@@ -202,14 +206,6 @@ func (n *Node) end(farewell bool) {
 	})
 }
 
-// farewell leaves the cluster in order.
-func (n *Node) farewell() {
-	if err := n.cons.Load().Transfer(""); err != nil {
-		n.log.Info("leadership was not handed over", "err", err)
-	}
-	n.beat.Leave()
-}
-
 // signal wakes those who wait for a change of the node's own knowledge.
 func (n *Node) signal() {
 	n.mu.Lock()
@@ -276,18 +272,9 @@ func (n *Node) locate(name string) []netip.AddrPort {
 		}
 	}
 	var addrs []string
-	if c := n.cons.Load(); c != nil {
-		if s, _ := c.State(); s != nil {
-			if m, ok := s.Member(name); ok {
-				addrs = m.Addresses
-			}
-		}
-	}
-	if len(addrs) == 0 {
-		for _, s := range n.cfg.Seeds {
-			if s.Name == name {
-				addrs = s.Addresses
-			}
+	for _, s := range n.knownPeers() {
+		if s.Name == name {
+			addrs = s.Addresses
 		}
 	}
 	var out []netip.AddrPort

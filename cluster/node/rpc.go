@@ -59,6 +59,12 @@ func (n *Node) handle() {
 		go n.cfg.Leave()
 		return nil, nil
 	})
+	handle(n, methodFarewell, func(ctx context.Context, from transport.Peer, incarnation uint64) (any, error) {
+		return nil, n.bidFarewell(ctx, from.Name, incarnation)
+	})
+	handle(n, methodRemove, func(ctx context.Context, _ transport.Peer, name string) (any, error) {
+		return nil, n.remove(ctx, name)
+	})
 	handle(n, methodApplied, func(context.Context, transport.Peer, struct{}) (any, error) {
 		c := n.cons.Load()
 		if c == nil {
@@ -67,6 +73,14 @@ func (n *Node) handle() {
 		s, _ := c.State()
 		return appliedAnswer{s.Index}, nil
 	})
+}
+
+// joiner answers nodes that want to join, if this node can.
+func joiner(n *Node) func(context.Context, []byte) ([]byte, error) {
+	if n.cfg.Authority == nil {
+		return nil
+	}
+	return n.join
 }
 
 // handle registers a handler with a typed request.

@@ -101,9 +101,22 @@ func (a *Authority) Issue(node string, now time.Time) (Credentials, error) {
 		return Credentials{}, err
 	}
 	return Credentials{
-		Certificate: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf},
+		Certificate: tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key, Leaf: leaf},
 		Authority:   a.Pool(),
 	}, nil
+}
+
+// Certify makes a certificate, in DER, for a node's public key in PKIX form.
+func (a *Authority) Certify(node string, public []byte, now time.Time) ([]byte, error) {
+	any, err := x509.ParsePKIXPublicKey(public)
+	if err != nil {
+		return nil, err
+	}
+	key, ok := any.(*ecdsa.PublicKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, errors.New("the node's key is not of the kind this cluster uses")
+	}
+	return a.sign(node, key, now)
 }
 
 func (a *Authority) sign(node string, pub *ecdsa.PublicKey, now time.Time) ([]byte, error) {
@@ -167,7 +180,7 @@ func (a *Authority) OpenCredentials(dir, node string, now time.Time) (Credential
 		now.Before(cert.NotAfter.Add(-renewBefore)) && cert.CheckSignatureFrom(a.cert) == nil
 	if fresh {
 		return Credentials{
-			Certificate: tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert},
+			Certificate: tls.Certificate{Certificate: [][]byte{cert.Raw, a.cert.Raw}, PrivateKey: key, Leaf: cert},
 			Authority:   a.Pool(),
 		}, nil
 	}

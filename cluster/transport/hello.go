@@ -21,6 +21,7 @@ type Purpose string
 const (
 	purposeRaft Purpose = "raft"
 	purposeRPC  Purpose = "rpc"
+	purposeJoin Purpose = "join"
 )
 
 // Hello is what both ends of a connection say of themselves first.

@@ -38,6 +38,9 @@ type Config struct {
 	// Refused, if set, is called in a goroutine of its own when a peer refuses
 	// this node for another reason.
 	Refused func(peer string, r *Refusal)
+	// Join, if set, answers a stranger who wants to become a member; see
+	// [Join].
+	Join func(ctx context.Context, request []byte) (answer []byte, err error)
 	// Cut, if set, tells whether traffic with a peer is to be lost; for
 	// tests of partitions.
 	Cut func(peer string) bool
@@ -151,7 +154,8 @@ func (t *Transport) tlsConfig() *tls.Config {
 		Certificates: []tls.Certificate{c.Certificate},
 		RootCAs:      c.Authority,
 		ClientCAs:    c.Authority,
-		ClientAuth:   tls.RequireAndVerifyClientCert,
+		// Only who wants to join comes without a certificate; see greet.
+		ClientAuth: tls.VerifyClientCertIfGiven,
 		// Connections live long; tickets would only keep old certificates alive.
 		SessionTicketsDisabled: true,
 	}
@@ -222,6 +226,15 @@ func (t *Transport) greet(raw net.Conn) {
 	}
 	if err := conn.HandshakeContext(t.ctx); err != nil {
 		fail(fmt.Errorf("TLS: %w", err))
+		return
+	}
+	if len(conn.ConnectionState().PeerCertificates) == 0 {
+		if err := t.meet(conn); err != nil {
+			fail(err)
+			return
+		}
+		t.forget(raw)
+		conn.Close()
 		return
 	}
 	name := conn.ConnectionState().PeerCertificates[0].Subject.CommonName

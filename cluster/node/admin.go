@@ -1,0 +1,342 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/client"
+	"gcrm/cluster/consensus"
+	"gcrm/cluster/transport"
+)
+
+// What administrators do to the membership.
+const (
+	methodFarewell = "node.farewell"
+	methodRemove   = "node.remove"
+)
+
+// Token is what a node needs to join, besides an address.
+type Token struct {
+	// Secret shows that the cluster invited the node.
+	Secret string `json:"s"`
+	// Fingerprint of the authority shows that it is that cluster.
+	Fingerprint string `json:"f"`
+}
+
+const tokenPrefix = "gcrm1."
+
+func (t Token) String() string {
+	b, _ := json.Marshal(t)
+	return tokenPrefix + base64.RawURLEncoding.EncodeToString(b)
+}
+
+// ParseToken reads a token.
+func ParseToken(s string) (Token, error) {
+	var t Token
+	rest, ok := strings.CutPrefix(strings.TrimSpace(s), tokenPrefix)
+	b, err := base64.RawURLEncoding.DecodeString(rest)
+	if err == nil {
+		err = json.Unmarshal(b, &t)
+	}
+	if !ok || err != nil || t.Secret == "" || t.Fingerprint == "" {
+		return t, errors.New("this is not a join token; make one with 'gcrm cluster token' on a node of the cluster, and copy all of it")
+	}
+	return t, nil
+}
+
+func (t Token) hash() string {
+	sum := sha256.Sum256([]byte("gcrm join " + t.Secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// JoinRequest is what a node that wants to join says.
+type JoinRequest struct {
+	Secret    string
+	Name      string
+	Addresses []string
+	Witness   bool
+	// Key is the node's public key in PKIX form.
+	Key []byte
+	// Time is on the node's clock.
+	Time time.Time
+}
+
+// JoinAnswer is what it gets.
+type JoinAnswer struct {
+	Cluster, ID             string
+	AuthorityCert           []byte
+	AuthorityKey            []byte
+	Certificate             []byte
+	HeartbeatKey            []byte
+	Members                 []consensus.Member
+	Epoch                   uint64
+	DetectionInMilliseconds int64
+}
+
+// maxSkew is how far the clock of a node that joins may be off.
+const maxSkew = time.Hour
+
+// Invite makes a token that is good for one node and some time.
+func (n *Node) Invite(ctx context.Context, life time.Duration) (Token, error) {
+	if n.cfg.Authority == nil {
+		return Token{}, &client.Error{Code: client.CodeRefused, Text: "this node does not hold the cluster's authority; make the token on another one"}
+	}
+	var b [16]byte
+	rand.Read(b[:])
+	t := Token{Secret: hex.EncodeToString(b[:]), Fingerprint: n.cfg.Authority.Fingerprint()}
+	_, err := n.cons.Load().Apply(ctx, consensus.NewRequest(), consensus.Command{Invite: &consensus.Invitation{
+		Hash: t.hash(), Expires: time.Now().Add(life)}})
+	return t, translate(err)
+}
+
+// join answers a node that wants to join.
+func (n *Node) join(ctx context.Context, body []byte) ([]byte, error) {
+	var req JoinRequest
+	if err := json.Unmarshal(body, &req); err != nil {
+		return nil, fmt.Errorf("unreadable request: %w", err)
+	}
+	if err := ValidName(req.Name); err != nil {
+		return nil, err
+	}
+	if len(req.Addresses) == 0 || len(req.Addresses) > 8 {
+		return nil, errors.New("the node has no usable address")
+	}
+	if skew := time.Since(req.Time); skew > maxSkew || skew < -maxSkew {
+		return nil, fmt.Errorf("the clock of %s is off by %v; set it right (for example with 'chronyc makestep') and join again", req.Name, skew.Round(time.Second))
+	}
+	cons := n.cons.Load()
+	if _, err := cons.Apply(ctx, consensus.NewRequest(), consensus.Command{Admit: &consensus.Admission{
+		Hash: Token{Secret: req.Secret}.hash(), At: time.Now(), Member: consensus.Member{Name: req.Name, Addresses: req.Addresses, Witness: req.Witness,
+			Since: time.Now(), Reason: "it joined"}}}); err != nil {
+		return nil, err
+	}
+	state, _ := cons.State()
+	m, ok := state.Member(req.Name)
+	if !ok {
+		return nil, errors.New("the node was removed again meanwhile")
+	}
+	cert, err := n.cfg.Authority.Certify(req.Name, req.Key, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	a := JoinAnswer{Cluster: n.cfg.Cluster, ID: m.ID, Certificate: cert, HeartbeatKey: n.cfg.HeartbeatKeys[0],
+		Members: state.Members, Epoch: state.Epoch, DetectionInMilliseconds: n.cfg.Detection.Milliseconds()}
+	if a.AuthorityCert, a.AuthorityKey, err = n.cfg.Authority.Export(); err != nil {
+		return nil, err
+	}
+	n.log.Info("a node joins", "peer", m.Name, "id", m.ID, "addresses", m.Addresses)
+	return json.Marshal(a)
+}
+
+// ValidName refuses names that agents, files or people would stumble over.
+func ValidName(name string) error {
+	if name == "" || len(name) > 64 {
+		return fmt.Errorf("%q is no name for a node: it has to have 1 to 64 characters", name)
+	}
+	for i, c := range name {
+		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || i > 0 && (c == '-' || c == '.' || c == '_')
+		if !ok {
+			return fmt.Errorf("%q is no name for a node: use letters, digits, and - . _ inside", name)
+		}
+	}
+	return nil
+}
+
+// farewell leaves the cluster in order: the others are told, and take the vote
+// away, before this node is gone.
+func (n *Node) farewell() {
+	cons := n.cons.Load()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*n.timing.IO)
+	defer cancel()
+	voters, _, err := cons.Electorate()
+	last := err == nil && len(voters) == 1 && voters[0] == n.cfg.Name
+	for !last && ctx.Err() == nil {
+		lead, moved := cons.Leadership()
+		if lead.Leader == n.cfg.Name {
+			n.rule(0)
+			if err := cons.Transfer(""); err != nil {
+				n.log.Info("leadership was not handed over", "err", err)
+				break
+			}
+		}
+		if lead.Leader != "" && lead.Leader != n.cfg.Name {
+			err := n.wire.Call(ctx, lead.Leader, methodFarewell, n.incarnation, nil)
+			if err == nil {
+				n.log.Info("left the cluster")
+				break
+			}
+			n.log.Debug("farewell", "err", err)
+		}
+		select {
+		case <-moved:
+		case <-time.After(n.timing.Interval):
+		case <-ctx.Done():
+			n.log.Warn("the others could not be told that this node leaves")
+		}
+	}
+	n.beat.Leave()
+}
+
+// bidFarewell is the leader's part of it.
+func (n *Node) bidFarewell(ctx context.Context, name string, incarnation uint64) error {
+	cons := n.cons.Load()
+	lead, _ := cons.Leadership()
+	if !lead.Self {
+		return errors.New("this node does not lead")
+	}
+	state, _ := cons.State()
+	m, ok := state.Member(name)
+	if !ok || m.Incarnation != incarnation || m.State != consensus.Online {
+		return nil
+	}
+	m.State, m.Since, m.Expelled, m.Reason = consensus.Left, time.Now(), m.Incarnation, "it left"
+	cmd := consensus.Command{Members: []consensus.Member{m}}
+	if !m.Witness {
+		change := cib.Change{Origin: cib.Origin{Client: membershipClient}, Status: &cib.StatusChange{
+			Edits: []cib.StatusEdit{stateEdit(m, false, "down", "down", "offline", true)}}}
+		n.sign(&change)
+		cmd.Change = &change
+	}
+	if _, err := cons.ApplyAsLeader(ctx, lead.Term, cmd); err != nil {
+		return err
+	}
+	n.log.Info("membership", "what", name+" leaves")
+	return cons.RemoveVoter(name)
+}
+
+// Remove forgets a member that is gone for good.
+func (n *Node) Remove(ctx context.Context, name string) error {
+	lead, _ := n.cons.Load().Leadership()
+	if lead.Leader == "" {
+		return translate(consensus.ErrNoLeader)
+	}
+	err := n.wire.Call(ctx, lead.Leader, methodRemove, name, nil)
+	var re *transport.RemoteError
+	if errors.As(err, &re) {
+		return &client.Error{Code: client.CodeRefused, Text: re.Text}
+	}
+	return err
+}
+
+// remove is the leader's part of Remove.
+func (n *Node) remove(ctx context.Context, name string) error {
+	cons := n.cons.Load()
+	lead, _ := cons.Leadership()
+	if !lead.Self {
+		return errors.New("this node does not lead any more; try again")
+	}
+	state, _ := cons.State()
+	m, ok := state.Member(name)
+	switch {
+	case !ok:
+		return fmt.Errorf("the cluster has no node %s", name)
+	case m.State == consensus.Online:
+		return fmt.Errorf("node %s is online; stop its daemon first ('gcrm cluster stop' there)", name)
+	case m.State == consensus.Lost:
+		return fmt.Errorf("node %s is lost and may still run resources; it has to be fenced first", name)
+	}
+	voters, learners, err := cons.Electorate()
+	if err != nil {
+		return err
+	}
+	if slices.Contains(voters, name) || slices.Contains(learners, name) {
+		if err := cons.RemoveVoter(name); err != nil {
+			return err
+		}
+	}
+	status := cib.Change{Origin: cib.Origin{Client: membershipClient}, Status: &cib.StatusChange{
+		Edits: []cib.StatusEdit{{Node: &cib.NodeStateEdit{ID: m.ID, Uname: m.Name, Gone: true}}}}}
+	n.sign(&status)
+	if _, err := cons.ApplyAsLeader(ctx, lead.Term, consensus.Command{Forget: []string{name}, Change: &status}); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		state, _ = cons.State()
+		entry, ok := state.CIB.Node(name)
+		if !ok {
+			return nil
+		}
+		conf := state.CIB.Configuration().Clone()
+		nodes := conf.Child("nodes")
+		nodes.Remove(nodes.ChildByID(entry.ID))
+		change := cib.Change{Origin: cib.Origin{Client: membershipClient, Message: "node " + name + " was removed"},
+			Configuration: &cib.ConfigurationChange{Base: state.CIB.Version(), XML: conf.String()}}
+		n.sign(&change)
+		_, err := cons.ApplyAsLeader(ctx, lead.Term, consensus.Command{Change: &change})
+		if !errors.Is(err, cib.ErrConflict) {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// ForceAlone makes this node go on without the other one of two, on the word
+// of an administrator that it is down.
+func (n *Node) ForceAlone(ctx context.Context, peer, by, words string) error {
+	if !strings.Contains(words, "verified") {
+		return &client.Error{Code: client.CodeRefused, Text: "nothing was done: say that you verified that node " + peer + " is down; if it is not, both nodes will run the same resources"}
+	}
+	cons := n.cons.Load()
+	voters, _, err := cons.Electorate()
+	if err != nil {
+		return err
+	}
+	if len(voters) != 2 || !slices.Contains(voters, peer) || peer == n.cfg.Name {
+		return &client.Error{Code: client.CodeRefused, Text: fmt.Sprintf("node %s is not the other one of two voters (%v)", peer, voters)}
+	}
+	if n.quorate() {
+		return &client.Error{Code: client.CodeRefused, Text: "the cluster has a quorum; nothing needs to be forced"}
+	}
+	n.mu.Lock()
+	up := n.seen[peer].up
+	n.mu.Unlock()
+	if up {
+		return &client.Error{Code: client.CodeRefused, Text: "node " + peer + " is not down: its heartbeats arrive here"}
+	}
+	n.log.Warn("an administrator says that the other node is down", "peer", peer, "by", by, "words", words)
+	return n.force(ctx, peer, fmt.Sprintf("%s said: %s", by, words))
+}
+
+// force makes this node the electorate; peer is known to be down.
+func (n *Node) force(ctx context.Context, peer, proof string) error {
+	cons := n.cons.Load()
+	state, _ := cons.State()
+	m, ok := state.Member(peer)
+	if !ok {
+		m = consensus.Member{Name: peer}
+		for _, s := range n.knownPeers() {
+			if s.Name == peer {
+				m.ID, m.Addresses, m.Witness = s.ID, s.Addresses, s.Witness
+			}
+		}
+	}
+	n.mu.Lock()
+	s := n.seen[peer]
+	n.mu.Unlock()
+	m.Expelled = max(m.Expelled, m.Incarnation, s.incarnation)
+	m.State, m.Since, m.Reason = consensus.Down, time.Now(), proof
+	besides := consensus.Command{Members: []consensus.Member{m}}
+	if !m.Witness && m.ID != "" {
+		change := cib.Change{Origin: cib.Origin{Client: membershipClient}, Status: &cib.StatusChange{
+			Edits: []cib.StatusEdit{stateEdit(m, false, "down", "down", "offline", true)}}}
+		n.sign(&change)
+		besides.Change = &change
+	}
+	if err := cons.Force(ctx, proof, besides); err != nil {
+		return err
+	}
+	n.log.Warn("this node goes on alone", "peer", peer, "proof", proof)
+	n.beat.SetEpoch(n.wire.Epoch())
+	n.signal()
+	return nil
+}

@@ -1,0 +1,203 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/node"
+	"gcrm/cluster/transport"
+	"gcrm/drivers"
+	"gcrm/drivers/all"
+	"gcrm/scheduler"
+)
+
+// Options say how to run a host's node.
+type Options struct {
+	StateDir string // DefaultStateDir if empty
+	RunDir   string // DefaultRunDir if empty
+	Socket   string // RunDir/api.sock if empty
+	// Program is the gcrm binary that helper commands link to; os.Executable
+	// if empty.
+	Program  string
+	Agents   *drivers.Registry                                          // those of the host if nil
+	Schedule func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error) // the scheduler if nil
+	Fencer   node.Fencer
+	// LeaveRunning makes the end of the daemon leave resources alone.
+	LeaveRunning bool
+	// EvacuationLimit is how long the end of the daemon waits for resources
+	// to move or stop; 20 minutes if 0 (shutdown-escalation).
+	EvacuationLimit time.Duration
+	Log             *slog.Logger
+
+	// crash, if it is closed, ends the daemon as kill -9 does; for tests.
+	crash chan struct{}
+}
+
+// Run runs the node of a state folder until ctx ends, and then leaves the
+// cluster in order: resources are moved away, and the others take the vote.
+// It starts the node again whenever the cluster went on without it.
+func Run(ctx context.Context, o Options) error {
+	if err := o.complete(); err != nil {
+		return err
+	}
+	s, err := Load(o.StateDir)
+	if err != nil {
+		return err
+	}
+	notify := newNotifier(os.Getenv("NOTIFY_SOCKET"))
+	defer notify.send("STOPPING=1")
+	for {
+		again, err := o.runOnce(ctx, s, notify)
+		if err != nil || !again {
+			return err
+		}
+		o.Log.Warn("the node starts again")
+	}
+}
+
+func (o *Options) complete() error {
+	if o.StateDir == "" {
+		o.StateDir = DefaultStateDir
+	}
+	if o.RunDir == "" {
+		o.RunDir = DefaultRunDir
+	}
+	if o.Socket == "" {
+		o.Socket = filepath.Join(o.RunDir, "api.sock")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	if o.Agents == nil {
+		o.Agents = all.Registry(all.Options{})
+	}
+	if o.Schedule == nil {
+		o.Schedule = func(c *cib.CIB, so scheduler.Options) (*scheduler.Plan, error) { return scheduler.Schedule(c, so) }
+	}
+	if o.EvacuationLimit == 0 {
+		o.EvacuationLimit = 20 * time.Minute
+	}
+	if o.Program == "" {
+		var err error
+		if o.Program, err = os.Executable(); err != nil {
+			return err
+		}
+	}
+	return os.MkdirAll(o.RunDir, 0o755)
+}
+
+// runOnce runs one incarnation; again tells that another one has to follow.
+func (o *Options) runOnce(ctx context.Context, s *Settings, notify *notifier) (again bool, err error) {
+	pki := filepath.Join(o.StateDir, pkiDir)
+	authority, err := transport.OpenAuthority(pki, s.Cluster, time.Now())
+	if err != nil {
+		return false, err
+	}
+	creds, err := authority.OpenCredentials(pki, s.Name, time.Now())
+	if err != nil {
+		return false, err
+	}
+	key, err := node.OpenKey(filepath.Join(pki, keyFile))
+	if err != nil {
+		return false, err
+	}
+	l, u, err := listen(s.Address)
+	if err != nil {
+		return false, err
+	}
+	expelled, leave, fatal := make(chan string, 1), make(chan struct{}, 1), make(chan error, 1)
+	n, err := node.Start(node.Config{Cluster: s.Cluster, Name: s.Name, ID: s.ID, StateDir: o.StateDir, RunDir: filepath.Join(o.RunDir, "agents"),
+		Socket: o.Socket, Program: o.Program, Seeds: s.Seeds, Bootstrap: s.First, Epoch: s.Epoch,
+		Detection: time.Duration(s.DetectionMilliseconds) * time.Millisecond, Credentials: creds, Authority: authority,
+		HeartbeatKeys: [][]byte{key}, Listener: l, Link: u, Agents: o.Agents, Schedule: o.Schedule, Fencer: o.Fencer,
+		Expelled: func(why string) { expelled <- why },
+		Leave: func() {
+			select {
+			case leave <- struct{}{}:
+			default:
+			}
+		},
+		Fatal: func(err error) {
+			select {
+			case fatal <- err:
+			default:
+			}
+		},
+		Log: o.Log})
+	if err != nil {
+		return false, err
+	}
+	notify.send("READY=1\nSTATUS=node " + s.Name + " of cluster " + s.Cluster)
+	alive := time.NewTicker(notify.interval())
+	defer alive.Stop()
+	for {
+		select {
+		case <-alive.C:
+			notify.send("WATCHDOG=1")
+		case why := <-expelled:
+			o.Log.Warn("the cluster went on without this node", "why", why)
+			n.Crash()
+			return ctx.Err() == nil, nil
+		case err := <-fatal:
+			n.Crash()
+			return false, err
+		case <-o.crash:
+			n.Crash()
+			return false, nil
+		case <-leave:
+			n.Stop()
+			return false, nil
+		case <-ctx.Done():
+			notify.send("STOPPING=1")
+			return false, o.end(n, s)
+		}
+	}
+}
+
+// end leaves the cluster in order.
+func (o *Options) end(n *node.Node, s *Settings) error {
+	var err error
+	if !o.LeaveRunning {
+		ctx, cancel := context.WithTimeout(context.Background(), o.EvacuationLimit)
+		defer cancel()
+		if err = n.Evacuate(ctx, s.Name); err != nil {
+			o.Log.Error("not all resources were moved away", "err", err)
+		}
+	}
+	n.Stop()
+	return err
+}
+
+// notifier speaks to systemd.
+type notifier struct{ conn net.Conn }
+
+func newNotifier(socket string) *notifier {
+	if socket == "" {
+		return &notifier{}
+	}
+	c, err := net.Dial("unixgram", socket)
+	if err != nil {
+		return &notifier{}
+	}
+	return &notifier{c}
+}
+
+func (n *notifier) send(state string) {
+	if n.conn != nil {
+		// There is nobody to tell if it fails.
+		_, _ = n.conn.Write([]byte(state))
+	}
+}
+
+// interval is half of what systemd waits for a sign of life.
+func (n *notifier) interval() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("WATCHDOG_USEC") + "us"); err == nil && d > 0 {
+		return d / 2
+	}
+	return time.Minute
+}
