@@ -163,6 +163,9 @@ func (c *Controller) complete(f *flight, ok bool, how string) {
 		}
 	case ok:
 		t.confirm(f.index)
+	case f.action != nil && isProbe(f.action):
+		c.event(slog.LevelInfo, f.node, "%s found: %s", f, how)
+		c.abort("%s found: %s", f, how)
 	default:
 		c.event(slog.LevelWarn, f.node, "%s failed: %s", f, how)
 		c.abort("%s failed: %s", f, how)
