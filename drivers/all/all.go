@@ -12,6 +12,7 @@ import (
 	"gcrm/drivers/ipaddr"
 	"gcrm/drivers/lsb"
 	"gcrm/drivers/ocf"
+	"gcrm/drivers/ping"
 	"gcrm/drivers/systemd"
 )
 
@@ -43,7 +44,7 @@ func Registry(o Options) *drivers.Registry {
 func Natives() map[drivers.Name]drivers.Agent {
 	out := map[drivers.Name]drivers.Agent{}
 	for _, agents := range []map[drivers.Name]drivers.Agent{
-		dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(),
+		dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(),
 	} {
 		maps.Copy(out, agents)
 	}

@@ -23,7 +23,7 @@ func Serves(name string) bool { return slices.Contains(crmtools.Names(), name) }
 
 // DefaultSocket is where a node's daemon listens if the environment does not
 // say otherwise.
-const DefaultSocket = "/run/gcrm/gcrm.sock"
+const DefaultSocket = "/run/gcrm/api.sock"
 
 // Main runs a helper command for the daemon the environment names and returns
 // its exit code.
