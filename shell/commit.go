@@ -3,6 +3,7 @@ package shell
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"gcrm/cib"
@@ -58,6 +59,10 @@ func (s *Session) commit(ctx context.Context, opt commitOptions) error {
 	st := s.staged
 	force := opt.force || s.cfg.Force
 	problems := s.verify(ctx, st.work)
+	if opt.quiet {
+		// The command changed one thing; what was odd before is not news.
+		problems = slices.DeleteFunc(problems, func(p cib.Problem) bool { return p.Severity != cib.Error })
+	}
 	verdict := s.tell(problems, false)
 	switch {
 	case verdict == refuse:

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"gcrm/cib"
+	"gcrm/cluster/client"
 	"gcrm/grammar"
 )
 
@@ -256,6 +258,16 @@ func (s *Session) candidates(ctx context.Context, level *Level, v *Verb, a Arg, 
 	case argOption:
 		for _, o := range sessionOptions() {
 			add(o.name, o.help)
+		}
+	case argVersion:
+		for _, n := range s.shadowNames() {
+			add(n, "shadow CIB")
+		}
+		if h, ok := s.cluster.(client.Historian); ok {
+			list, _ := h.Revisions(ctx)
+			for _, r := range list {
+				add(short(r.Version), strings.TrimSpace(r.Origin.Time.Local().Format(time.DateTime)+" "+r.Origin.User+" "+r.Origin.Message))
+			}
 		}
 	case argTicket:
 		for t := range doc.Status().Child("tickets").Named("ticket_state") {

@@ -254,6 +254,22 @@ func replaceConfiguration(work, from *cib.CIB) {
 }
 
 func runCibDiff(ctx context.Context, s *Session, c *call) error {
+	if len(c.words) == 2 {
+		h, err := s.historian(c)
+		if err != nil {
+			return err
+		}
+		a, _, err := s.revision(ctx, h, c, 0)
+		if err != nil {
+			return err
+		}
+		b, _, err := s.revision(ctx, h, c, 1)
+		if err != nil {
+			return err
+		}
+		s.printf("%s", s.difference(a, b))
+		return nil
+	}
 	path, _, err := s.namedShadow(c)
 	if err != nil {
 		return err
