@@ -85,6 +85,9 @@ func (n *Node) govern() {
 			if lead.Term != term {
 				term, since = lead.Term, time.Now()
 			}
+			if m, ok := state.Member(n.cfg.Name); ok && m.Witness && n.passOn(state) {
+				continue
+			}
 			v := n.view(state)
 			cmd, what, ok := reconcile(v)
 			if ok {
@@ -108,6 +111,30 @@ func (n *Node) govern() {
 		case <-n.ctx.Done():
 		}
 	}
+}
+
+// passOn hands leadership from a witness, which is not to lead, to a node that
+// is. It reports whether that was done.
+func (n *Node) passOn(state *consensus.State) bool {
+	cons := n.cons.Load()
+	voters, _, err := cons.Electorate()
+	if err != nil {
+		return false
+	}
+	for _, v := range voters {
+		n.mu.Lock()
+		up := n.seen[v].up
+		n.mu.Unlock()
+		m, ok := state.Member(v)
+		if !ok || m.Witness || !up || !n.caughtUp(v, state.Index) {
+			continue
+		}
+		if err := cons.Transfer(v); err == nil {
+			n.log.Info("a witness does not lead", "leader", v)
+			return true
+		}
+	}
+	return false
 }
 
 func (n *Node) commit(term uint64, cmd consensus.Command, what string) bool {

@@ -54,11 +54,12 @@ type Node struct {
 	seen    map[string]sight
 	held    map[string]time.Time // until when; see view
 	peers   []Seed               // see peersFile
-	// progress is the controller's, here or on the leader; progressTerm
-	// orders what different leaders say.
-	progress     client.Transition
-	progressFrom string
-	admitted     bool
+	// progress is the controller's, here or on the leader progressFrom;
+	// progressNumber counts its changes.
+	progress       client.Transition
+	progressFrom   string
+	progressNumber uint64
+	admitted       bool
 }
 
 // Start brings a node up. It returns when the node listens; whether it is part
@@ -140,6 +141,7 @@ func (n *Node) start() error {
 	}
 	n.wg.Go(n.govern)
 	n.wg.Go(n.attend)
+	n.wg.Go(n.spread)
 	return nil
 }
 
@@ -238,12 +240,12 @@ func (n *Node) observe(s consensus.Step) {
 func (n *Node) report(p controller.Progress) {
 	n.setProgress(n.cfg.Name, client.Transition{Idle: p.Idle, Number: p.Number, Done: p.Done, Total: p.Total,
 		Running: p.Running, ComputedAtVersion: p.Computed})
-	n.spread()
 }
 
 func (n *Node) setProgress(from string, t client.Transition) {
 	n.mu.Lock()
 	n.progress, n.progressFrom = t, from
+	n.progressNumber++
 	n.mu.Unlock()
 	n.signal()
 }

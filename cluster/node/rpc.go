@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"gcrm/cib"
@@ -94,25 +95,38 @@ func handle[T any](n *Node, method string, f func(context.Context, transport.Pee
 	})
 }
 
-// spread tells the others what the controller does.
+// spread tells the others what the controller does, whenever that changed. A
+// message is sent to a node only after the one before arrived or was given up,
+// so that the last one wins.
 func (n *Node) spread() {
-	n.mu.Lock()
-	t := n.progress
-	var to []string
-	for name, s := range n.seen {
-		if s.up {
-			to = append(to, name)
-		}
-	}
-	n.mu.Unlock()
-	for _, name := range to {
-		n.wg.Go(func() {
-			ctx, cancel := context.WithTimeout(n.ctx, n.timing.IO)
-			defer cancel()
-			if err := n.wire.Call(ctx, name, methodProgress, t, nil); err != nil {
-				n.log.Debug("progress was not told", "peer", name, "err", err)
+	told := map[string]uint64{}
+	for {
+		n.mu.Lock()
+		t, number, known := n.progress, n.progressNumber, n.changed
+		var to []string
+		for name, s := range n.seen {
+			if n.progressFrom == n.cfg.Name && s.up && told[name] != number {
+				to = append(to, name)
 			}
-		})
+		}
+		n.mu.Unlock()
+		var wg sync.WaitGroup
+		for _, name := range to {
+			told[name] = number
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(n.ctx, n.timing.RaftHeartbeat)
+				defer cancel()
+				if err := n.wire.Call(ctx, name, methodProgress, t, nil); err != nil {
+					n.log.Debug("progress was not told", "peer", name, "err", err)
+				}
+			})
+		}
+		wg.Wait()
+		select {
+		case <-known:
+		case <-n.ctx.Done():
+			return
+		}
 	}
 }
 
