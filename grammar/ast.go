@@ -69,6 +69,7 @@ type Section struct {
 type Op struct {
 	Pos   Position
 	Name  Token    `parser:"'op' @Word" expect:"operation"`
+	ID    Token    `parser:"@ID?"`
 	Pairs []Token  `parser:"@((Pair|Word|Dollar|At)+)?" expect:"operation-attribute"`
 	Sets  []*OpSet `parser:"@@*"`
 }

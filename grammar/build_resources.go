@@ -159,6 +159,9 @@ func (b *builder) operation(o *Op, units bool) *cib.Element {
 	if !e.Has("interval") && o.Name.Value != "monitor" {
 		e.Set("interval", "0s")
 	}
+	if o.ID.Value != "" {
+		e.Set("id", b.innerID(o.ID))
+	}
 	if params != nil {
 		e.Add(params)
 	}

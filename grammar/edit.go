@@ -25,7 +25,10 @@ type Edit struct {
 	// when all of it is there.
 	loading bool
 	// renew holds the ids of sets that the next statement replaces.
-	renew   map[string]bool
+	renew map[string]bool
+	// merged holds the ids of the property and defaults sets that statements
+	// were about.
+	merged  map[string]bool
 	pending []pendingReference
 }
 
@@ -483,6 +486,10 @@ func (e *Edit) putProperty(b *builder, el *cib.Element, s *Property) func() {
 		}
 		el.Attrs = slices.Insert(el.Attrs, 0, cib.Attr{Name: "id", Value: id})
 	}
+	if e.merged == nil {
+		e.merged = map[string]bool{}
+	}
+	e.merged[id] = true
 	old, exists := e.objects[id]
 	at := s.Label
 	if at.Value == "" {

@@ -300,8 +300,12 @@ func duplicates(items []loadItem) (errs Errors) {
 	seen := map[string]bool{}
 	for _, i := range items {
 		switch i.kind {
-		case "property", "rsc_defaults", "op_defaults", "monitor":
+		case "monitor":
 			continue
+		case "property", "rsc_defaults", "op_defaults":
+			if i.id == "" {
+				i.id = defaultSets[i.kind]
+			}
 		}
 		k := i.key()
 		if seen[k] && i.id != "" {
@@ -448,7 +452,7 @@ func (e *Edit) removeMissing(l loading, named map[string]bool) {
 		if named[key] || l.edited && !selected(l.selection, o) {
 			continue
 		}
-		if !l.edited && (o.Kind == "property" || o.Kind == "rsc_defaults" || o.Kind == "op_defaults") {
+		if e.merged[o.ID] && defaultSets[o.Kind] != "" {
 			continue
 		}
 		// What is in a container given as XML goes by that text.
