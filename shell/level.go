@@ -38,6 +38,9 @@ type Verb struct {
 	// Live says that the command needs a running cluster, or acts on one
 	// beside its configuration.
 	Live bool
+	// Observes says that the command looks at what runs: in a script on a
+	// running cluster, the commits before it must have been sent.
+	Observes bool
 	// Hidden verbs are neither completed nor listed.
 	Hidden bool
 	// moves says that the command changes the level.

@@ -423,6 +423,12 @@ func (s *Session) invoke(ctx context.Context, c *call) error {
 			}
 		}
 	}
+	if c.verb.Observes && !s.cfg.Offline && !s.rehearsing && s.overlay != nil && s.batch &&
+		(s.changed() || len(s.overlay.changes) > 0) {
+		if err := s.leaveOverlay(ctx); err != nil {
+			return err
+		}
+	}
 	return c.verb.run(ctx, s, c)
 }
 

@@ -55,7 +55,7 @@ func clusterLevel() *Level {
 		Help: "Look at the cluster as a whole.",
 		Verbs: []*Verb{
 			{Name: "status", Help: "Show members, leader and quorum.", Example: "status", Live: true, run: runClusterStatus},
-			{Name: "health", Help: "Tell whether everything that should run runs.", Example: "health", run: runClusterHealth},
+			{Name: "health", Help: "Tell whether everything that should run runs.", Example: "health", Observes: true, run: runClusterHealth},
 			{Name: "wait", Aliases: []string{"wait_for_startup"}, Help: "Wait until the cluster has settled.",
 				Example: "wait 60", Args: []Arg{maybe("seconds", argFree)}, Live: true, run: runClusterWait},
 		},
@@ -102,7 +102,7 @@ func statusVerb() *Verb {
 		Example: "status inactive failcounts",
 		Args: []Arg{anyOf("option", "full", "bynode", "inactive", "ops", "timing", "failcounts", "verbose", "quiet", "detail",
 			"brief", "attributes", "tickets", "noheaders", "simple", "html", "xml")},
-		run: runStatus}
+		Observes: true, run: runStatus}
 }
 
 func verifyVerb() *Verb {
