@@ -32,7 +32,7 @@ func (c *Controller) applied(in Applied) {
 			v.edit(e)
 		}
 		for _, f := range c.flights.byRef(ref, changing) {
-			c.complete(f, true, "")
+			c.changed(f)
 		}
 	}
 	c.refreshNodes()

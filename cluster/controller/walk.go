@@ -197,12 +197,8 @@ func (c *Controller) clusterAction(t *transition, i int) {
 	case "stonith":
 		c.fence(c.clusterFlight(t, i, fencing))
 	case "do_shutdown":
-		f := c.clusterFlight(t, i, leaving)
-		f.deadline = c.now.Add(c.clusterDelay())
-		c.change(a.Node+" is told to leave", a.NodeID, []cib.StatusEdit{{Node: &cib.NodeStateEdit{
-			ID: a.NodeID, Uname: a.Node, Attributes: []cib.Attr{{Name: "expected", Value: "down"}}}}})
-		c.event(slog.LevelInfo, a.Node, "%s is told to leave the cluster", a.Node)
-		c.emit(Shutdown{Node: a.Node, NodeID: a.NodeID})
+		c.change(a.Node+" is about to leave", a.NodeID, []cib.StatusEdit{{Node: &cib.NodeStateEdit{
+			ID: a.NodeID, Uname: a.Node, Attributes: []cib.Attr{{Name: "expected", Value: "down"}}}}}, c.clusterFlight(t, i, changing))
 	case "clear_failcount":
 		c.change("failures are forgotten: "+a.Reason, a.NodeID, c.clearFailures(a), c.clusterFlight(t, i, changing))
 	case "lrm_delete", "delete":
@@ -216,6 +212,18 @@ func (c *Controller) clusterAction(t *transition, i int) {
 		c.event(slog.LevelWarn, a.Node, "action %s is not known and taken as done", a.Key)
 		t.confirm(i)
 	}
+}
+
+// changed goes on after a change of the controller's own was applied.
+func (c *Controller) changed(f *flight) {
+	if f.action == nil || f.action.Task != "do_shutdown" {
+		c.complete(f, true, "")
+		return
+	}
+	// Nobody who sees the node go takes it for lost now.
+	f.stage, f.deadline = leaving, c.now.Add(c.clusterDelay())
+	c.event(slog.LevelInfo, f.node, "%s is told to leave the cluster", f.node)
+	c.emit(Shutdown{Node: f.node, NodeID: f.nodeID})
 }
 
 // clearFailures are the edits that forget a resource's failures on a node.
