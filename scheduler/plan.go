@@ -32,6 +32,8 @@ type Plan struct {
 	Scores []Score
 	// Messages are configuration problems found while unpacking.
 	Messages []Message
+
+	engine *engine
 }
 
 // Header bounds the execution of a transition.

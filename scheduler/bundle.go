@@ -1,0 +1,265 @@
+package scheduler
+
+import "slices"
+
+// Bundles: placement, colocation, actions, orderings and probes of what a
+// bundle consists of.
+
+func (e *engine) assignBundle(r *resource) *node {
+	if !r.unprovisioned {
+		return nil
+	}
+	d := r.bundle
+	r.assigning = true
+	e.showScores(r, "pcmk__bundle_assign")
+	var containers []*resource
+	for _, rep := range d.replicas {
+		containers = append(containers, rep.container)
+	}
+	slices.SortStableFunc(containers, e.compareInstances)
+	e.assignInstances(r, containers, len(d.replicas), d.perHost)
+	for _, rep := range d.replicas {
+		e.assignReplica(r, rep)
+	}
+	if d.child != nil {
+		for i := range d.child.allowed {
+			if !d.child.allowed[i].in {
+				continue
+			}
+			score := int32(-infinity)
+			for _, rep := range d.replicas {
+				if rep.node == e.nodes[i] {
+					score = 0
+				}
+			}
+			d.child.allowed[i].score = score
+		}
+		e.assign(d.child, nil, true)
+	}
+	r.assigning = false
+	r.unprovisioned = false
+	return nil
+}
+
+func (e *engine) assignReplica(r *resource, rep *replica) {
+	if rep.ip != nil {
+		e.assign(rep.ip, nil, true)
+	}
+	host := rep.container.assigned
+	if rep.connection != nil {
+		if host != nil && host.remote && host.connection != nil {
+			// the connection's connection must be where it can reach it
+			e.newColocation("#replica-remote-with-host-remote", "", rep.connection, host.connection, "", "", infinity, true, false)
+		}
+		e.assign(rep.connection, nil, true)
+	}
+	if rep.child == nil {
+		return
+	}
+	for i := range rep.child.allowed {
+		s := &rep.child.allowed[i]
+		if !s.in {
+			continue
+		}
+		if e.nodes[i] != rep.node {
+			s.score = -infinity
+		} else if _, reached := e.thresholdReached(rep.child, rep.node); !reached {
+			s.score = infinity
+		}
+	}
+	rep.child.parent.assigning = true
+	e.assign(rep.child, nil, true)
+	rep.child.parent.assigning = false
+}
+
+func (e *engine) colocateWithBundle(dependent, primary *resource, c *colocation) {
+	if primary.unprovisioned {
+		return
+	}
+	if e.canInterleaveBundle(c) {
+		if inst := e.compatibleInstance(dependent, primary, roleUnknown, false); inst != nil {
+			e.applyColocation(dependent, inst, c, false)
+		} else if c.score >= infinity {
+			e.assignTo(dependent, nil, true, true)
+		}
+		return
+	}
+	var nodes []candidate
+	for _, rep := range primary.bundle.replicas {
+		cont := rep.container
+		if c.score < infinity {
+			e.applyColocation(dependent, cont, c, false)
+			continue
+		}
+		chosen := cont.assigned
+		if chosen == nil || anyBlocked(cont) {
+			continue
+		}
+		if c.primaryRole >= rolePromoted && rep.child == nil {
+			continue
+		}
+		if c.primaryRole >= rolePromoted && stateOf(rep.child, false) < rolePromoted {
+			continue
+		}
+		nodes = append(nodes, candidate{chosen, cont.assignedScore})
+	}
+	if c.score >= infinity {
+		e.intersectNodes(dependent, primary, c, nodes, false)
+	}
+}
+
+func (e *engine) canInterleaveBundle(c *colocation) bool {
+	return c.dependent.collective()
+}
+
+func (e *engine) bundleActions(r *resource) {
+	d := r.bundle
+	var containers []*resource
+	for _, rep := range d.replicas {
+		if rep.ip != nil {
+			e.createActions(rep.ip)
+		}
+		if rep.connection != nil {
+			e.createActions(rep.connection)
+		}
+		containers = append(containers, rep.container)
+	}
+	e.instanceActions(r, containers)
+	if d.child == nil {
+		return
+	}
+	e.createActions(d.child)
+	if d.child.promotable {
+		for _, t := range []string{taskPromote, taskPromoted, taskDemote, taskDemoted} {
+			a := e.pseudoAction(r, t, true, true)
+			if t == taskPromoted || t == taskDemoted {
+				a.priority = infinity
+			}
+		}
+	}
+}
+
+func (e *engine) bundleConstraints(r *resource) {
+	d := r.bundle
+	if d.child != nil {
+		e.orderResources(r, taskStart, d.child, taskStart, oThenImpliesFirstGraphed)
+		e.orderResources(d.child, taskStart, r, taskRunning, oFirstImpliesThenGraphed&0|oFirstImpliesThenGraphed)
+		_ = d
+	}
+	if d.child != nil {
+		e.orderResources(r, taskStop, d.child, taskStop, oThenImpliesFirstGraphed)
+		e.orderResources(d.child, taskStop, r, taskStopped, oFirstImpliesThenGraphed)
+	}
+	for _, rep := range d.replicas {
+		e.replicaConstraints(r, d, rep)
+	}
+	if d.child == nil {
+		return
+	}
+	e.internalConstraints(d.child)
+	if !d.child.promotable {
+		return
+	}
+	for _, x := range [][2]string{{taskStopped, taskStart}, {taskStopped, taskPromote}, {taskDemoted, taskStop},
+		{taskDemoted, taskStart}, {taskDemoted, taskPromote}, {taskRunning, taskPromote}, {taskDemote, taskDemoted}} {
+		e.orderResources(r, x[0], r, x[1], oOrdered)
+	}
+	e.orderResources(r, taskDemote, d.child, taskDemote, oThenImpliesFirstGraphed)
+	e.orderResources(d.child, taskDemote, r, taskDemoted, oFirstImpliesThenGraphed)
+	e.orderResources(r, taskPromote, d.child, taskPromote, oThenImpliesFirstGraphed)
+	e.orderResources(d.child, taskPromote, r, taskPromoted, oFirstImpliesThenGraphed)
+}
+
+func (e *engine) replicaConstraints(r *resource, d *bundleData, rep *replica) {
+	c := rep.container
+	e.internalConstraints(c)
+	e.orderResources(r, taskStart, c, taskStart, oUnrunnableFirstBlocks|oThenImpliesFirstGraphed)
+	if rep.child != nil {
+		e.orderResources(r, taskStop, rep.child, taskStop, oThenImpliesFirstGraphed)
+	}
+	e.orderResources(r, taskStop, c, taskStop, oThenImpliesFirstGraphed)
+	e.orderResources(c, taskStart, r, taskRunning, oFirstImpliesThenGraphed)
+	e.orderResources(c, taskStop, r, taskStopped, oFirstImpliesThenGraphed)
+	if rep.ip != nil {
+		e.internalConstraints(rep.ip)
+		e.orderResources(rep.ip, taskStart, c, taskStart, oFirstImpliesThen|oUnrunnableFirstBlocks)
+		e.orderResources(c, taskStop, rep.ip, taskStop, oThenImpliesFirst|oOrdered)
+		e.newColocation("#ip-with-docker", "", rep.ip, c, "", "", infinity, true, false)
+	}
+	if rep.connection != nil {
+		// started after the container, stopped before it
+		e.internalConstraints(rep.connection)
+	}
+	if rep.child != nil && rep.connection == nil {
+		return
+	}
+}
+
+func (e *engine) bundleFlags(a *action, n *node) actionFlag {
+	d := a.rsc.bundle
+	if d.child != nil {
+		task := originalTask(a)
+		switch task {
+		case taskNotify, taskPromote, taskDemote:
+			return e.collectiveFlags(a, d.child.children, n)
+		}
+	}
+	return e.collectiveFlags(a, e.instancesOf(a.rsc), n)
+}
+
+func (e *engine) probeBundle(r *resource, n *node) bool {
+	d := r.bundle
+	any := false
+	for _, rep := range d.replicas {
+		if rep.ip != nil && e.probe(rep.ip, n) {
+			any = true
+		}
+		if rep.child != nil && rep.node == n && e.probe(rep.child, n) {
+			any = true
+		}
+		if e.probe(rep.container, n) {
+			any = true
+			if d.perHost == 1 {
+				// another replica may be found there: none may start before
+				for _, other := range d.replicas {
+					if other == rep {
+						continue
+					}
+					e.orderProbeOfOther(rep.container, other.container, n)
+				}
+			}
+		}
+		if rep.connection != nil && e.probe(rep.connection, n) {
+			any = true
+			// the connection can be probed only after the container is up
+			if p := firstAction(rep.connection, opKey(rep.connection.id, taskMonitor, 0), "", n); p != nil {
+				e.newOrdering(rep.container, opKey(rep.container.id, taskStart, 0), nil, rep.connection, "", p, oNestedRemoteProbe)
+			}
+		}
+	}
+	return any
+}
+
+func (e *engine) orderProbeOfOther(c, other *resource, n *node) {
+	e.newOrdering(c, opKey(c.id, taskMonitor, 0), nil, other, opKey(other.id, taskStart, 0), nil, oOrdered|oIfOnSameNode)
+}
+
+func (e *engine) graphBundle(r *resource) {
+	d := r.bundle
+	e.graphOwn0(r, d)
+}
+
+func (e *engine) graphOwn0(r *resource, d *bundleData) {
+	if d.child != nil {
+		e.graphResource(d.child)
+	}
+	for _, rep := range d.replicas {
+		if rep.ip != nil {
+			e.graphResource(rep.ip)
+		}
+		e.graphResource(rep.container)
+		if rep.connection != nil {
+			e.graphResource(rep.connection)
+		}
+	}
+}

@@ -1,0 +1,640 @@
+package scheduler
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The status and the plan as text, in the format of Pacemaker's crm_simulate.
+
+type textWriter struct {
+	b     strings.Builder
+	depth int
+}
+
+func (w *textWriter) item(format string, args ...any) {
+	w.b.WriteString(strings.Repeat("  ", w.depth))
+	w.b.WriteString("* ")
+	fmt.Fprintf(&w.b, format, args...)
+	w.b.WriteByte('\n')
+}
+
+func (w *textWriter) line(format string, args ...any) {
+	fmt.Fprintf(&w.b, format, args...)
+	w.b.WriteByte('\n')
+}
+
+// nodeStatus is the state of a node that does not just appear in a list.
+func (e *engine) nodeStatus(n *node) (text string, single bool) {
+	health := ""
+	if !n.guest() || true {
+		switch e.healthColour(n) {
+		case "red":
+			health = " (health is RED)"
+		case "yellow":
+			health = " (health is YELLOW)"
+		}
+	}
+	switch {
+	case n.unclean && n.online:
+		text = "UNCLEAN (online)"
+	case n.pending && n.unclean:
+		text = "UNCLEAN (pending)"
+	case n.unclean:
+		text = "UNCLEAN (offline)"
+	case n.pending:
+		text = "pending"
+	case n.standbyFail && n.online:
+		text = "standby (on-fail)"
+	case n.standby && n.online:
+		text = "standby"
+		if slices.ContainsFunc(n.running, func(r *resource) bool { return !r.fenceDevice }) {
+			text = "standby (with active resources)"
+		}
+	case n.standby:
+		text = "OFFLINE (standby)"
+	case n.maintenance && n.online:
+		text = "maintenance"
+	case n.maintenance:
+		text = "OFFLINE (maintenance)"
+	case n.online:
+		return "online" + health, health != ""
+	default:
+		return "OFFLINE" + health, health != ""
+	}
+	return text + health, true
+}
+
+func (e *engine) healthColour(n *node) string {
+	worst := ""
+	for _, v := range healthValues(n) {
+		switch v := strings.ToLower(v); v {
+		case "red":
+			worst = "red"
+		case "yellow":
+			if worst == "" {
+				worst = "yellow"
+			}
+		default:
+			if s, ok := parseScore(v); ok && s < 0 {
+				if s <= e.opt.healthRed && e.opt.healthRed < 0 {
+					worst = "red"
+				} else if worst == "" {
+					worst = "yellow"
+				}
+			}
+		}
+	}
+	return worst
+}
+
+// writeStatus writes node list and resources.
+func (e *engine) writeStatus(w *textWriter) {
+	w.depth = 1
+	w.item("Node List:")
+	w.depth = 2
+	lists := map[string][]string{}
+	order := []string{"Online", "OFFLINE", "RemoteOnline", "RemoteOFFLINE", "GuestOnline"}
+	for _, n := range e.sorted {
+		if n.guest() && !n.online && !n.unclean && true {
+			if st, single := e.nodeStatus(n); !single || strings.HasPrefix(st, "OFFLINE") {
+				continue
+			}
+		}
+		st, single := e.nodeStatus(n)
+		kind := "Node"
+		prefix := ""
+		switch {
+		case n.guest():
+			kind, prefix = "GuestNode", "Guest"
+		case n.remote:
+			kind, prefix = "RemoteNode", "Remote"
+		}
+		if single {
+			w.item("%s %s: %s", kind, n.name, st)
+			continue
+		}
+		key := prefix + "OFFLINE"
+		if n.online {
+			key = prefix + "Online"
+		}
+		lists[key] = append(lists[key], n.name)
+	}
+	for _, key := range order {
+		if len(lists[key]) > 0 {
+			w.item("%s: [ %s ]", key, strings.Join(lists[key], " "))
+		}
+	}
+	w.line("")
+	w.depth = 1
+	w.item("Full List of Resources:")
+	w.depth = 2
+	any := false
+	for _, r := range e.resources {
+		if e.writeResource(w, r, false) {
+			any = true
+		}
+	}
+	if !any {
+		w.item("No resources")
+	}
+	w.line("")
+}
+
+// countInstances counts leaf resources, and those disabled or blocked.
+func (e *engine) countInstances() (total, disabled, blocked int) {
+	var walk func(r *resource)
+	walk = func(r *resource) {
+		if len(r.children) > 0 {
+			for _, c := range r.children {
+				walk(c)
+			}
+			return
+		}
+		if !r.isPrimitive() || r.removed && r.role <= roleStopped {
+			return
+		}
+		total++
+		if v, ok := r.meta.get("target-role"); ok {
+			if want, ok := parseRole(v); ok && (want == roleStopped || want == roleUnpromoted && r.top(false).promotable) {
+				disabled++
+			}
+		}
+		if r.blocked {
+			blocked++
+		}
+	}
+	for _, r := range e.resources {
+		walk(r)
+	}
+	return total, disabled, blocked
+}
+
+func (e *engine) banner(w *textWriter) {
+	total, disabled, blocked := e.countInstances()
+	if disabled+blocked == 0 {
+		return
+	}
+	parts := fmt.Sprintf("%d of %d resource instances DISABLED", disabled, total)
+	if disabled == 0 {
+		parts = fmt.Sprintf("%d of %d resource instances BLOCKED from further action due to failure", blocked, total)
+	} else if blocked > 0 {
+		parts = fmt.Sprintf("%d of %d resource instances DISABLED and %d BLOCKED from further action due to failure", disabled, total, blocked)
+	}
+	w.line("%s", parts)
+}
+
+func agentText(r *resource) string {
+	if r.provider != "" {
+		return r.class + ":" + r.provider + ":" + r.typ
+	}
+	return r.class + ":" + r.typ
+}
+
+// printName is the name of a resource in status listings.
+func printName(r *resource, inGroupOfClone bool) string {
+	if r.unique || inGroupOfClone {
+		return r.id
+	}
+	return stripInstance(r.id)
+}
+
+func (e *engine) writeResource(w *textWriter, r *resource, inClone bool) bool {
+	switch r.variant {
+	case vGroup:
+		return e.writeGroup(w, r)
+	case vClone:
+		return e.writeClone(w, r)
+	case vBundle:
+		return e.writeBundle(w, r)
+	}
+	if r.removed && !isActive(r) || r.internal {
+		return false
+	}
+	name := r.id
+	if !r.unique {
+		name = stripInstance(r.id)
+		if r.historyID != "" {
+			name = stripInstance(r.historyID)
+		}
+	}
+	var at *node
+	if n := e.currentNode(r); n != nil {
+		at = n
+	}
+	w.item("%s", e.primitiveText(r, name, at))
+	return true
+}
+
+func isActive(r *resource) bool { return r.role > roleStopped || len(r.runningOn) > 0 }
+
+func (e *engine) primitiveText(r *resource, name string, at *node) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\t(%s):\t", name, agentText(r))
+	if r.removed {
+		b.WriteString(" ORPHANED")
+	}
+	role := r.role
+	if r.role == roleStarted && r.top(false).promotable {
+		role = roleUnpromoted
+	}
+	if at == nil && r.lockNode != nil {
+		at = r.lockNode
+	}
+	pendingAt := at
+	if pendingAt == nil {
+		pendingAt = r.pendingNode
+	}
+	switch {
+	case r.failed:
+		if role > roleUnpromoted {
+			b.WriteString(" FAILED " + role.String())
+		} else {
+			b.WriteString(" FAILED")
+		}
+	default:
+		text := e.roleText(r, role)
+		b.WriteString(" " + text)
+		if role <= roleStopped && r.probeResult != "" && len(r.runningOn) == 0 {
+			b.WriteString(" (" + r.probeResult + ")")
+		}
+	}
+	if at != nil && len(r.runningOn) <= 1 {
+		b.WriteString(" " + at.name)
+	} else if at == nil && r.pendingNode != nil && role > roleStopped {
+		b.WriteString(" " + r.pendingNode.name)
+	}
+	var flags []string
+	if at != nil && !at.online && at.unclean {
+		flags = append(flags, "UNCLEAN")
+	}
+	if at != nil && at == r.lockNode {
+		flags = append(flags, "LOCKED")
+	}
+	if v, ok := r.meta.get("target-role"); ok {
+		if want, ok := parseRole(v); ok {
+			if want == roleStopped {
+				flags = append(flags, "disabled")
+			} else if want == roleUnpromoted && r.top(false).promotable {
+				flags = append(flags, "target-role:Unpromoted")
+			}
+		}
+	}
+	switch {
+	case r.blocked:
+		flags = append(flags, "blocked")
+	case r.maintenance:
+		flags = append(flags, "maintenance")
+	case !r.managed:
+		flags = append(flags, "unmanaged")
+	}
+	if r.failureIgnored {
+		flags = append(flags, "failure ignored")
+	}
+	if len(flags) > 0 {
+		b.WriteString(" (" + strings.Join(flags, ", ") + ")")
+	}
+	if len(r.runningOn) > 1 {
+		b.WriteString(" [")
+		for _, n := range r.runningOn {
+			b.WriteString(" " + n.name)
+		}
+		b.WriteString(" ]")
+	}
+	return b.String()
+}
+
+// roleText is a role, or what is pending.
+func (e *engine) roleText(r *resource, role role) string {
+	if r.pendingTask != "" && !e.hidePending {
+		switch r.pendingTask {
+		case taskStart:
+			return "Starting"
+		case taskStop:
+			return "Stopping"
+		case taskMigrateTo, taskMigrateFrom:
+			return "Migrating"
+		case taskPromote:
+			return "Promoting"
+		case taskDemote:
+			return "Demoting"
+		}
+	}
+	if role == roleUnknown {
+		return "Stopped"
+	}
+	return role.String()
+}
+
+func (e *engine) collectiveFlags0(r *resource) string { return "" }
+
+func disabled(r *resource) bool {
+	v, ok := r.meta.get("target-role")
+	if !ok {
+		return false
+	}
+	want, ok := parseRole(v)
+	return ok && (want == roleStopped || want == roleUnpromoted && r.top(false).promotable)
+}
+
+func (e *engine) writeGroup(w *textWriter, r *resource) bool {
+	if r.removed && !slices.ContainsFunc(r.children, isActive) {
+		return false
+	}
+	var flags []string
+	if disabled(r) {
+		flags = append(flags, "disabled")
+	}
+	if r.maintenance {
+		flags = append(flags, "maintenance")
+	} else if !r.managed {
+		flags = append(flags, "unmanaged")
+	}
+	text := "Resource Group: " + r.id
+	if len(flags) > 0 {
+		text += " (" + strings.Join(flags, ", ") + ")"
+	}
+	w.item("%s:", text)
+	w.depth++
+	for _, c := range r.children {
+		e.writeResource(w, c, true)
+	}
+	w.depth--
+	return true
+}
+
+func (e *engine) writeClone(w *textWriter, r *resource) bool {
+	var flags []string
+	if r.promotable {
+		flags = append(flags, "promotable")
+	}
+	if r.unique {
+		flags = append(flags, "unique")
+	}
+	if disabled(r) {
+		flags = append(flags, "disabled")
+	}
+	if r.maintenance {
+		flags = append(flags, "maintenance")
+	} else if !r.managed {
+		flags = append(flags, "unmanaged")
+	}
+	text := fmt.Sprintf("Clone Set: %s [%s]", r.id, r.clone.childName)
+	if len(flags) > 0 {
+		text += " (" + strings.Join(flags, ", ") + ")"
+	}
+	w.item("%s:", text)
+	w.depth++
+	e.writeInstances(w, r)
+	w.depth--
+	return true
+}
+
+// writeInstances writes what can be said of a clone's instances: lists of
+// nodes where that is all there is to say.
+func (e *engine) writeInstances(w *textWriter, r *resource) {
+	var promoted, started []*node
+	activeInstances := 0
+	stoppedUnique := map[string][]string{}
+	var stoppedOrder []string
+	for _, inst := range r.children {
+		whole := false
+		partial := e.partiallyActive(inst)
+		switch {
+		case r.unique:
+			if partial || !inst.removed {
+				whole = true
+			}
+		case !partial:
+			if inst.removed {
+				continue
+			}
+			if inst.pendingNode != nil || anyPending(inst) {
+				whole = true
+			} else {
+				continue
+			}
+		case inst.removed || !inst.managed || anyUnmanaged(inst) || anyFailed(inst):
+			whole = true
+		case inst.active(true):
+			n := e.locationOf(inst, true)
+			if n == nil {
+				whole = true
+				break
+			}
+			if !n.online && n.unclean || anyPendingTask(inst) && !e.hidePending {
+				whole = true
+				break
+			}
+			if stateOf(inst, true) == rolePromoted {
+				promoted = append(promoted, n)
+			} else {
+				started = append(started, n)
+			}
+		default:
+			whole = true
+		}
+		if r.unique || whole {
+		}
+		if whole {
+			e.writeInstance(w, inst)
+		}
+		if !r.unique {
+			activeInstances++
+		}
+	}
+	byName := func(list []*node) string {
+		slices.SortFunc(list, func(a, b *node) int { return a.rank - b.rank })
+		var names []string
+		for _, n := range list {
+			names = append(names, n.name)
+		}
+		return strings.Join(names, " ")
+	}
+	if len(promoted) > 0 {
+		w.item("Promoted: [ %s ]", byName(promoted))
+	}
+	if len(started) > 0 {
+		label := "Started"
+		if r.promotable {
+			label = "Unpromoted"
+			if v, ok := r.meta.get("target-role"); ok {
+				if want, _ := parseRole(v); want == roleUnpromoted {
+					label = "Unpromoted (target-role)"
+				}
+			}
+		}
+		w.item("%s: [ %s ]", label, byName(started))
+	}
+	if r.unique {
+		return
+	}
+	if activeInstances < r.clone.max {
+		e.stoppedInstances(w, r, stoppedUnique, stoppedOrder)
+	}
+}
+
+func (e *engine) stoppedInstances(w *textWriter, r *resource, byState map[string][]string, order []string) {
+	var nodes []*node
+	any := false
+	for i := range r.allowed {
+		if r.allowed[i].in {
+			any = true
+			nodes = append(nodes, e.nodes[i])
+		}
+	}
+	if !any {
+		for i, k := range r.known {
+			if k {
+				nodes = append(nodes, e.nodes[i])
+			}
+		}
+	}
+	slices.SortFunc(nodes, func(a, b *node) int { return a.rank - b.rank })
+	for _, n := range nodes {
+		if slices.ContainsFunc(r.children, func(c *resource) bool { return activeOn(c, n) }) {
+			continue
+		}
+		state := "Stopped"
+		if disabled(r) {
+			state = "Stopped (disabled)"
+		}
+		if reason := e.probeReason(r, n); reason != "" {
+			state = "Stopped (" + reason + ")"
+		}
+		if _, ok := byState[state]; !ok {
+			order = append(order, state)
+		}
+		byState[state] = append(byState[state], n.name)
+	}
+	slices.Sort(order)
+	for _, s := range order {
+		w.item("%s: [ %s ]", s, strings.Join(byState[s], " "))
+	}
+}
+
+// probeReason says why a probe of r on n could not even run.
+func (e *engine) probeReason(r *resource, n *node) string {
+	for _, f := range e.failedOps {
+		if f.Node != n.name || f.Task != taskMonitor || f.Interval != 0 {
+			continue
+		}
+		x := e.rscByID[f.Resource]
+		if x == nil || !r.isAncestor(x) {
+			continue
+		}
+		switch f.ExitCode {
+		case rcNotInstalled:
+			return "Not installed"
+		case rcInvalidParam:
+			return "Invalid parameter"
+		}
+		if f.Status == execNotInstalled {
+			return "Not installed"
+		}
+	}
+	return ""
+}
+
+func activeOn(r *resource, n *node) bool {
+	on := false
+	r.eachLeaf(func(l *resource) { on = on || l.runsOn(n) && l.role > roleUnknown })
+	return on
+}
+
+func (e *engine) partiallyActive(r *resource) bool {
+	any := false
+	r.eachLeaf(func(l *resource) { any = any || len(l.runningOn) > 0 })
+	return any
+}
+
+func anyPending(r *resource) bool {
+	any := false
+	r.eachLeaf(func(l *resource) { any = any || l.pendingNode != nil && l.role > roleStopped })
+	return any
+}
+
+func anyPendingTask(r *resource) bool {
+	any := false
+	r.eachLeaf(func(l *resource) { any = any || l.pendingTask != "" })
+	return any
+}
+
+func anyUnmanaged(r *resource) bool {
+	any := false
+	r.eachLeaf(func(l *resource) { any = any || !l.managed })
+	return any
+}
+
+func anyFailed(r *resource) bool {
+	any := false
+	r.eachLeaf(func(l *resource) { any = any || l.failed || l.failureIgnored })
+	return any
+}
+
+func (e *engine) writeInstance(w *textWriter, inst *resource) {
+	if inst.variant == vGroup {
+		e.writeGroup(w, inst)
+		return
+	}
+	e.writeResource(w, inst, true)
+}
+
+func (e *engine) writeBundle(w *textWriter, r *resource) bool {
+	d := r.bundle
+	text := "Container bundle"
+	if len(d.replicas) > 1 {
+		text += " set"
+	}
+	text += ": " + r.id + " [" + d.image + "]"
+	if r.unique {
+		text += " (unique)"
+	}
+	if r.maintenance {
+		text += " (maintenance)"
+	} else if !r.managed {
+		text += " (unmanaged)"
+	}
+	w.item("%s:", text)
+	w.depth++
+	for _, rep := range d.replicas {
+		show := rep.child
+		if show == nil {
+			show = rep.container
+		}
+		name := rep.container.id
+		if rep.connection != nil {
+			name = rep.connection.id
+		}
+		if rep.address != "" {
+			name += " (" + rep.address + ")"
+		}
+		var at *node
+		if n := e.currentNode(rep.container); n != nil {
+			at = n
+		}
+		w.item("%s", e.primitiveText(show, name, at))
+	}
+	w.depth--
+	return true
+}
+
+// writeScores writes the assignment scores.
+func (e *engine) writeScores(w *textWriter) {
+	for _, s := range e.scores {
+		if s.promotion {
+			at := "(inactive)"
+			if s.node != "" {
+				at = "on " + s.node
+			}
+			if s.node == "" {
+				w.line("%s promotion score %s: %s", s.rsc, "(inactive)", scoreText(s.score))
+			} else {
+				w.line("%s promotion score %s: %s", s.rsc, at, scoreText(s.score))
+			}
+			continue
+		}
+		w.line("%s: %s allocation score on %s: %s", s.label, s.rsc, s.node, scoreText(s.score))
+	}
+}
