@@ -1,0 +1,232 @@
+package lvm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gcrm/drivers"
+	"gcrm/drivers/meta"
+	"gcrm/drivers/native"
+)
+
+// Agents returns the agents of this package by name.
+func Agents() map[drivers.Name]drivers.Agent { return agents(places{"/sys/block", "/dev"}, nil) }
+
+func agents(p places, path []string) map[drivers.Name]drivers.Agent {
+	a, b := haLVM(p), activate(p)
+	a.Path, b.Path = path, path
+	return map[drivers.Name]drivers.Agent{
+		{Class: "ocf", Provider: "heartbeat", Type: "LVM"}:          a,
+		{Class: "ocf", Provider: "heartbeat", Type: "LVM-activate"}: b,
+	}
+}
+
+const second = time.Second
+
+// haLVM is ocf:heartbeat:LVM.
+func haLVM(p places) *native.Agent {
+	h := halvm{p}
+	return &native.Agent{
+		Table: meta.Agent{
+			Name: "LVM", Version: "1.0", API: "1.0", Short: "Active volume group",
+			Long: "Activates a volume group of shared storage. With exclusive=true a tag on the group makes sure that only the cluster, and only one node, activates it.",
+			Params: []meta.Param{
+				{Name: "volgrpname", Type: meta.String, Required: true, Unique: true, Short: "Volume group"},
+				{Name: "exclusive", Type: meta.Boolean, Default: "false", Short: "Activate on one node only",
+					Long: "Marks the group with a tag while it is active. Needs activation/volume_list in lvm.conf."},
+				{Name: "tag", Type: meta.String, Default: "pacemaker", Short: "That tag"},
+				{Name: "partial_activation", Type: meta.String, Default: "false", Short: "Activate a group that lacks physical volumes"},
+			},
+			Actions: []meta.Action{
+				{Name: "start", Timeout: 30 * second}, {Name: "stop", Timeout: 30 * second}, {Name: "status", Timeout: 30 * second},
+				{Name: "monitor", Timeout: 30 * second, Interval: 10 * second}, {Name: "methods", Timeout: 5 * second},
+				{Name: "meta-data", Timeout: 5 * second}, {Name: "validate-all", Timeout: 5 * second},
+			},
+		},
+		Check: func(c *native.Call) drivers.Result {
+			if c.Cloned() && c.Params.Bool("exclusive") {
+				return native.Fail(drivers.NotConfigured, "a clone cannot have exclusive=true: the group would be active on several nodes")
+			}
+			if text := c.Params.String("partial_activation"); text != "" {
+				if _, ok := meta.ParseBool(text); !ok {
+					return native.Fail(drivers.NotConfigured, "parameter partial_activation: %q is not true or false", text)
+				}
+			}
+			return native.OK()
+		},
+		Actions: map[string]native.Action{
+			drivers.Start: h.start, drivers.Stop: h.stop, drivers.Monitor: h.monitor, "status": h.monitor, drivers.Validate: h.validate,
+			"methods": func(context.Context, *native.Call) drivers.Result {
+				return drivers.Result{Output: "start\nstop\nstatus\nmonitor\nmethods\nvalidate-all\nmeta-data\n"}
+			},
+		},
+	}
+}
+
+type halvm struct{ places }
+
+func (h halvm) validate(ctx context.Context, c *native.Call) drivers.Result {
+	vg := c.Params.String("volgrpname")
+	if c.Params.Bool("exclusive") {
+		if res := volumeList(ctx, c, vg, c.Params.String("tag"), drivers.GenericError); res.RC != drivers.OK {
+			return res
+		}
+	}
+	g, err := report(ctx, c, vg)
+	switch {
+	case err != nil:
+		return native.Failed(err)
+	case g.clustered || g.lockType == "dlm" || g.lockType == "clvm":
+		return native.Fail(drivers.GenericError, "volume group %s belongs to a cluster's lock manager (lock type %q); use LVM-activate for it", vg, g.lockType)
+	case (g.missing > 0 || g.partial) && !c.Params.Bool("partial_activation"):
+		return native.Fail(drivers.GenericError, "%d physical volumes of volume group %s are missing; partial_activation=true would activate the rest", g.missing, vg)
+	}
+	if g.missing == 0 {
+		if _, err := c.Ask(ctx, "vgck", vg); err != nil {
+			return native.Failed(err)
+		}
+	}
+	return native.OK()
+}
+
+func (h halvm) start(ctx context.Context, c *native.Call) drivers.Result {
+	vg, tag := c.Params.String("volgrpname"), c.Params.String("tag")
+	if res := h.validate(ctx, c); res.RC != drivers.OK {
+		return res
+	}
+	if res := h.monitor(ctx, c); res.RC == drivers.OK {
+		return res
+	}
+	argv := []string{"vgchange", "-aly"}
+	if c.Params.Bool("exclusive") {
+		g, err := report(ctx, c, vg)
+		if err == nil {
+			err = own(ctx, c, g, tag)
+		}
+		if err != nil {
+			return native.Failed(err)
+		}
+		argv = append(argv, "--config", letThrough(tag))
+	}
+	if c.Params.Bool("partial_activation") {
+		argv = append(argv, "--partial")
+	}
+	if err := c.Change(ctx, append(argv, vg)...); err != nil {
+		return native.Failed(err)
+	}
+	if c.Dry() {
+		return native.OK()
+	}
+	res := h.monitor(ctx, c)
+	if res.RC == drivers.NotRunning {
+		return native.Fail(drivers.GenericError, "volume group %s is not active after vgchange%s", vg, because(ctx, c, vg))
+	}
+	return res
+}
+
+// because says why a group may show nothing active.
+func because(ctx context.Context, c *native.Call, vg string) string {
+	if g, err := report(ctx, c, vg); err == nil && g.volumes == 0 {
+		return ": it has no logical volume"
+	}
+	return ""
+}
+
+func (h halvm) stop(ctx context.Context, c *native.Call) drivers.Result {
+	vg := c.Params.String("volgrpname")
+	if vg == "" {
+		return native.OK()
+	}
+	g, err := report(ctx, c, vg)
+	var tool *native.ToolError
+	switch {
+	case errors.Is(err, errNoGroup):
+		return h.gone(vg)
+	case errors.As(err, &tool):
+		if res := h.gone(vg); res.RC != drivers.OK {
+			return res
+		}
+		return native.OK()
+	case err != nil:
+		return native.Failed(err)
+	}
+	var last error
+	for attempt := range 10 {
+		left, err := h.active(vg, "")
+		if err != nil {
+			return native.Failed(err)
+		}
+		if len(left) == 0 {
+			last = nil
+			break
+		}
+		if attempt > 0 {
+			c.Waiting("volume group %s to be free: %v", vg, last)
+			if _, err := c.Tool("udevadm"); err == nil {
+				_, _ = c.Ask(ctx, "udevadm", "settle", "--timeout=5")
+			}
+			if err := native.Sleep(ctx, 200*time.Millisecond); err != nil {
+				return native.Failed(errors.Join(err, last))
+			}
+		}
+		last = c.Change(ctx, "vgchange", "-aln", vg)
+		if c.Dry() {
+			break
+		}
+	}
+	if left, err := h.active(vg, ""); err != nil || len(left) > 0 && !c.Dry() {
+		return native.Fail(drivers.GenericError, "volume group %s cannot be deactivated, %s is still active: %v", vg, strings.Join(left, ", "), errors.Join(err, last))
+	}
+	if c.Params.Bool("exclusive") {
+		if err := strip(ctx, c, g, ""); err != nil {
+			return native.Failed(err)
+		}
+	}
+	return native.OK()
+}
+
+// gone is the stop of a group that LVM does not see: done if the kernel has
+// nothing of it either.
+func (h halvm) gone(vg string) drivers.Result {
+	left, err := h.active(vg, "")
+	if err != nil {
+		return native.Failed(err)
+	}
+	if len(left) > 0 {
+		return native.Fail(drivers.GenericError, "volume group %s is not to be seen any more, but its volumes %s are active", vg, strings.Join(left, ", "))
+	}
+	return native.OK()
+}
+
+func (h halvm) monitor(ctx context.Context, c *native.Call) drivers.Result {
+	vg, tag := c.Params.String("volgrpname"), c.Params.String("tag")
+	volumes, err := h.active(vg, "")
+	if err != nil {
+		return native.Failed(err)
+	}
+	if len(volumes) == 0 {
+		return native.NotRunning()
+	}
+	if !c.Params.Bool("exclusive") {
+		return native.OK()
+	}
+	g, err := report(ctx, c, vg)
+	if err != nil {
+		return native.Failed(err)
+	}
+	if !slices.Contains(g.tags, tag) {
+		return native.Fail(drivers.GenericError, "volume group %s is active without the cluster's tag %s%s", vg, tag, tagsOf(g))
+	}
+	return native.OK()
+}
+
+func tagsOf(g group) string {
+	if len(g.tags) == 0 {
+		return " (it has no tag)"
+	}
+	return fmt.Sprintf(" (it has %s)", strings.Join(g.tags, ", "))
+}
