@@ -221,6 +221,15 @@ func (s *Server) cib(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, doc.String())
 }
 
+// reserved reports whether the daemon's own rooms know their changes by a name.
+func reserved(client string) bool {
+	switch client {
+	case "controller", "executor", "membership", "shutdown":
+		return true
+	}
+	return false
+}
+
 func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 	var req client.ApplyRequest
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, client.MaxBody))
@@ -233,6 +242,10 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	o := &req.Change.Origin
+	if reserved(o.Client) {
+		fail(w, &client.Error{Code: client.CodeMalformed, Text: "changes of client " + o.Client + " are made by the daemon alone"})
+		return
+	}
 	o.Node = s.node
 	if id, ok := r.Context().Value(identityKey{}).(Identity); ok {
 		o.User = id.User

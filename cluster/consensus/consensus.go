@@ -85,8 +85,8 @@ const (
 	snapshotsDir = "snapshots"
 	keyEpoch     = "gcrm-epoch"
 
-	snapshotEvery   = 1024 // log entries
-	trailingEntries = 4096
+	snapshotEvery   = 512 // log entries
+	trailingEntries = 1024
 	maxBatch        = 64
 )
 

@@ -103,7 +103,11 @@ func TestKill(t *testing.T) {
 		}
 		have := map[string]string{}
 		for _, r := range s.History {
-			have[r.Version.String()] = r.XML
+			xml, err := r.XML()
+			if err != nil {
+				t.Error(err)
+			}
+			have[r.Version.String()] = xml
 		}
 		for version, marker := range want {
 			v, err := cib.ParseVersion(version)

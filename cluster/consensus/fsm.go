@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -25,8 +26,12 @@ type entry struct {
 }
 
 func encodeEntry(e entry) ([]byte, error) {
-	b, err := json.Marshal(e)
-	return append([]byte{entryFormat}, b...), err
+	var b bytes.Buffer
+	b.WriteByte(entryFormat)
+	j := json.NewEncoder(&b)
+	j.SetEscapeHTML(false) // XML would grow to twice its size
+	err := j.Encode(e)
+	return b.Bytes(), err
 }
 
 func decodeEntry(data []byte) (entry, error) {
@@ -213,9 +218,13 @@ type frozen struct {
 
 // Persist implements raft.FSMSnapshot.
 func (f *frozen) Persist(sink raft.SnapshotSink) error {
-	z := gzip.NewWriter(sink)
+	z, err := gzip.NewWriterLevel(sink, gzip.BestSpeed)
+	if err != nil {
+		sink.Cancel()
+		return err
+	}
 	s := f.state
-	err := json.NewEncoder(z).Encode(image{Format: imageFormat, Index: s.Index, CIB: s.CIB.String(), Members: s.Members,
+	err = json.NewEncoder(z).Encode(image{Format: imageFormat, Index: s.Index, CIB: s.CIB.String(), Members: s.Members,
 		Epoch: s.Epoch, Forced: s.Forced, History: s.History, Answers: f.answers, Invitations: s.Invitations, LastID: s.LastID})
 	if err == nil {
 		err = z.Close()

@@ -1,7 +1,11 @@
 package consensus
 
 import (
+	"bytes"
+	"compress/flate"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,8 +99,37 @@ type Revision struct {
 	Version cib.Version
 	Origin  cib.Origin
 	Schema  string `json:",omitempty"`
-	// XML is the configuration element.
-	XML string
+	// Size is the length of the XML, Packed its deflated form.
+	Size   int
+	Packed []byte
+}
+
+// newRevision packs a configuration element.
+func newRevision(v cib.Version, by cib.Origin, schema, xml string) Revision {
+	var b bytes.Buffer
+	z, err := flate.NewWriter(&b, flate.BestSpeed)
+	if err == nil {
+		_, err = z.Write([]byte(xml))
+	}
+	if err == nil {
+		err = z.Close()
+	}
+	if err != nil {
+		panic(err) // writing to memory does not fail
+	}
+	return Revision{Version: v, Origin: by, Schema: schema, Size: len(xml), Packed: b.Bytes()}
+}
+
+// XML returns the configuration element.
+func (r *Revision) XML() (string, error) {
+	b, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(r.Packed)), int64(r.Size)+1))
+	if err == nil && len(b) != r.Size {
+		err = errors.New("wrong length")
+	}
+	if err != nil {
+		return "", fmt.Errorf("remembered version %v is damaged: %w", r.Version, err)
+	}
+	return string(b), nil
 }
 
 // ForcedChange records that the electorate was changed without its majority.
@@ -132,7 +165,7 @@ type Result struct {
 
 const (
 	historyCount = 100
-	historyBytes = 16 << 20
+	historyBytes = 64 << 20 // before packing
 )
 
 // NewState is the state of a new cluster.
@@ -156,7 +189,7 @@ func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 		}
 		next.CIB = c
 		if conf := cmd.Change.Configuration; conf != nil {
-			next.History = remember(s.History, Revision{Version: c.Version(), Origin: cmd.Change.Origin, Schema: conf.Schema, XML: conf.XML})
+			next.History = remember(s.History, newRevision(c.Version(), cmd.Change.Origin, conf.Schema, conf.XML))
 		}
 	}
 	members := cmd.Members
@@ -234,10 +267,10 @@ func (s *State) admit(a *Admission) (Member, error) {
 // remember appends a revision and drops the oldest ones beyond the bounds.
 func remember(history []Revision, r Revision) []Revision {
 	all := append(slices.Clone(history), r)
-	bytes := 0
+	size := 0
 	for i := len(all) - 1; i >= 0; i-- {
-		bytes += len(all[i].XML)
-		if n := len(all) - i; n > 1 && (n > historyCount || bytes > historyBytes) {
+		size += all[i].Size
+		if n := len(all) - i; n > 1 && (n > historyCount || size > historyBytes) {
 			return slices.Clone(all[i+1:])
 		}
 	}

@@ -205,7 +205,8 @@ func (b *backend) Revision(_ context.Context, v cib.Version) (*client.Revision, 
 	s, _ := b.cons.Load().State()
 	for _, r := range s.History {
 		if r.Version.SameConfiguration(v) {
-			return &client.Revision{Version: r.Version, Origin: r.Origin, XML: r.XML}, nil
+			xml, err := r.XML()
+			return &client.Revision{Version: r.Version, Origin: r.Origin, XML: xml}, err
 		}
 	}
 	return nil, &client.Error{Code: client.CodeNotFound, Text: "version " + strconv.Quote(v.String()) + " is not among the remembered ones"}

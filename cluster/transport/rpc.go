@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -69,7 +70,7 @@ func (t *Transport) Handle(method string, h Handler) {
 // Call asks a node and decodes its answer into answer (nil to ignore it). A
 // call of the own node is answered without a connection.
 func (t *Transport) Call(ctx context.Context, node, method string, request, answer any) error {
-	body, err := json.Marshal(request)
+	body, err := encodeJSON(request)
 	if err != nil {
 		return err
 	}
@@ -89,6 +90,15 @@ func (t *Transport) Call(ctx context.Context, node, method string, request, answ
 		return fmt.Errorf("%s of node %s: unreadable answer: %w", method, node, err)
 	}
 	return nil
+}
+
+// encodeJSON leaves < and > as they are, of which XML has many.
+func encodeJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
 }
 
 func (t *Transport) handler(method string) Handler {
@@ -350,7 +360,7 @@ func (t *Transport) answer(ctx context.Context, from Peer, id uint64, method str
 	if err != nil {
 		return fail(err)
 	}
-	b, err := json.Marshal(v)
+	b, err := encodeJSON(v)
 	if err != nil {
 		return fail(err)
 	}
