@@ -220,10 +220,15 @@ func (c *Controller) changed(f *flight) {
 		c.complete(f, true, "")
 		return
 	}
-	// Nobody who sees the node go takes it for lost now.
-	f.stage, f.deadline = leaving, c.now.Add(c.clusterDelay())
+	// Nobody who sees the node go takes it for lost now. The graph says
+	// whether the others wait until it is gone: the leader, which goes last,
+	// does not, or a cluster that stops as a whole would never end.
 	c.event(slog.LevelInfo, f.node, "%s is told to leave the cluster", f.node)
 	c.emit(Shutdown{Node: f.node, NodeID: f.nodeID})
+	f.stage, f.deadline = leaving, c.now.Add(c.clusterDelay())
+	if slices.ContainsFunc(f.action.Meta, func(a cib.Attr) bool { return a.Name == "op_no_wait" && cib.IsTrue(a.Value) }) {
+		c.complete(f, true, "")
+	}
 }
 
 // clearFailures are the edits that forget a resource's failures on a node.
