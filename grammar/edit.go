@@ -528,6 +528,9 @@ func (e *Edit) putProperty(b *builder, el *cib.Element, s *Property) func() {
 		merged.Children = slices.DeleteFunc(merged.Children, func(c *cib.Element) bool { return c.Name == "rule" })
 		merged.Children = slices.Insert(merged.Children, 0, rules...)
 	}
+	if b.st.Verb == "property" {
+		keepVocabulary(b, merged, el, at)
+	}
 	mergePairs(merged, el)
 	if len(b.st.Comments) > 0 {
 		merged.Children = slices.DeleteFunc(merged.Children, (*cib.Element).IsComment)
@@ -535,6 +538,31 @@ func (e *Edit) putProperty(b *builder, el *cib.Element, s *Property) func() {
 	}
 	e.ids.complete(merged, old.element)
 	return func() { e.replace(old, merged) }
+}
+
+// keepVocabulary renames new properties to the spelling in which the set has
+// them already: "fencing-enabled" and "stonith-enabled" are one property, and
+// with both in a set nobody could say which one counts.
+func keepVocabulary(b *builder, into, set *cib.Element, at Token) {
+	options := cib.ClusterOptions()
+	spelled := map[string]string{} // option name to the name in the set
+	for p := range into.Named("nvpair") {
+		if o := cib.FindOption(options, p.Get("name")); o != nil && len(o.Aliases) > 0 {
+			spelled[o.Name] = p.Get("name")
+		}
+	}
+	if len(spelled) == 0 {
+		return
+	}
+	for p := range set.Named("nvpair") {
+		name := p.Get("name")
+		o := cib.FindOption(options, name)
+		if o == nil || spelled[o.Name] == "" || spelled[o.Name] == name {
+			continue
+		}
+		p.Set("name", spelled[o.Name])
+		b.remark(Info, at, "%s is called %s in this CIB", name, spelled[o.Name])
+	}
 }
 
 // putTopology makes the one fencing topology.

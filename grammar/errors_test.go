@@ -231,3 +231,16 @@ func TestCompletenessForThePrompt(t *testing.T) {
 		t.Errorf("arguments: %+v", got)
 	}
 }
+
+// TestVocabulary: one property is not set under two names.
+func TestVocabulary(t *testing.T) {
+	e := NewEdit(cib.New(), nil)
+	mustApply(t, e, "property stonith-enabled=true")
+	remarks := mustApply(t, e, "property fencing-enabled=false no-quorum-policy=stop")
+	if len(remarks) != 1 || remarks[0].Message() != "fencing-enabled is called stonith-enabled in this CIB" {
+		t.Errorf("remarks: %v", remarks)
+	}
+	if got, want := Print(e.CIB, PrintOptions{}), "property cib-bootstrap-options: \\\n\tstonith-enabled=false \\\n\tno-quorum-policy=stop\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
