@@ -456,7 +456,7 @@ func (e *engine) updateForOrderings(then *action) {
 				first.rsc.reloadWanted = false
 			}
 		}
-		if first.rsc != nil && then.rsc != nil && first.rsc != then.rsc && !then.rsc.isAncestor(first.rsc) {
+		if first.rsc != nil && then.rsc != nil && first.rsc != then.rsc && !first.rsc.isAncestor(then.rsc) {
 			first = orderedAction(first)
 		}
 		if first == rel.act {

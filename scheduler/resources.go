@@ -353,7 +353,6 @@ func (e *engine) ban(r *resource, n *node) {
 func (e *engine) unpackFlags(r *resource) {
 	m := r.meta
 	r.role, r.nextRole = roleStopped, roleUnknown
-	r.role = roleUnknown
 	if v, ok := m.get("priority"); ok {
 		r.priority, _ = parseScore(v)
 	}
