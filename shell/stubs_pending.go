@@ -5,6 +5,5 @@ import (
 )
 
 func runConfigureSimulate(ctx context.Context, s *Session, c *call) error { return errReported }
-func runGraph(ctx context.Context, s *Session, c *call) error             { return errReported }
 func runScores(ctx context.Context, s *Session, c *call) error            { return errReported }
 func runSimulate(ctx context.Context, s *Session, c *call) error          { return errReported }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -21,8 +20,4 @@ func (o *options) openLive(cfg *shell.Config) error {
 	}
 	cfg.Cluster, cfg.Source = c, "live"
 	return nil
-}
-
-func (o *options) runEmbedded(ctx context.Context, cfg shell.Config, script *string, name string) int {
-	return exitDisconnected
 }
