@@ -59,6 +59,9 @@ type Consensus struct {
 	store *logStore
 	snaps *snapshotStore
 
+	// replacing is held while raft is stopped and started again, or closed.
+	replacing sync.Mutex
+
 	mu      sync.Mutex // guards what follows
 	run     *instance
 	closed  bool
@@ -73,6 +76,7 @@ type instance struct {
 	notify  chan bool
 	stop    chan struct{}
 	done    sync.WaitGroup
+	halted  sync.Once
 
 	// ready is set while this node leads and everything that older leaders
 	// acknowledged is in its state.
@@ -269,25 +273,30 @@ func (c *Consensus) current() *instance {
 	return c.run
 }
 
-// halt ends an instance; log and snapshots stay open.
-func (r *instance) halt() error {
-	close(r.stop)
-	err := r.raft.Shutdown().Error()
-	r.done.Wait()
-	return errors.Join(err, r.net.Close())
+// halt ends an instance, once; log and snapshots stay open.
+func (r *instance) halt() (err error) {
+	r.halted.Do(func() {
+		close(r.stop)
+		err = r.raft.Shutdown().Error()
+		r.done.Wait()
+		err = errors.Join(err, r.net.Close())
+	})
+	return err
 }
 
 // Close ends the node's part. The transport stays open.
 func (c *Consensus) Close() error {
 	c.mu.Lock()
-	r, closed := c.run, c.closed
+	closed := c.closed
 	c.closed = true
 	c.mu.Unlock()
 	if closed {
 		return nil
 	}
+	c.replacing.Lock()
+	defer c.replacing.Unlock()
 	var err error
-	if r != nil {
+	if r := c.current(); r != nil {
 		err = r.halt()
 	}
 	c.signal()

@@ -114,14 +114,12 @@ func (c *Consensus) StartOver(epoch uint64) error {
 // replace stops raft, changes what is stored, and starts it again. If the
 // change fails, raft runs on what there is.
 func (c *Consensus) replace(change func() error) error {
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
+	c.replacing.Lock()
+	defer c.replacing.Unlock()
+	if c.isClosed() {
 		return ErrClosed
 	}
-	r := c.run
-	c.mu.Unlock()
-	if err := r.halt(); err != nil {
+	if err := c.current().halt(); err != nil {
 		c.cfg.Log.Warn("stopping consensus", "err", err)
 	}
 	err := change()
