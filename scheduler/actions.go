@@ -309,7 +309,6 @@ func (e *engine) checkRunnable(a *action, optional bool) {
 			a.set(fRunnable)
 		}
 	default:
-		a.reason = ""
 		a.set(fRunnable)
 	}
 }

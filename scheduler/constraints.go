@@ -33,10 +33,7 @@ func (e *engine) constraintTarget(id string) *resource {
 	if id == "" {
 		return nil
 	}
-	r := e.rscByID[id]
-	if r == nil {
-		r = e.rscByHistory[id]
-	}
+	r := e.named(id)
 	if r == nil {
 		r = e.rscByID[id+":0"]
 	}

@@ -116,7 +116,7 @@ func (e *engine) chooseRoles(clone *resource) {
 	for _, inst := range clone.children {
 		e.showPromotion(inst)
 		var n *node
-		if promoted < d.promotedMax || !clone.managed {
+		if inst.sortIndex >= 0 && (promoted < d.promotedMax || !clone.managed) {
 			n = e.promotionNode(inst)
 		}
 		if n == nil || inst.role < rolePromoted && stateOf(inst, true) < rolePromoted && !e.quorate && e.opt.noQuorum == quorumFreeze {

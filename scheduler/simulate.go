@@ -225,7 +225,7 @@ func (x *execution) execute(w *textWriter, a *action) {
 // simName is the resource's name in the log of a simulation.
 func (e *engine) simName(a *action) string {
 	ref := e.resourceRef(a)
-	if ref.LongID != "" && e.rscByID[ref.ID] == nil && e.rscByID[ref.LongID] != nil {
+	if ref.LongID != "" && e.named(ref.ID) == nil && e.named(ref.LongID) != nil {
 		return ref.LongID
 	}
 	return ref.ID
@@ -283,7 +283,7 @@ func (x *execution) historyEntry(a *action) *cib.Element {
 			}
 		}
 	}
-	if ref.LongID != "" && e.rscByID[id] == nil && e.rscByID[ref.LongID] != nil {
+	if ref.LongID != "" && e.named(id) == nil && e.named(ref.LongID) != nil {
 		id = ref.LongID
 	}
 	l := cib.NewElement("lrm_resource", "id", id, "class", ref.Class, "provider", ref.Provider, "type", ref.Type)

@@ -344,10 +344,7 @@ func (e *engine) setNextRole(r *resource, role role) { r.nextRole = role }
 // an instance of an anonymous clone if need be. It returns nil for history
 // without a configured primitive.
 func (e *engine) findHistoryResource(n *node, id string) *resource {
-	r := e.rscByID[id]
-	if r == nil {
-		r = e.rscByHistory[id]
-	}
+	r := e.named(id)
 	if r == nil {
 		// anonymous clones number their instances as they please
 		r = e.rscByID[stripInstance(id)+":0"]
@@ -367,6 +364,24 @@ func (e *engine) findHistoryResource(n *node, id string) *resource {
 		}
 	}
 	return r
+}
+
+// named finds a resource by its id, or by the name it has in the history.
+func (e *engine) named(id string) *resource {
+	if r := e.rscByID[id]; r != nil {
+		return r
+	}
+	r := e.rscByHistory[id]
+	if r == nil || r.historyID == id {
+		return r
+	}
+	var found *resource
+	r.top(true).eachLeaf(func(l *resource) {
+		if found == nil && l.historyID == id {
+			found = l
+		}
+	})
+	return found
 }
 
 func memberNamed(r *resource, base string) *resource {

@@ -103,7 +103,7 @@ func (e *engine) summarizeResource(r *resource, out *[]summaryLine) {
 		case migrate != nil && next != nil && migrate.runnable() && migrate.is(fRunnable) && migrate.required():
 			add("Migrate", current, next, start, nil)
 		case r.reloadWanted:
-			add("Reload", current, next, start, key(taskReloadAgent, next))
+			add("Reload", current, next, start, nil)
 		case start == nil || start.optional():
 			if demote != nil && demote.required() && promote != nil && promote.required() {
 				add("Re-promote", current, next, promote, demote)
@@ -150,7 +150,7 @@ func (e *engine) summarizeResource(r *resource, out *[]summaryLine) {
 			add("Move", current, next, stop, start)
 		}
 	} else if r.reloadWanted {
-		add("Reload", current, next, start, key(taskReloadAgent, next))
+		add("Reload", current, next, start, nil)
 	} else if stop != nil && stop.required() {
 		add("Restart", current, next, start, start)
 	} else if r.role == rolePromoted {

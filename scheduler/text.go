@@ -176,13 +176,7 @@ func (e *engine) banner(w *textWriter) {
 	if disabled+blocked == 0 {
 		return
 	}
-	parts := fmt.Sprintf("%d of %d resource instances DISABLED", disabled, total)
-	if disabled == 0 {
-		parts = fmt.Sprintf("%d of %d resource instances BLOCKED from further action due to failure", blocked, total)
-	} else if blocked > 0 {
-		parts = fmt.Sprintf("%d of %d resource instances DISABLED and %d BLOCKED from further action due to failure", disabled, total, blocked)
-	}
-	w.line("%s", parts)
+	w.line("%d of %d resource instances DISABLED and %d BLOCKED from further action due to failure", disabled, total, blocked)
 }
 
 func agentText(r *resource) string {
