@@ -166,6 +166,9 @@ func (o *options) run(ctx context.Context) int {
 	if script == nil {
 		cfg.In = os.Stdin
 	}
+	if len(o.args) > 0 && o.args[0] == "simulate" && o.embedded == 0 {
+		return o.simulate(ctx, cfg)
+	}
 	if o.embedded > 0 {
 		return o.runEmbedded(ctx, cfg, script, name)
 	}

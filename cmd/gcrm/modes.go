@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"gcrm/cib"
 	"gcrm/cluster/client"
@@ -20,4 +22,19 @@ func (o *options) openLive(cfg *shell.Config) error {
 	}
 	cfg.Cluster, cfg.Source = c, "live"
 	return nil
+}
+
+// simulate is gcrm simulate: it needs a cluster only to read its CIB.
+func (o *options) simulate(ctx context.Context, cfg shell.Config) int {
+	args := o.args[1:]
+	if o.format == "json" {
+		args = append(args, "--output-as=json")
+	}
+	return shell.Simulate(ctx, args, os.Stdin, os.Stdout, os.Stderr, func(ctx context.Context) (*cib.CIB, error) {
+		if err := o.open(&cfg); err != nil {
+			return nil, err
+		}
+		defer cfg.Cluster.Close()
+		return cfg.Cluster.CIB(ctx, true)
+	})
 }
