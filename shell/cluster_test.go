@@ -140,6 +140,21 @@ func TestScriptSendsCommitsBeforeLooking(t *testing.T) {
 	}
 }
 
+// A script may wait, look, and go on editing.
+func TestScriptGoesOnAfterWaiting(t *testing.T) {
+	m := newMemoryCluster(t)
+	s, out, errs := liveSession(t, m)
+	if !s.RunScript(t.Context(), "x.crm", "configure primitive a Dummy params ip=1\ncluster wait\ncluster status\nresource\nstop a\nlocate a\nup\nconfigure\ndelete a\n") {
+		t.Fatal(errs)
+	}
+	if len(m.log) != 3 || strings.Contains(m.text(), `id="a"`) {
+		t.Errorf("%d changes\n%s", len(m.log), m.text())
+	}
+	if n := strings.Count(out.String(), "Leader: node1"); n != 1 || !strings.Contains(out.String(), "resource a is NOT running") {
+		t.Errorf("got %d times the leader:\n%s", n, out)
+	}
+}
+
 // Two people change different objects: both changes land. They change the
 // same: the second is told.
 func TestCommitMergesOrTellsTheConflict(t *testing.T) {

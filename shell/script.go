@@ -176,6 +176,7 @@ func (s *Session) leaveOverlay(ctx context.Context) error {
 func (s *Session) rehearse(ctx context.Context, file, text string, lines []grammar.Line) bool {
 	t := *s
 	t.rehearsing = true
+	t.path = s.linePath
 	t.overlay = s.overlay.fork()
 	t.msg.out = io.Discard
 	if s.staged != nil {

@@ -76,6 +76,7 @@ type Session struct {
 	// rehearsing is set while the rest of a script is tried out.
 	rehearsing bool
 	where      *sourceLine // the line that runs
+	linePath   []*Level    // the level in which that line began
 	catalog    **catalog   // shared with copies of the session; made at first use
 	lastCommit *cib.Version
 }
@@ -324,6 +325,7 @@ func (s *Session) run(ctx context.Context, src *sourceLine) bool {
 // was.
 func (s *Session) runLine(ctx context.Context, src *sourceLine) error {
 	path := s.path
+	s.linePath = path
 	words := src.line.Words
 	for i, w := range words {
 		e, m := s.level().find(w.Text)

@@ -536,7 +536,11 @@ func failuresOf(doc *cib.CIB) []failureView {
 
 // observe reads the cluster and builds its view.
 func (s *Session) observe(ctx context.Context) (*clusterView, *cib.CIB, error) {
-	doc, err := s.current(ctx)
+	look := s.current
+	if s.overlay != nil {
+		look = s.view // in a script, what is staged is as good as committed
+	}
+	doc, err := look(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
