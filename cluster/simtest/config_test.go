@@ -26,7 +26,7 @@ func (w *world) configuration(nodes int) string {
 	for i := range primitives {
 		b.WriteString(primitive(fmt.Sprintf("p%d", i), "Dummy"))
 	}
-	if full && w.chance(0.4) {
+	if w.chance(0.4) {
 		b.WriteString(`<group id="g">`)
 		for i := range 2 + w.rng.IntN(2) {
 			b.WriteString(primitive(fmt.Sprintf("g%d", i), "Dummy"))
@@ -34,12 +34,12 @@ func (w *world) configuration(nodes int) string {
 		b.WriteString(`</group>`)
 		w.group = "g"
 	}
-	if full && w.chance(0.4) {
+	if w.chance(0.4) {
 		fmt.Fprintf(&b, `<clone id="c"><meta_attributes id="c-meta"><nvpair id="c-meta-interleave" name="interleave" value="%t"/>
 <nvpair id="c-meta-notify" name="notify" value="%t"/></meta_attributes>%s</clone>`, w.chance(0.5), w.chance(0.3), primitive("cc", "Dummy"))
 		w.shared["cc"] = true
 	}
-	if full && w.chance(0.4) {
+	if w.chance(0.4) {
 		fmt.Fprintf(&b, `<clone id="m"><meta_attributes id="m-meta"><nvpair id="m-meta-promotable" name="promotable" value="true"/>
 <nvpair id="m-meta-notify" name="notify" value="%t"/></meta_attributes>%s</clone>`, w.chance(0.5), primitive("mm", "Stateful"))
 		w.shared["mm"] = true
@@ -51,7 +51,7 @@ func (w *world) configuration(nodes int) string {
 			fmt.Fprintf(&b, `<rsc_location id="l%d" rsc="p%d" node="node%d" score="%d"/>`, i, i, 1+w.rng.IntN(nodes), 50+w.rng.IntN(100))
 		}
 	}
-	if full && w.chance(0.3) {
+	if w.chance(0.3) {
 		b.WriteString(`<rsc_order id="o" first="p0" then="p1"/><rsc_colocation id="col" rsc="p1" with-rsc="p0" score="INFINITY"/>`)
 		w.dependent["p1"] = true
 	}

@@ -71,7 +71,7 @@ func (w *world) trouble() {
 	case 8:
 		w.cleanup()
 	case 9: // an administrator takes a node down
-		if full && w.leader != nil && w.spare(n) {
+		if w.leader != nil && w.spare(n) {
 			w.note("admin: %s is to shut down", n.name)
 			w.propose(w.leader, statusChange(cib.StatusEdit{Attribute: &cib.AttributeEdit{Node: n.id, Name: "shutdown",
 				Value: fmt.Sprint(w.now.Unix())}}), func(error) {})

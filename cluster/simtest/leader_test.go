@@ -9,10 +9,11 @@ import (
 // TestLeaderStoppedInTheMiddle stops the leader at every point of the first
 // transition: after each change of the log, with and without its power.
 func TestLeaderStoppedInTheMiddle(t *testing.T) {
+	schedule := thePlanner(t)
 	for _, power := range []bool{true, false} {
 		points := 0
 		for at := 1; at < 200; at++ {
-			w := build(7)
+			w := build(7, schedule)
 			before := 0
 			w.run(5*time.Minute, func() bool {
 				if w.leader != nil && w.leader.progress.Number > 0 && before == 0 {

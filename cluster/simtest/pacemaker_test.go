@@ -16,7 +16,7 @@ import (
 
 // pacemaker plans with crm_simulate of Debian's pacemaker-cli-utils, for
 // comparison: the controller must get on with its graphs too.
-func pacemaker(dir string) func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error) {
+func pacemaker(dir string) planner {
 	return func(doc *cib.CIB, opts scheduler.Options) (*scheduler.Plan, error) {
 		root := *doc.Root
 		root.Attrs = append(slices.Clone(root.Attrs), cib.Attr{Name: "execution-date", Value: strconv.FormatInt(opts.Now.Unix(), 10)})

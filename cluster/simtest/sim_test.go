@@ -22,13 +22,19 @@ var (
 	one   = flag.Uint64("seed", 0, "simulate this cluster alone")
 )
 
-// full is set when plans come from the real scheduler.
-var full = false
+// planner is where plans come from.
+type planner func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error)
 
-var schedule func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error) = miniPlan
+// thePlanner is the real scheduler, unless Pacemaker's was asked for.
+func thePlanner(t *testing.T) planner {
+	if *pcmk {
+		return pacemaker(t.TempDir())
+	}
+	return scheduler.Schedule
+}
 
 // build makes a cluster that is about to start.
-func build(seed uint64) *world {
+func build(seed uint64, schedule planner) *world {
 	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x6763726d)), now: epoch, schedule: schedule,
 		active: map[string]map[string]bool{}, promoted: map[string]map[string]bool{}, busy: map[string]bool{},
 		shared: map[string]bool{"fencer": true}, promotable: map[string]bool{}, dependent: map[string]bool{}}
@@ -185,8 +191,8 @@ func believed(doc *cib.CIB, nodeID, id string) bool {
 	return active
 }
 
-func simulate(seed uint64) *world {
-	w := build(seed)
+func simulate(seed uint64, schedule planner) *world {
+	w := build(seed, schedule)
 	w.run(20*time.Second, nil)
 	w.faults = true
 	w.loss = w.rng.Float64() * 0.1
@@ -223,11 +229,9 @@ func (w *world) monitored() {
 }
 
 func TestRandomClusters(t *testing.T) {
-	if *pcmk {
-		full, schedule = true, pacemaker(t.TempDir())
-	}
+	schedule := thePlanner(t)
 	if *one != 0 {
-		w := simulate(*one)
+		w := simulate(*one, schedule)
 		t.Log(strings.Join(w.journal, "\n"))
 		t.Logf("%+v", w.stats)
 		for _, v := range w.violations {
@@ -237,7 +241,7 @@ func TestRandomClusters(t *testing.T) {
 	}
 	var total stats
 	for seed := uint64(1); seed <= uint64(*seeds); seed++ {
-		w := simulate(seed)
+		w := simulate(seed, schedule)
 		if len(w.violations) > 0 {
 			t.Errorf("seed %d: %s\n%s\nreplay: go test ./cluster/simtest -seed %d -v", seed, strings.Join(w.violations, "; "), w.lastLines(40), seed)
 			return

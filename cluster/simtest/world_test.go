@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"gcrm/cib"
-	"gcrm/scheduler"
 )
 
 // world is everything there is: one clock, one random generator, one queue of
@@ -21,7 +20,7 @@ type world struct {
 	count int // events ever queued
 
 	nodes    []*node
-	schedule func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error)
+	schedule planner
 
 	// The replicated log: docs[i] is the document after log[:i].
 	log       []cib.Change

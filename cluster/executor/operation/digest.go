@@ -1,12 +1,12 @@
 package operation
 
 import (
-	"crypto/md5"
-	"encoding/hex"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gcrm/cib"
+	"gcrm/scheduler"
 )
 
 // Traits are what an agent's meta-data says about its parameters, as far as
@@ -26,27 +26,18 @@ func digests(j *Job, t Traits) []cib.Attr {
 	all := digestible(j)
 	attrs := []cib.Attr{}
 	if j.Interval == 0 && t.ReloadAgent {
-		var names []string
-		for _, p := range t.Parameters {
-			if !slices.Contains(t.Reloadable, p) {
-				names = append(names, p)
-			}
-		}
+		names := slices.DeleteFunc(slices.Clone(t.Parameters), func(p string) bool { return slices.Contains(t.Reloadable, p) })
 		if len(names) > 0 {
-			restart := slices.DeleteFunc(slices.Clone(all), func(a cib.Attr) bool { return !slices.Contains(names, a.Name) })
 			attrs = append(attrs,
 				cib.Attr{Name: "op-force-restart", Value: wordList(names)},
-				cib.Attr{Name: "op-restart-digest", Value: digest(restart)})
+				cib.Attr{Name: "op-restart-digest", Value: scheduler.RestartDigest(all, names)})
 		}
 	}
-	attrs = append(attrs, cib.Attr{Name: "op-digest", Value: digest(all)})
+	attrs = append(attrs, cib.Attr{Name: "op-digest", Value: scheduler.Digest(all)})
 	if len(t.Private) > 0 {
-		secure := slices.DeleteFunc(slices.Clone(all), func(a cib.Attr) bool {
-			return slices.Contains(t.Private, a.Name) || strings.HasPrefix(a.Name, "CRM_meta_")
-		})
 		attrs = append(attrs,
 			cib.Attr{Name: "op-secure-params", Value: wordList(t.Private)},
-			cib.Attr{Name: "op-secure-digest", Value: digest(secure)})
+			cib.Attr{Name: "op-secure-digest", Value: scheduler.SecureDigest(j.Params, t.Private)})
 	}
 	return attrs
 }
@@ -54,29 +45,13 @@ func digests(j *Job, t Traits) []cib.Attr {
 // wordList is a list as history entries have it, every word between blanks.
 func wordList(words []string) string { return " " + strings.Join(words, " ") + " " }
 
-// digestible are the parameters that count: those of the agent, and a
-// recurring operation's timeout.
+// digestible are the parameters with what tells the digest's function that an
+// operation recurs: then its timeout counts.
 func digestible(j *Job) []cib.Attr {
-	var attrs []cib.Attr
-	for _, a := range j.Params {
-		switch a.Name {
-		case "id", "crm_feature_set", "op-digest", "on_node", "on_node_uuid", "pcmk_external_ip":
-			continue
-		}
-		if !strings.HasPrefix(a.Name, "CRM_meta_") {
-			attrs = append(attrs, a)
-		}
+	if j.Interval == 0 {
+		return j.Params
 	}
-	if v := j.MetaValue("timeout"); v != "" && j.Interval > 0 {
-		attrs = append(attrs, cib.Attr{Name: "CRM_meta_timeout", Value: v})
-	}
-	return attrs
-}
-
-func digest(params []cib.Attr) string {
-	params = slices.Clone(params)
-	slices.SortFunc(params, func(a, b cib.Attr) int { return strings.Compare(a.Name, b.Name) })
-	e := cib.Element{Name: "parameters", Attrs: params}
-	sum := md5.Sum([]byte(" " + e.String()))
-	return hex.EncodeToString(sum[:])
+	return append(slices.Clip(j.Params),
+		cib.Attr{Name: "CRM_meta_interval", Value: strconv.FormatInt(j.Interval.Milliseconds(), 10)},
+		cib.Attr{Name: "CRM_meta_timeout", Value: j.MetaValue("timeout")})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gcrm/cib"
+	"gcrm/scheduler"
 )
 
 func testJob(task string, interval time.Duration) *Job {
@@ -102,24 +103,27 @@ func TestRecordedFindsOneOutcomeOnly(t *testing.T) {
 }
 
 func TestDigests(t *testing.T) {
-	// The values are those that Pacemaker writes.
-	if got := digest(nil); got != "f2317cad3d54cec5d7d7aa7d0bf35cf8" {
-		t.Errorf("digest of nothing is %s", got)
+	for _, c := range []struct {
+		job  *Job
+		want string // as Pacemaker writes it
+	}{
+		{testJob("start", 0), "f2317cad3d54cec5d7d7aa7d0bf35cf8"},
+		{testJob("monitor", 10*time.Second), "4811cef7f7f94e3a35a70be7916cb2fd"},
+	} {
+		if got := digests(c.job, Traits{}); len(got) != 1 || got[0].Value != c.want {
+			t.Errorf("%s: %v", c.job.Task, got)
+		}
 	}
-	j := testJob("monitor", 10*time.Second)
-	if got := digest(digestible(j)); got != "4811cef7f7f94e3a35a70be7916cb2fd" {
-		t.Errorf("digest of a timeout is %s", got)
-	}
-	j = testJob("start", 0)
+	j := testJob("start", 0)
 	j.Params = []cib.Attr{{Name: "b", Value: "2"}, {Name: "a", Value: "1"}, {Name: "secret", Value: "x"}}
 	traits := Traits{ReloadAgent: true, Reloadable: []string{"a"}, Parameters: []string{"a", "b", "secret"}, Private: []string{"secret"}}
 	attrs := digests(j, traits)
 	want := []cib.Attr{
 		{Name: "op-force-restart", Value: " b secret "},
-		{Name: "op-restart-digest", Value: digest([]cib.Attr{{Name: "b", Value: "2"}, {Name: "secret", Value: "x"}})},
-		{Name: "op-digest", Value: digest(j.Params)},
+		{Name: "op-restart-digest", Value: scheduler.Digest([]cib.Attr{{Name: "b", Value: "2"}, {Name: "secret", Value: "x"}})},
+		{Name: "op-digest", Value: scheduler.Digest(j.Params)},
 		{Name: "op-secure-params", Value: " secret "},
-		{Name: "op-secure-digest", Value: digest(j.Params[:2])},
+		{Name: "op-secure-digest", Value: scheduler.Digest(j.Params[:2])},
 	}
 	if len(attrs) != len(want) {
 		t.Fatalf("got %v", attrs)
