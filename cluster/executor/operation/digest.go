@@ -48,7 +48,7 @@ func wordList(words []string) string { return " " + strings.Join(words, " ") + "
 // digestible are the parameters with what tells the digest's function that an
 // operation recurs: then its timeout counts.
 func digestible(j *Job) []cib.Attr {
-	if j.Interval == 0 {
+	if j.Interval == 0 || j.MetaValue("timeout") == "" {
 		return j.Params
 	}
 	return append(slices.Clip(j.Params),
