@@ -21,11 +21,9 @@ type Node struct {
 
 // NodeSection is an attribute set of a node.
 type NodeSection struct {
-	Pos         Position
-	Attributes  Token    `parser:"( @'attributes'"`
-	Set         *SetBody `parser:"  @@?" expect:"node-attribute"`
-	Utilization Token    `parser:"| @'utilization'"`
-	Capacity    *SetBody `parser:"  @@? )" expect:"utilization"`
+	Pos  Position
+	Kind Token    `parser:"@('attributes'|'utilization')"`
+	Set  *SetBody `parser:"@@?" expect:"section"`
 }
 
 // Primitive is "primitive ID AGENT|@TEMPLATE ...".
@@ -52,17 +50,19 @@ type Template struct {
 // Section is a section of a primitive or template: one attribute set, the
 // head of the operations, or one operation.
 type Section struct {
-	Pos         Position
-	Params      Token    `parser:"( @'params'"`
-	ParamSet    *SetBody `parser:"  @@?" expect:"parameter"`
-	Meta        Token    `parser:"| @'meta'"`
-	MetaSet     *SetBody `parser:"  @@?" expect:"meta"`
-	Utilization Token    `parser:"| @'utilization'"`
-	Capacity    *SetBody `parser:"  @@?" expect:"utilization"`
-	Operations  Token    `parser:"| @'operations'"`
-	OpsID       Token    `parser:"  ( @ID"`
-	OpsRef      Token    `parser:"  | @IDRef )?" expect:"set"`
-	Op          *Op      `parser:"| @@ )"`
+	Pos  Position
+	Kind Token       `parser:"( @('params'|'meta'|'utilization')"`
+	Set  *SetBody    `parser:"  @@?" expect:"section"`
+	Op   *Op         `parser:"| @@"`
+	Ops  *Operations `parser:"| @@ )"`
+}
+
+// Operations is the head of the operations: an id that theirs are made from,
+// or a reference to another resource's.
+type Operations struct {
+	Pos Position
+	ID  Token `parser:"'operations' ( @ID"`
+	Ref Token `parser:"  | @IDRef )?" expect:"set"`
 }
 
 // Op is "op NAME attribute=value ... [op_params ...] [op_meta ...]".
@@ -70,28 +70,27 @@ type Op struct {
 	Pos   Position
 	Name  Token    `parser:"'op' @Word" expect:"operation"`
 	ID    Token    `parser:"@ID?"`
-	Pairs []Token  `parser:"@((Pair|Word|Dollar|At)+)?" expect:"operation-attribute"`
+	Pairs []Token  `parser:"@(Pair+)?" expect:"operation-attribute"`
 	Sets  []*OpSet `parser:"@@*"`
 }
 
 // OpSet is an attribute set of an operation.
 type OpSet struct {
-	Pos    Position
-	Params Token    `parser:"( @'op_params'"`
-	Set    *SetBody `parser:"  @@?" expect:"parameter"`
-	Meta   Token    `parser:"| @'op_meta'"`
-	Metas  *SetBody `parser:"  @@? )" expect:"meta"`
+	Pos  Position
+	Kind Token    `parser:"@('op_params'|'op_meta')"`
+	Set  *SetBody `parser:"@@?" expect:"section"`
 }
 
 // SetBody is what stands behind the word that opens an attribute set: a
-// reference; or an id, a score, rules and pairs, in this order, one at least.
+// reference alone; or an id, a score, rules and pairs, in this order, one at
+// least. (The lookahead keeps the parser from a match of nothing.)
 type SetBody struct {
 	Pos   Position
-	Ref   Token   `parser:"(?= IDRef|ID|Label|'rule':Key|Pair|Word|Dollar|At) ( @IDRef" expect:"set"`
-	ID    Token   `parser:"| @ID?"`
-	Score Token   `parser:"  @Label?" expect:"score"`
-	Rules []*Rule `parser:"  @@*"`
-	Pairs []Token `parser:"  @((Pair|Word|Dollar|At)+)? )" expect:"pair"`
+	Ref   Token   `parser:"(?= IDRef|ID|Label|'rule':Key|Pair) @IDRef?" expect:"set"`
+	ID    Token   `parser:"@ID?"`
+	Score Token   `parser:"@Label?" expect:"score"`
+	Rules []*Rule `parser:"@@*"`
+	Pairs []Token `parser:"@(Pair+)?" expect:"pair"`
 }
 
 // Rule is "rule [$id=X] [role=R] [SCORE:] EXPRESSION" or "rule $id-ref=X".
@@ -156,11 +155,9 @@ type Clone struct {
 
 // GroupSection is an attribute set of a group or clone.
 type GroupSection struct {
-	Pos      Position
-	Params   Token    `parser:"( @'params'"`
-	ParamSet *SetBody `parser:"  @@?" expect:"parameter"`
-	Meta     Token    `parser:"| @'meta'"`
-	MetaSet  *SetBody `parser:"  @@? )" expect:"meta"`
+	Pos  Position
+	Kind Token    `parser:"@('params'|'meta')"`
+	Set  *SetBody `parser:"@@?" expect:"section"`
 }
 
 // Bundle is "bundle ID docker|podman ... [network ...] [storage ...]
@@ -201,7 +198,7 @@ type Location struct {
 	Rsc   Token   `parser:"( @Word" expect:"resource"`
 	Open  Token   `parser:"| @'{'"`
 	Items []Token `parser:"  @((Word|Pair|Bracket)+)? '}' )" expect:"resource"`
-	Attrs []Token `parser:"@((Pair|Dollar)+)?" expect:"location-attribute"`
+	Attrs []Token `parser:"@(Pair+)?" expect:"location-attribute"`
 	Score Token   `parser:"( @Label" expect:"score"`
 	Node  Token   `parser:"  @(Word|Key)" expect:"node"`
 	Rules []*Rule `parser:"| @@+ )"`
@@ -237,7 +234,7 @@ type Property struct {
 	Label Token   `parser:"( @Label | @ID" expect:"set-id"`
 	Ref   Token   `parser:"| @IDRef )?" expect:"set"`
 	Rules []*Rule `parser:"@@*"`
-	Pairs []Token `parser:"@((Pair|Word|Dollar|At)+)?" expect:"property"`
+	Pairs []Token `parser:"@(Pair+)?" expect:"property"`
 }
 
 // Topology is "fencing_topology [TARGET] DEVICE[,DEVICE] ...".
@@ -305,11 +302,9 @@ type AlertPart struct {
 
 // AlertSet is an attribute set of an alert or a recipient.
 type AlertSet struct {
-	Pos        Position
-	Attributes Token    `parser:"( @'attributes'"`
-	Set        *SetBody `parser:"  @@?" expect:"alert-attribute"`
-	Meta       Token    `parser:"| @'meta'"`
-	Metas      *SetBody `parser:"  @@? )" expect:"alert-meta"`
+	Pos  Position
+	Kind Token    `parser:"@('attributes'|'meta')"`
+	Set  *SetBody `parser:"@@?" expect:"section"`
 }
 
 // Selected is a kind of events an alert is for.

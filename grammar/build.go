@@ -102,6 +102,9 @@ func (b *builder) set(name string, body *SetBody) *cib.Element {
 	}
 	if body.Ref.Value != "" {
 		b.refer(e, body.Ref)
+		if body.ID.Value != "" || body.Score.Value != "" || len(body.Rules) > 0 || len(body.Pairs) > 0 {
+			b.hint(body.Ref, "what the other set lacks goes into a set of its own", "a reference to a set stands alone")
+		}
 		return e
 	}
 	if body.ID.Value != "" {
@@ -132,31 +135,25 @@ func (b *builder) refer(e *cib.Element, t Token) {
 // @id:name.
 func (b *builder) pair(t Token) *cib.Element {
 	e := &cib.Element{Name: "nvpair"}
-	name, value, valued := t.Value, "", false
-	switch t.Type {
-	case tAt:
+	name, value, valued := strings.Cut(t.Value, "=")
+	switch {
+	case strings.HasPrefix(t.Value, "@"):
 		ref, n, named := strings.Cut(t.Value[1:], ":")
 		e.Set("id-ref", ref)
 		if named {
 			e.Set("name", n)
 		}
 		return e
-	case tDollar:
-		name, value, valued = strings.Cut(t.Value[1:], "=")
-		id, n, named := strings.Cut(name, ":")
+	case strings.HasPrefix(t.Value, "$") && valued:
+		id, n, named := strings.Cut(name[1:], ":")
 		e.Set("id", id)
 		name = id
 		if named {
 			name = n
 		}
 		b.innerID(Token{Value: id, Pos: t.Pos})
-	default:
-		if t.Type != tWord {
-			name, value, valued = strings.Cut(t.Value, "=")
-		}
-		if !valued && strings.Contains(name, ":") || name == "" {
-			b.fail(t, "%q is neither name=value nor a section", t.Value)
-		}
+	case !valued && strings.Contains(name, ":") || name == "":
+		b.fail(t, "%q is neither name=value nor a section", t.Value)
 	}
 	if name == "role" || name == "target-role" {
 		value = b.role(value, t)
@@ -164,10 +161,15 @@ func (b *builder) pair(t Token) *cib.Element {
 	e.Set("name", name)
 	if valued {
 		e.Set("value", value)
-	} else if t.Type == tWord {
+	} else {
 		b.odd(t)
 	}
 	return e
+}
+
+// bare reports whether a pair is a name alone.
+func bare(t Token) bool {
+	return !strings.Contains(t.Value, "=") && !strings.HasPrefix(t.Value, "@")
 }
 
 // odd remarks on a bare word among name=value pairs that was probably meant to

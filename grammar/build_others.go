@@ -24,7 +24,7 @@ func (b *builder) propertySet(p *Property) *cib.Element {
 		e.Add(b.rule(r))
 	}
 	for _, t := range p.Pairs {
-		if b.st.Mode == Command && (t.Type == tWord || t.Type == tPair && strings.HasSuffix(t.Value, "=")) {
+		if b.st.Mode == Command && (bare(t) || strings.HasSuffix(t.Value, "=")) {
 			b.hint(t, "write NAME=VALUE", "Unknown arguments: %s", t.Value)
 			continue
 		}
@@ -207,7 +207,7 @@ func (b *builder) alert(a *Alert) *cib.Element {
 	for _, p := range a.Parts {
 		switch {
 		case p.Set != nil:
-			e.Add(b.alertSet(p.Set))
+			e.Add(b.section(p.Set.Kind, p.Set.Set))
 		case p.Recipient != nil:
 			e.Add(b.recipient(p.Recipient))
 		default:
@@ -229,13 +229,6 @@ func (b *builder) alert(a *Alert) *cib.Element {
 	return e
 }
 
-func (b *builder) alertSet(s *AlertSet) *cib.Element {
-	if s.Attributes.Value != "" {
-		return b.set("instance_attributes", s.Set)
-	}
-	return b.set("meta_attributes", s.Metas)
-}
-
 func (b *builder) recipient(r *Recipient) *cib.Element {
 	value, desc, sets := r.Value, r.Desc, r.Sets
 	if r.Brace.Value == "" {
@@ -245,7 +238,7 @@ func (b *builder) recipient(r *Recipient) *cib.Element {
 	b.describe(e, desc)
 	e.Set("value", value.Value)
 	for _, s := range sets {
-		e.Add(b.alertSet(s))
+		e.Add(b.section(s.Kind, s.Set))
 	}
 	return e
 }

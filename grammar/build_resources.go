@@ -112,23 +112,30 @@ func (b *builder) sections(e *cib.Element, bare *SetBody, sections []*Section, u
 	}
 	for _, s := range sections {
 		switch {
-		case s.Params.Value != "":
-			e.Add(b.set("instance_attributes", s.ParamSet))
-		case s.Meta.Value != "":
-			e.Add(b.set("meta_attributes", s.MetaSet))
-		case s.Utilization.Value != "":
-			e.Add(b.set("utilization", s.Capacity))
-		case s.Operations.Value != "":
+		case s.Op != nil:
+			operations().Add(b.operation(s.Op, units))
+		case s.Ops != nil:
 			switch o := operations(); {
-			case s.OpsRef.Value != "":
-				b.refer(o, s.OpsRef)
-			case s.OpsID.Value != "":
-				o.Set("id", b.innerID(s.OpsID))
+			case s.Ops.Ref.Value != "":
+				b.refer(o, s.Ops.Ref)
+			case s.Ops.ID.Value != "":
+				o.Set("id", b.innerID(s.Ops.ID))
 			}
 		default:
-			operations().Add(b.operation(s.Op, units))
+			e.Add(b.section(s.Kind, s.Set))
 		}
 	}
+}
+
+// section makes the attribute set that a section word opens.
+func (b *builder) section(kind Token, body *SetBody) *cib.Element {
+	switch kind.Value {
+	case "params", "op_params", "attributes":
+		return b.set("instance_attributes", body)
+	case "meta", "op_meta":
+		return b.set("meta_attributes", body)
+	}
+	return b.set("utilization", body)
 }
 
 // operation makes an op element. Names that are not attributes of the element
@@ -138,7 +145,7 @@ func (b *builder) operation(o *Op, units bool) *cib.Element {
 	var params *cib.Element
 	for _, t := range o.Pairs {
 		name, value, valued := strings.Cut(t.Value, "=")
-		if t.Type != tPair || !slices.Contains(operationAttributes, name) {
+		if !valued || !slices.Contains(operationAttributes, name) {
 			if params == nil {
 				params = &cib.Element{Name: "instance_attributes"}
 			}
@@ -151,7 +158,7 @@ func (b *builder) operation(o *Op, units bool) *cib.Element {
 		if name == "role" {
 			value = b.role(value, t)
 		}
-		if units && valued && (name == "interval" || name == "timeout") && allDigits(value) {
+		if units && (name == "interval" || name == "timeout") && allDigits(value) {
 			value += "s"
 		}
 		e.Set(name, value)
@@ -166,11 +173,7 @@ func (b *builder) operation(o *Op, units bool) *cib.Element {
 		e.Add(params)
 	}
 	for _, s := range o.Sets {
-		if s.Params.Value != "" {
-			e.Add(b.set("instance_attributes", s.Set))
-		} else {
-			e.Add(b.set("meta_attributes", s.Metas))
-		}
+		e.Add(b.section(s.Kind, s.Set))
 	}
 	return e
 }
@@ -206,15 +209,7 @@ func (b *builder) groupSections(e *cib.Element, bare *SetBody, sections []*Group
 		e.Add(b.set("instance_attributes", bare))
 	}
 	for _, s := range sections {
-		b.groupSection(e, s)
-	}
-}
-
-func (b *builder) groupSection(e *cib.Element, s *GroupSection) {
-	if s.Params.Value != "" {
-		e.Add(b.set("instance_attributes", s.ParamSet))
-	} else {
-		e.Add(b.set("meta_attributes", s.MetaSet))
+		e.Add(b.section(s.Kind, s.Set))
 	}
 }
 
@@ -239,7 +234,7 @@ func (b *builder) clone(c *Clone) *cib.Element {
 	}
 	e := cib.NewElement(name, "id", b.id(c.ID))
 	b.describe(e, c.Desc)
-	if c.Bare != nil && len(c.Bare.Pairs) > 0 && c.Bare.Pairs[0].Type == tWord && len(c.Bare.Rules) == 0 && c.Bare.ID.Value == "" && c.Bare.Score.Value == "" {
+	if c.Bare != nil && len(c.Bare.Pairs) > 0 && bare(c.Bare.Pairs[0]) && len(c.Bare.Rules) == 0 && c.Bare.ID.Value == "" && c.Bare.Score.Value == "" {
 		t := c.Bare.Pairs[0]
 		b.hint(t, "put several resources into a group and clone that", "a %s has one child, %q is a second", b.st.Verb, t.Value)
 	}
@@ -285,7 +280,7 @@ func (b *builder) bundle(p *Bundle) *cib.Element {
 	}
 	for _, m := range p.Tail {
 		if m.Set != nil {
-			b.groupSection(e, m.Set)
+			e.Add(b.section(m.Set.Kind, m.Set.Set))
 		}
 	}
 	return e
@@ -294,7 +289,10 @@ func (b *builder) bundle(p *Bundle) *cib.Element {
 func (b *builder) attributes(name string, pairs []Token) *cib.Element {
 	e := &cib.Element{Name: name}
 	for _, t := range pairs {
-		n, v, _ := strings.Cut(t.Value, "=")
+		n, v, valued := strings.Cut(t.Value, "=")
+		if !valued {
+			b.hint(t, "write NAME=VALUE", "%q is no attribute of %s", t.Value, name)
+		}
 		e.Set(n, v)
 	}
 	return e
@@ -337,11 +335,7 @@ func (b *builder) node(n *Node) *cib.Element {
 		e.Add(b.set("instance_attributes", n.Bare))
 	}
 	for _, s := range n.Sections {
-		if s.Attributes.Value != "" {
-			e.Add(b.set("instance_attributes", s.Set))
-		} else {
-			e.Add(b.set("utilization", s.Capacity))
-		}
+		e.Add(b.section(s.Kind, s.Set))
 	}
 	return e
 }

@@ -125,6 +125,7 @@ func Expect(words []Word) Expected {
 	}
 	x.MayEnd = r.done()
 	x.context(v, tokens)
+	section := sectionPairs(v, tokens)
 	seen := map[Expectation]bool{}
 	add := func(e Expectation) {
 		if !seen[e] {
@@ -134,6 +135,9 @@ func Expect(words []Word) Expected {
 	}
 	for _, e := range r.next() {
 		for _, o := range options(v, e) {
+			if o.What == aSection {
+				o.What = section
+			}
 			add(o)
 		}
 	}
@@ -144,6 +148,33 @@ func Expect(words []Word) Expected {
 }
 
 var errNotAccepted = &Error{Msg: "unexpected word"}
+
+// aSection is a pair of the set that the last section word opened.
+const aSection What = "section"
+
+// sectionPairs tells what the pairs behind the last section word are.
+func sectionPairs(v *verb, tokens []Token) What {
+	for i := len(tokens) - 1; i >= 0; i-- {
+		if tokens[i].Type != tKey {
+			continue
+		}
+		switch k := tokens[i].Value; {
+		case k == "params" || k == "op_params":
+			return AParameter
+		case k == "meta" && v.name == "alert":
+			return AnAlertMeta
+		case k == "meta" || k == "op_meta":
+			return AMeta
+		case k == "utilization":
+			return AUtilization
+		case k == "attributes" && v.name == "alert":
+			return AnAlertAttr
+		case k == "attributes":
+			return ANodeAttr
+		}
+	}
+	return AParameter
+}
 
 // options translates a terminal of the grammar.
 func options(v *verb, e edge) []Expectation {
@@ -156,8 +187,6 @@ func options(v *verb, e edge) []Expectation {
 		return []Expectation{{What: ANewID, Word: "$id=", Rare: true}}
 	case e.typ == tIDRef:
 		return []Expectation{{What: What(e.label), Word: "$id-ref=", Rare: true}}
-	case e.typ == tDollar:
-		return nil
 	case e.typ == tRole:
 		return []Expectation{{What: ARole, Word: "$role="}}
 	case e.typ == tDesc:
@@ -169,8 +198,6 @@ func options(v *verb, e edge) []Expectation {
 			return nil
 		}
 		return []Expectation{{What: AKeyword, Word: "(", Rare: true}, {What: AKeyword, Word: "[", Rare: true}}
-	case e.typ == tWord && isPairLabel(e.label):
-		return nil // the same edge as a Pair says it better
 	case e.typ == tPair && (e.label == "resource-role" || e.label == "resource-action" || e.label == "resource" ||
 		e.label == "fencing-level" || e.label == "path"):
 		return nil
@@ -182,15 +209,6 @@ func options(v *verb, e edge) []Expectation {
 		return nil
 	}
 	return []Expectation{{What: What(e.label)}}
-}
-
-// isPairLabel tells labels whose words are name=value.
-func isPairLabel(label string) bool {
-	switch What(label) {
-	case AParameter, AMeta, AUtilization, ANodeAttr, AProperty, AnOpAttr, AnAlertAttr, AnAlertMeta:
-		return true
-	}
-	return false
 }
 
 // context collects what the tokens tell about the object.

@@ -256,14 +256,7 @@ func (p *printer) expression(e *cib.Element) string {
 
 // ruleWord checks an attribute name at the head of an expression.
 func (p *printer) ruleWord(v string) string {
-	if _, key := foldIn(v, []string{"date", "defined", "not_defined", "and", "or"}); key || isComparison(v) ||
-		strings.ContainsAny(v, "=") || strings.HasSuffix(v, ":") || v != "" && (v[0] == '$' || v[0] == '@') {
-		p.failed = true
-	}
-	if _, key := foldIn(v, sectionWords); key {
-		p.failed = true
-	}
-	if strings.ContainsAny(v, "{}") {
+	if _, key := foldIn(v, []string{"date", "defined", "not_defined"}); key || strings.Contains(v, "=") || strings.HasSuffix(v, ":") {
 		p.failed = true
 	}
 	return p.bare(v)

@@ -71,7 +71,7 @@ func describe(next []edge) []string {
 			} else {
 				words = append(words, fmt.Sprintf("%q", e.literal))
 			}
-		case e.typ == tIDRef || e.typ == tID || e.typ == tDollar || e.typ == tKey || e.typ == tRole:
+		case e.typ == tIDRef || e.typ == tID || e.typ == tKey || e.typ == tRole:
 			// rarely what somebody meant
 		case e.typ == tBracket:
 			words = append(words, `"("`, `"["`)

@@ -14,12 +14,11 @@ import (
 const (
 	tWord     lexer.TokenType = iota + 1 // anything else
 	tKey                                 // a section word of the verb, in lower case
-	tPair                                // name=value
+	tPair                                // name=value, or any word where only pairs can stand
 	tDesc                                // description=..., in the head of a statement
 	tID                                  // $id=X
 	tIDRef                               // $id-ref=X
-	tDollar                              // $X=value, $X:name=value: a pair with an id of its own
-	tAt                                  // @X, @X:name
+	tAt                                  // @X: a template
 	tLabel                               // X: (a score, an id, a kind, a ticket)
 	tOp                                  // a comparison within a rule
 	tDatePair                            // key=value of a date expression
@@ -34,7 +33,7 @@ type words struct{}
 
 var symbols = map[string]lexer.TokenType{
 	"EOF": lexer.EOF, "Word": tWord, "Key": tKey, "Pair": tPair, "Desc": tDesc, "ID": tID,
-	"IDRef": tIDRef, "Dollar": tDollar, "At": tAt, "Label": tLabel, "Op": tOp,
+	"IDRef": tIDRef, "At": tAt, "Label": tLabel, "Op": tOp,
 	"DatePair": tDatePair, "Role": tRole, "Bracket": tBracket, "Brace": tBrace,
 }
 
@@ -130,21 +129,25 @@ type classifier struct {
 	verb   *verb
 	head   bool // a description may come
 	value  bool // the next word is a value, whatever it looks like
+	pairs  bool // only pairs can stand here: all other words are taken for one
+	later  bool // the id of a node came first: its name follows
 	names  bool // within the braces of a list of names
 	listed bool // the last word was one that such a list may follow
 	rule   ruleState
 	braces int // open { in a location
 }
 
-// ruleState is where in a rule the next word stands.
+// ruleState says what the next word of a rule is.
 type ruleState int
 
 const (
 	noRule    ruleState = iota
-	ruleHead            // behind the word rule
-	ruleBody            // in the expression, or behind it
-	dateHead            // behind the word date
-	datePairs           // date pairs may follow
+	ruleHead            // id, role or score, or the first attribute
+	ruleAttr            // an attribute, or date, defined, not_defined
+	ruleOp              // a comparison
+	ruleDone            // and, or; anything else ends the rule
+	dateHead            // what is behind date
+	datePairs           // key=value of a date, or as ruleDone
 )
 
 func (s *classifier) add(tokens []lexer.Token, w *Word, index int) []lexer.Token {
@@ -203,8 +206,7 @@ func (s *classifier) addSplit(tokens []lexer.Token, w *Word) []lexer.Token {
 }
 
 func (s *classifier) typeOf(t string, index int) (lexer.TokenType, string) {
-	if s.verb.raw || t == "" {
-		s.value = false
+	if s.verb.raw {
 		return tWord, t
 	}
 	if s.names || s.listed && t == "{" {
@@ -236,11 +238,13 @@ func (s *classifier) typeOf(t string, index int) (lexer.TokenType, string) {
 		}
 	}
 	switch {
-	case t[0] == '$' && !s.verb.plain:
-		return dollarType(t), t
+	case t == "":
 	case t[0] == '$' && strings.HasPrefix(t, "$id="):
+		s.later = s.later || index == 0
 		return tID, t
-	case t[0] == '@' && len(t) > 1 && !s.verb.plain:
+	case t[0] == '$' && strings.HasPrefix(t, "$id-ref=") && !s.verb.plain:
+		return tIDRef, t
+	case t[0] == '@' && index == 1 && len(t) > 1 && s.verb.pairsFrom == 2:
 		return tAt, t
 	case (t == "{" || t == "}") && s.verb.braceWords:
 		return tBrace, t
@@ -249,11 +253,16 @@ func (s *classifier) typeOf(t string, index int) (lexer.TokenType, string) {
 		return tDesc, t
 	case !first && !s.verb.plain && strings.IndexByte(t, '=') > 0:
 		s.head = false
+		s.pairs = s.verb.brackets == noBrackets
 		return tPair, t
 	case len(t) > 1 && t[len(t)-1] == ':':
 		// What follows the score of a location is a node, however it looks.
 		s.value = s.verb.brackets == bracketsInBraces
+		s.later = s.later || index == 0
 		return tLabel, t
+	}
+	if from := s.verb.pairsFrom; s.pairs || from > 0 && (index > from || index == from && !s.later) || s.verb.headless && !s.verb.plain {
+		return tPair, t
 	}
 	return tWord, t
 }
@@ -261,7 +270,8 @@ func (s *classifier) typeOf(t string, index int) (lexer.TokenType, string) {
 // key notes a section word.
 func (s *classifier) key(k string) {
 	s.head = s.verb.plain || k == "to"
-	s.value = k == "to"
+	s.value = k == "to" || k == "op" || k == "primitive"
+	s.pairs = s.verb.brackets == noBrackets && !s.verb.plain
 	s.listed = k == "attributes" && s.verb.braceWords
 	s.rule = noRule
 	if k == "rule" {
@@ -269,20 +279,9 @@ func (s *classifier) key(k string) {
 	}
 }
 
-func dollarType(t string) lexer.TokenType {
-	switch {
-	case strings.HasPrefix(t, "$id="):
-		return tID
-	case strings.HasPrefix(t, "$id-ref="):
-		return tIDRef
-	case strings.IndexByte(t, '=') > 0:
-		return tDollar
-	}
-	return tWord
-}
-
-// ruleWord classifies the words that mean something only within a rule.
-func (s *classifier) ruleWord(t string) (lexer.TokenType, string, bool) {
+// ruleWord classifies the words of a rule; ok is false for the first word
+// behind it.
+func (s *classifier) ruleWord(t string) (typ lexer.TokenType, value string, ok bool) {
 	switch s.rule {
 	case ruleHead:
 		switch {
@@ -294,41 +293,53 @@ func (s *classifier) ruleWord(t string) (lexer.TokenType, string, bool) {
 			s.rule = noRule
 			return tIDRef, t, true
 		case len(t) > 1 && t[len(t)-1] == ':':
-			s.rule = ruleBody
+			s.rule = ruleAttr
 			return tLabel, t, true
 		}
-		s.rule = ruleBody
+		return s.ruleAttribute(t)
+	case ruleAttr:
+		return s.ruleAttribute(t)
+	case ruleOp:
+		return s.comparison(t)
 	case dateHead:
-		s.rule = ruleBody
-		if isComparison(t) {
-			s.value = true
-			return tOp, t, true
-		}
-		if k, ok := foldIn(t, []string{"in", "in_range", "spec", "date_spec"}); ok {
+		if k, known := foldIn(t, []string{"in", "in_range", "spec", "date_spec"}); known {
 			s.rule = datePairs
 			return tKey, k, true
 		}
-		return tWord, t, true
+		return s.comparison(t)
 	case datePairs:
-		if name, _, ok := strings.Cut(t, "="); ok {
+		if name, _, pair := strings.Cut(t, "="); pair {
 			if _, known := foldIn(name, dateKeys); known {
 				return tDatePair, t, true
 			}
 		}
-		s.rule = ruleBody
 	}
-	if isComparison(t) {
-		s.value = true
-		return tOp, t, true
+	if k, known := foldIn(t, []string{"and", "or"}); known {
+		s.rule = ruleAttr
+		return tKey, k, true
 	}
-	if k, ok := foldIn(t, []string{"date", "defined", "not_defined", "and", "or"}); ok {
-		switch k {
-		case "date":
-			s.rule = dateHead
-		case "defined", "not_defined":
-			s.value = true
+	s.rule = noRule
+	return 0, "", false
+}
+
+func (s *classifier) ruleAttribute(t string) (lexer.TokenType, string, bool) {
+	if k, known := foldIn(t, []string{"date", "defined", "not_defined"}); known {
+		s.rule = dateHead
+		if k != "date" {
+			s.rule, s.value = ruleDone, true
 		}
 		return tKey, k, true
 	}
-	return 0, "", false
+	s.rule = ruleOp
+	return tWord, t, true
+}
+
+// comparison takes the comparison of a rule; what follows is a value.
+func (s *classifier) comparison(t string) (lexer.TokenType, string, bool) {
+	s.rule = ruleDone
+	if !isComparison(t) {
+		return tWord, t, true
+	}
+	s.value = true
+	return tOp, t, true
 }

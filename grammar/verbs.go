@@ -22,6 +22,9 @@ type verb struct {
 	headless   bool // the first word is no id
 	describes  bool // may have a description=
 	valueAt    int  // index of a word that is taken as it is; 0 for none
+	// pairsFrom is the index from which words can only be pairs; 0 if a
+	// section word must come first.
+	pairsFrom int
 	// arguments is how many words are needed at least.
 	arguments int
 	root      any
@@ -63,13 +66,13 @@ func newVerb[T any](name string, arguments int, set func(*verb)) *verb {
 
 // verbs are all statements, in the order of help.
 var verbs = []*verb{
-	newVerb[Node]("node", 1, nil),
-	newVerb[Primitive]("primitive", 2, func(v *verb) { v.legacy = []string{"resource"} }),
-	newVerb[Template]("rsc_template", 2, nil),
+	newVerb[Node]("node", 1, func(v *verb) { v.pairsFrom = 1 }),
+	newVerb[Primitive]("primitive", 2, func(v *verb) { v.legacy, v.pairsFrom = []string{"resource"}, 2 }),
+	newVerb[Template]("rsc_template", 2, func(v *verb) { v.pairsFrom = 2 }),
 	newVerb[Monitor]("monitor", 2, func(v *verb) { v.raw = true }),
 	newVerb[Group]("group", 2, nil),
-	newVerb[Clone]("clone", 2, nil),
-	newVerb[Clone]("ms", 2, func(v *verb) { v.legacy = []string{"master"} }),
+	newVerb[Clone]("clone", 2, func(v *verb) { v.pairsFrom = 2 }),
+	newVerb[Clone]("ms", 2, func(v *verb) { v.legacy, v.pairsFrom = []string{"master"}, 2 }),
 	newVerb[Bundle]("bundle", 2, func(v *verb) {
 		v.keys = []string{"docker", "podman", "network", "port-mapping", "storage", "storage-mapping", "primitive", "meta", "params", "rule"}
 	}),
