@@ -260,7 +260,8 @@ func TestConsoleKeys(t *testing.T) {
 	c.expect("ERROR: configure.bogus: No such command")
 	c.typing("show a\r")
 	c.expect("primitive a Dummy \\")
-	c.typing("\x04") // Ctrl-D
+	c.expect("configure# ") // outside of the prompt the terminal takes Ctrl-D itself
+	c.typing("\x04")
 	c.expect("(c/d/s)? ")
 	c.typing("\x04")
 	c.expect("configure# ")
