@@ -39,6 +39,7 @@ type Administrator interface {
 	Token(ctx context.Context, life time.Duration) (string, error)
 	RemoveNode(ctx context.Context, name string) error
 	ForceAlone(ctx context.Context, peer, by, words string) error
+	StopNode(ctx context.Context) error
 }
 
 // Identity is who made a request.
@@ -142,6 +143,10 @@ func (s *Server) administer(m *http.ServeMux, a Administrator) {
 		name := r.FormValue("name")
 		s.audit(r, "remove node "+name)
 		return struct{}{}, a.RemoveNode(r.Context(), name)
+	}))
+	m.HandleFunc("POST "+client.PathStop, answer(func(r *http.Request) (any, error) {
+		s.audit(r, "stop")
+		return struct{}{}, a.StopNode(r.Context())
 	}))
 	m.HandleFunc("POST "+client.PathForce, answer(func(r *http.Request) (any, error) {
 		var req client.ForceRequest

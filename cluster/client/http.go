@@ -260,6 +260,11 @@ func (h *HTTP) ForceAlone(ctx context.Context, peer, words string) error {
 	return h.send(ctx, http.MethodPost, PathForce, nil, ForceRequest{peer, words}, nil)
 }
 
+// StopNode implements Administrator.
+func (h *HTTP) StopNode(ctx context.Context) error {
+	return h.send(ctx, http.MethodPost, PathStop, nil, struct{}{}, nil)
+}
+
 // send makes a request that changes something.
 func (h *HTTP) send(ctx context.Context, method, path string, query url.Values, body, into any) error {
 	resp, err := h.do(ctx, method, path, query, body, nil)

@@ -24,6 +24,7 @@ const (
 	PathTokens    = "/v1/tokens"
 	PathMembers   = "/v1/members"
 	PathForce     = "/v1/force-alone"
+	PathStop      = "/v1/stop"
 )
 
 // MaxBody bounds requests and answers but for the watch stream.
@@ -162,6 +163,9 @@ type Administrator interface {
 	// ForceAlone makes the node go on without the other one of two, which
 	// the administrator says is down.
 	ForceAlone(ctx context.Context, peer, words string) error
+	// StopNode ends the daemon in order: resources are moved away and the
+	// node leaves the cluster. It returns when that has begun.
+	StopNode(ctx context.Context) error
 }
 
 // Historian is what a Cluster may offer besides: the remembered versions of

@@ -44,8 +44,8 @@ const (
 	minDetection = 200 * time.Millisecond
 	maxDetection = time.Minute
 
-	// heartbeatsLost is how many heartbeats in a row may be lost without
-	// consequences, and two more.
+	// heartbeatsPerDetection: all but two of them may be lost in a row
+	// without consequences.
 	heartbeatsPerDetection = 10
 )
 

@@ -244,3 +244,12 @@ func (b *backend) RemoveNode(ctx context.Context, name string) error {
 func (b *backend) ForceAlone(ctx context.Context, peer, by, words string) error {
 	return (*Node)(b).ForceAlone(ctx, peer, by, words)
 }
+
+// StopNode implements api.Administrator.
+func (b *backend) StopNode(context.Context) error {
+	if b.cfg.Quit == nil {
+		return &client.Error{Code: client.CodeRefused, Text: "this node lives as long as the program that it is part of"}
+	}
+	go b.cfg.Quit()
+	return nil
+}

@@ -74,6 +74,9 @@ type Config struct {
 	// was told to leave.
 	Expelled func(why string)
 	Leave    func()
+	// Quit, if set, is called when an administrator wants the daemon to end
+	// in order.
+	Quit func()
 	// Fatal is called when the node cannot go on at all.
 	Fatal func(error)
 	// Cut, if set, tells whether traffic with a peer is to be lost; for tests.

@@ -12,7 +12,6 @@ import (
 	"gcrm/cluster/client"
 	"gcrm/cluster/consensus"
 	"gcrm/cluster/controller"
-	"gcrm/cluster/executor"
 	"gcrm/cluster/executor/operation"
 	"gcrm/cluster/transport"
 )
@@ -210,7 +209,4 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 	return err
 }
 
-var (
-	_ controller.Cluster = (*ruler)(nil)
-	_                    = executor.ErrClosed
-)
+var _ controller.Cluster = (*ruler)(nil)

@@ -142,6 +142,9 @@ func run() int {
 	if len(os.Args) > 1 && os.Args[1] == "demo-web" {
 		return demoweb.Main(os.Args[2:])
 	}
+	if status, ok := daemonVerbs(os.Args[1:]); ok {
+		return status
+	}
 	o, status, ok := parseOptions(os.Args[1:], os.Stderr)
 	if !ok {
 		return status

@@ -110,18 +110,22 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, notify *notifier) (a
 	if err != nil {
 		return false, err
 	}
-	expelled, leave, fatal := make(chan string, 1), make(chan struct{}, 1), make(chan error, 1)
+	expelled, leave, quit, fatal := make(chan string, 1), make(chan struct{}, 1), make(chan struct{}, 1), make(chan error, 1)
+	once := func(ch chan struct{}) func() {
+		return func() {
+			select {
+			case ch <- struct{}{}:
+			default:
+			}
+		}
+	}
 	n, err := node.Start(node.Config{Cluster: s.Cluster, Name: s.Name, ID: s.ID, StateDir: o.StateDir, RunDir: filepath.Join(o.RunDir, "agents"),
 		Socket: o.Socket, Program: o.Program, Seeds: s.Seeds, Bootstrap: s.First, Epoch: s.Epoch,
 		Detection: time.Duration(s.DetectionMilliseconds) * time.Millisecond, Credentials: creds, Authority: authority,
 		HeartbeatKeys: [][]byte{key}, Listener: l, Link: u, Agents: o.Agents, Schedule: o.Schedule, Fencer: o.Fencer,
 		Expelled: func(why string) { expelled <- why },
-		Leave: func() {
-			select {
-			case leave <- struct{}{}:
-			default:
-			}
-		},
+		Leave:    once(leave),
+		Quit:     once(quit),
 		Fatal: func(err error) {
 			select {
 			case fatal <- err:
@@ -152,6 +156,9 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, notify *notifier) (a
 		case <-leave:
 			n.Stop()
 			return false, nil
+		case <-quit:
+			notify.send("STOPPING=1")
+			return false, o.end(n, s)
 		case <-ctx.Done():
 			notify.send("STOPPING=1")
 			return false, o.end(n, s)
