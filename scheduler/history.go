@@ -115,7 +115,7 @@ func newerOp(a, b *cib.Element, sameNode bool) int {
 	case sameNode && cb >= 0 && ca > cb:
 		return 1
 	case ca >= 0 && cb >= 0 && (!sameNode || ca == cb):
-		return compareOrdered(epochOf(a.Get("last-rc-change")), epochOf(b.Get("last-rc-change")))
+		return compareOrdered(changeTimes(a, b))
 	}
 	ta, ua := transitionOf(a)
 	tb, ub := transitionOf(b)
@@ -129,6 +129,15 @@ func newerOp(a, b *cib.Element, sameNode bool) int {
 		return -1
 	}
 	return 1
+}
+
+// changeTimes are the times of two entries; if only one is known, they count
+// as equal.
+func changeTimes(a, b *cib.Element) (int64, int64) {
+	if !a.Has("last-rc-change") || !b.Has("last-rc-change") {
+		return 0, 0
+	}
+	return epochOf(a.Get("last-rc-change")), epochOf(b.Get("last-rc-change"))
 }
 
 // isProbe reports a probe entry.

@@ -298,7 +298,7 @@ func (e *engine) postNotify(r *resource, n *node, d *notifyData) {
 		return
 	}
 	for _, a := range r.actions {
-		if iv := a.meta.val("interval"); iv != "" && iv != "0" {
+		if iv := a.meta.val("interval"); iv != "" && iv != "0" && a.task != taskCancel {
 			e.orderActions(d.postDone, a, oOrdered)
 		}
 	}

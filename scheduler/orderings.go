@@ -695,7 +695,7 @@ func (e *engine) updatePair(first, then *action, n *node, flags, filter actionFl
 		asymmetric(e, first, then)
 	}
 	if kind&oThenImpliesFirst != 0 && then.required() {
-		if filter&fOptional != 0 && first.optional() {
+		if filter&fOptional != 0 && flags&fOptional == 0 && first.optional() {
 			clearBecause(first, fOptional, then)
 		}
 		if first.is(fMigratable) && !then.is(fMigratable) {

@@ -87,23 +87,20 @@ func (e *engine) planAction(a *action) *Action {
 	return out
 }
 
-// graphName is the name of a resource in keys of the graph: the history id.
-func graphName(r *resource) string {
-	if r.historyID != "" {
-		return r.historyID
-	}
-	return r.id
-}
-
-// graphKey is the operation key as executors see it.
+// graphKey is the operation key as executors see it: under the name that the
+// history uses.
 func (e *engine) graphKey(a *action) string {
-	if a.rsc == nil || a.rsc.historyID == "" || a.rsc.historyID == a.rsc.id {
+	if a.rsc == nil || a.rsc.historyID == "" {
 		return a.key
 	}
-	if rest, ok := strings.CutPrefix(a.key, a.rsc.id+"_"); ok {
-		return a.rsc.historyID + "_" + rest
+	name := a.rsc.historyID
+	switch {
+	case a.task == taskNotify:
+		return notifyKey(name, a.meta.val("notify_type"), a.meta.val("notify_operation"))
+	case a.cancelTask != "":
+		return opKey(name, a.cancelTask, parseIntervalMS(a.meta.val("interval")))
 	}
-	return a.key
+	return opKey(name, a.task, parseIntervalMS(a.meta.val("interval")))
 }
 
 func (e *engine) resourceRef(a *action) *ResourceRef {

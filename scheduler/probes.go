@@ -66,11 +66,7 @@ func (e *engine) probeClone(r *resource, n *node) bool {
 	if len(r.children) == 0 {
 		return false
 	}
-	pick := slices.IndexFunc(r.children, func(c *resource) bool {
-		known := true
-		c.eachLeaf(func(l *resource) { known = known && l.knownOn(n) })
-		return known
-	})
+	pick := slices.IndexFunc(r.children, func(c *resource) bool { return c.knownOn(n) })
 	if pick < 0 {
 		pick = slices.IndexFunc(r.children, func(c *resource) bool { return e.locationOf(c, false) == n })
 	}

@@ -46,6 +46,7 @@ func (e *engine) blocksOf(el *cib.Element, name string, first string) []*cib.Ele
 		}
 	}
 	if len(out) > 1 {
+		slices.Reverse(out)
 		rank := func(c *cib.Element) int {
 			if first != "" && c.ID() == first {
 				return infinity + 1

@@ -58,6 +58,8 @@ func (e *engine) indexReferences() {
 	})
 }
 
+var debugHook func(*engine)
+
 // run goes through all phases.
 func (e *engine) run() {
 	e.unpack()            // 1
@@ -82,7 +84,10 @@ func (e *engine) run() {
 	e.orderRemoteActions() // 10
 	e.fencingAndShutdown() // 11
 	e.applyOrderings()     // 12
-	e.buildGraph()         // 13
+	if debugHook != nil {
+		debugHook(e)
+	}
+	e.buildGraph() // 13
 }
 
 // clearRemovedFailcounts clears the fail counts of a removed resource.

@@ -109,6 +109,7 @@ func Simulate(doc *cib.CIB, opt SimulateOptions) (*Simulated, error) {
 		if err != nil {
 			return nil, err
 		}
+		after.hidePending = true
 		after.unpack()
 		w.line("Revised Cluster Status:")
 		after.writeStatus(w)
@@ -206,7 +207,7 @@ func (x *execution) execute(w *textWriter, a *action) {
 		}
 		forRsc := ""
 		if a.rsc != nil {
-			forRsc = " for " + e.simName(a)
+			forRsc = " for " + e.resourceRef(a).ID
 		}
 		w.item("Cluster action:  %s%s%s", a.task, forRsc, on)
 		if a.task == taskLrmDelete {

@@ -228,6 +228,9 @@ func (e *engine) verbText(r *resource, verb string, from, to *node, source, reas
 		details = fmt.Sprintf("%s -> %s", name(from), name(to))
 	}
 	text := fmt.Sprintf("%s %s ( %s )", verb, r.id, details)
+	if reason == nil {
+		reason = source
+	}
 	blocked := source != nil && !source.runnable()
 	if reason != nil && reason.reason != "" {
 		d.Reason = reason.reason

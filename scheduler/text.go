@@ -67,6 +67,9 @@ func (e *engine) nodeStatus(n *node) (text string, single bool) {
 }
 
 func (e *engine) healthColour(n *node) string {
+	if e.opt.healthStrategy == "none" {
+		return ""
+	}
 	worst := ""
 	for _, v := range healthValues(n) {
 		switch v := strings.ToLower(v); v {
@@ -236,9 +239,8 @@ func (e *engine) primitiveText(r *resource, name string, at *node) string {
 	if at == nil && r.lockNode != nil {
 		at = r.lockNode
 	}
-	pendingAt := at
-	if pendingAt == nil {
-		pendingAt = r.pendingNode
+	if at == nil && !e.hidePending {
+		at = r.pendingNode
 	}
 	switch {
 	case r.failed:
@@ -256,8 +258,6 @@ func (e *engine) primitiveText(r *resource, name string, at *node) string {
 	}
 	if at != nil && len(r.runningOn) <= 1 {
 		b.WriteString(" " + at.name)
-	} else if at == nil && r.pendingNode != nil && role > roleStopped {
-		b.WriteString(" " + r.pendingNode.name)
 	}
 	var flags []string
 	if at != nil && !at.online && at.unclean {

@@ -269,7 +269,7 @@ func (e *engine) primitiveActions(r *resource) {
 		}
 	case r.blocked:
 		needStop = true
-	case r.role > roleStopped && current != nil && r.assigned != nil:
+	case r.role > roleStarted && current != nil && r.assigned != nil:
 		if a := e.startAction(r, r.assigned, true); a.required() {
 			needStop = true
 		}
