@@ -16,6 +16,7 @@ import (
 	"gcrm/drivers/ocf"
 	"gcrm/drivers/ping"
 	"gcrm/drivers/systemd"
+	"gcrm/drivers/web"
 )
 
 // Options say where agents are and which are preferred; the zero value is a
@@ -46,7 +47,7 @@ func Registry(o Options) *drivers.Registry {
 func Natives() map[drivers.Name]drivers.Agent {
 	out := map[drivers.Name]drivers.Agent{}
 	for _, agents := range []map[drivers.Name]drivers.Agent{
-		dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(),
+		dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(),
 	} {
 		maps.Copy(out, agents)
 	}
