@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"time"
+
+	"gcrm/replication/wire"
+)
+
+// Protocols of replication, with their numbers on the wire.
+const (
+	ProtocolA = 1
+	ProtocolB = 2
+	ProtocolC = 3
+)
+
+// Policies after a split brain, with their numbers on the wire.
+const (
+	SBDisconnect uint32 = iota
+	SBDiscardYoungerPrimary
+	SBDiscardOlderPrimary
+	SBDiscardZeroChanges
+	SBDiscardLeastChanges
+	SBDiscardLocal
+	SBDiscardRemote
+	SBConsensus
+	SBDiscardSecondary
+	SBCallHelper
+	SBViolently
+)
+
+// FencingPolicy says what must happen to the peer before this node goes on alone.
+type FencingPolicy int
+
+const (
+	FencingDontCare FencingPolicy = iota
+	FencingResourceOnly
+	FencingStonith // resource-and-stonith
+)
+
+// Config are the settings of a volume. The two nodes must agree on Protocol,
+// AfterSB, TwoPrimaries and the algorithms.
+type Config struct {
+	Volume       uint16
+	Protocol     uint32
+	AfterSB      [3]uint32 // for 0, 1 and 2 Primaries
+	RRConflict   uint32    // SBDisconnect, SBCallHelper or SBViolently
+	AlwaysASBP   bool
+	TwoPrimaries bool
+	Fencing      FencingPolicy
+	// SuspendNoData freezes I/O instead of failing it when no up-to-date data is
+	// reachable (on-no-data-accessible suspend-io).
+	SuspendNoData bool
+
+	CramHMACAlg, SharedSecret string
+	VerifyAlg, CsumsAlg       string
+
+	UserSize     uint64 // sectors, 0 for all there is
+	ALExtents    int
+	NoALUpdates  bool // al-updates no
+	MaxEpochSize int
+	MaxBuffers   int // pages of 4 KiB
+	UseRLE       bool
+	NoFlushes    bool // disk-flushes no: no flush at the end of an epoch
+
+	Timeout      time.Duration
+	PingInterval time.Duration
+	PingTimeout  time.Duration
+	KOCount      int
+
+	ResyncRate  uint64 // KiB/s
+	PlanAhead   time.Duration
+	DelayTarget time.Duration
+	FillTarget  uint64 // sectors
+	MaxRate     uint64 // KiB/s
+
+	// Rand gives random numbers: generation identifiers and challenges. In production
+	// it must be unpredictable.
+	Rand func() uint64
+}
+
+// Defaults are those of DRBD 8.4.
+func Defaults() Config {
+	return Config{
+		Protocol: ProtocolC, ALExtents: 1237, MaxEpochSize: 2048, MaxBuffers: 2048, UseRLE: true,
+		Timeout: 6 * time.Second, PingInterval: 10 * time.Second, PingTimeout: 500 * time.Millisecond, KOCount: 7,
+		ResyncRate: 250, PlanAhead: 2 * time.Second, DelayTarget: time.Second, FillTarget: 100, MaxRate: 102400,
+	}
+}
+
+// features this engine offers. Thin resync is not among them.
+const features = wire.FeatureTrim | wire.FeatureWriteSame | wire.FeatureZeroes

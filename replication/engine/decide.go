@@ -1,0 +1,220 @@
+package engine
+
+import (
+	"fmt"
+
+	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
+)
+
+// receiveState takes the peer's state: the end of the handshake, or news.
+func (e *Engine) receiveState(ps wire.State) {
+	os := e.state
+	if os.Conn() < wire.WFReportParams {
+		return
+	}
+	e.peer.state = ps
+	disk := ps.Disk()
+	if disk == wire.Negotiating {
+		disk = wire.Consistent
+		if e.peer.uuids != nil && e.peer.uuids.Flags&wire.UUIDInconsistent != 0 {
+			disk = wire.Inconsistent
+		}
+	}
+	if os.Conn() == wire.WFReportParams && (!e.peer.protocol || e.peer.sizes == nil) {
+		e.protocolError("state before the settings")
+		return
+	}
+	if os.PeerDisk() == wire.Inconsistent && disk == wire.UpToDate && os.Disk() == wire.UpToDate && os.Conn() > wire.Connected {
+		switch {
+		case ps.Conn() > wire.Connected && ps.Conn() < wire.SyncSource:
+			disk = wire.Inconsistent
+		case inSync(os.Conn()) && ps.Conn() == wire.Connected:
+			// The target says that it is done. Bits that are left mean that it is not.
+			if e.bitmap.Count()*metadata.SectorsPerBit <= e.resync.failed {
+				e.finishSource()
+			}
+			return
+		}
+	}
+	ns := os
+	if ns.Conn() == wire.WFReportParams {
+		ns = ns.WithConn(wire.Connected)
+	}
+	if e.hasDisk && disk >= wire.Inconsistent && e.peer.uuids != nil {
+		fresh := os.Conn() < wire.Connected
+		forced := os.Conn() == wire.Connected && os.Disk() == wire.Inconsistent && disk == wire.UpToDate &&
+			(e.considerResync || os.PeerDisk() == wire.Inconsistent)
+		asked := os.Conn() == wire.Connected && ps.Conn() >= wire.StartingSyncS && ps.Conn() <= wire.WFBitMapT
+		if fresh || forced || asked {
+			conn, ok := e.settle(ps.Role(), disk)
+			if !ok {
+				return
+			}
+			ns = e.state.WithConn(conn)
+		}
+	}
+	e.considerResync = false
+	ns = ns.WithPeer(ps.Role()).WithPeerDisk(disk) &^ wire.PausedByPeer
+	if ps&(wire.PausedAfter|wire.PausedByUser) != 0 {
+		ns |= wire.PausedByPeer
+	}
+	if ns.Conn() >= wire.Connected && ns.PeerDisk() >= wire.Inconsistent && (ns.Conn() != wire.WFBitMapS || e.peerKnowsItIsTarget()) {
+		ns &^= wire.SuspendedFence
+		if e.bitmap == nil || e.bitmap.Count() == 0 {
+			e.newUUIDPending = false
+		}
+	}
+	if ns.Disk() == wire.UpToDate || ns.PeerDisk() == wire.UpToDate {
+		ns &^= wire.SuspendedNoData
+	}
+	e.link.phase = phaseRunning
+	if e.valid(e.sanitize(os, ns)) == wire.TwoPrimaries {
+		e.standAlone("both nodes are Primary and the configuration does not allow it")
+		return
+	}
+	if r := e.change(ns, hard); !r.OK() {
+		e.standAlone("the peer's state does not fit: " + r.String())
+		return
+	}
+	if !e.hasDisk && e.peer.uuids != nil && e.exposed == 0 {
+		e.exposed = e.peer.uuids.Current
+	}
+	if os.Conn() > wire.WFReportParams && ns.Conn() > wire.Connected && ps.Conn() <= wire.Connected && ps.Disk() != wire.Negotiating {
+		e.sendUUIDs()
+		e.sendState()
+	}
+	e.discardMyData = false
+	e.pumpData()
+}
+
+// peerKnowsItIsTarget tells whether the peer has said that its data is outdated.
+func (e *Engine) peerKnowsItIsTarget() bool {
+	p := e.peer.state
+	return p.Disk() >= wire.Inconsistent && p.Disk() <= wire.Outdated || p.Conn() >= wire.WFBitMapT && p.Conn() < wire.Ahead
+}
+
+// settle compares the data of both nodes and says in which state the connection goes
+// on. It gives false when the connection was ended instead.
+func (e *Engine) settle(peerRole wire.Role, peerDisk wire.Disk) (wire.Conn, bool) {
+	u := e.peer.uuids
+	primary := e.state.Role() == wire.Primary
+	self := side{e.super.UUID, e.crashed, primary}
+	peer := side{metadata.Generations{Current: u.Current, Bitmap: u.Bitmap, History: u.History}, u.Flags&wire.UUIDCrashedPrimary != 0, peerRole == wire.Primary}
+	c := compare(self, peer, e.link.resolver, e.link.dialect.Version, e.link.dialect.Features&wire.FeatureWriteSame != 0)
+	e.note(c.String())
+	v := c.verdict
+	if v <= unrelated {
+		if v == unrelated {
+			e.standAlone("unrelated data, aborting")
+		} else {
+			e.standAlone("the data can only be compared with a newer protocol")
+		}
+		return 0, false
+	}
+	if c.self != e.super.UUID {
+		e.super.UUID = c.self
+		e.persist()
+	}
+	u.Current, u.Bitmap, u.History = c.peer.Current, c.peer.Bitmap, c.peer.History
+	disk := e.state.Disk()
+	if disk == wire.Inconsistent && peerDisk > wire.Inconsistent || peerDisk == wire.Inconsistent && disk > wire.Inconsistent {
+		full := v == splitRefused || v == fullSource || v == fullTarget
+		v = bitmapTarget
+		if disk > wire.Inconsistent {
+			v = bitmapSource
+		}
+		if full {
+			v *= 2
+		}
+	}
+	if v == splitBrain || v == splitRefused {
+		var ok bool
+		if v, ok = e.settleSplitBrain(v, peer); !ok {
+			return 0, false
+		}
+	}
+	if v > 0 && disk <= wire.Inconsistent {
+		e.standAlone("should be the source of a resync without consistent data")
+		return 0, false
+	}
+	if v < 0 && primary && disk >= wire.Consistent {
+		switch e.cfg.RRConflict {
+		case SBViolently:
+			e.note("becoming target of a resync as Primary, as configured")
+		case SBCallHelper:
+			e.emit(Effect{Kind: RunHandler, Name: "pri-lost"})
+			fallthrough
+		default:
+			e.standAlone("a Primary would have to become target of a resync")
+			return 0, false
+		}
+	}
+	if v == fullSource || v == fullTarget {
+		e.setAllBits()
+	}
+	switch {
+	case v > 0:
+		return wire.WFBitMapS, true
+	case v < 0:
+		return wire.WFBitMapT, true
+	}
+	return wire.Connected, true
+}
+
+// settleSplitBrain asks the policies and then the administrator's choice.
+func (e *Engine) settleSplitBrain(v verdict, peer side) (verdict, bool) {
+	u := e.peer.uuids
+	e.emit(Effect{Kind: RunHandler, Name: "initial-split-brain"})
+	if v == splitBrain || e.cfg.AlwaysASBP {
+		q := quarrel{
+			self: e.super.UUID, peer: peer.Generations, selfBits: e.sending.bitsTold, peerBits: u.SetBits,
+			selfPri: e.state.Role() == wire.Primary, peerPri: peer.primary, resolver: e.link.resolver,
+		}
+		forced := v == splitRefused
+		decided, demote := q.decide(e.cfg.AfterSB)
+		if demote && !e.demoteForResync() {
+			e.emit(Effect{Kind: RunHandler, Name: "pri-lost-after-sb"})
+			decided = splitRefused
+		}
+		v = decided
+		if forced && v != splitRefused {
+			v *= 2
+		}
+		if v != splitRefused {
+			e.note(fmt.Sprintf("split brain, decided by policy: %d", v))
+		}
+	}
+	if v == splitRefused {
+		mine, theirs := e.discardMyData, u.Flags&wire.UUIDDiscardMyData != 0
+		switch {
+		case mine && !theirs:
+			v = bitmapTarget
+		case theirs && !mine:
+			v = bitmapSource
+		default:
+			e.emit(Effect{Kind: RunHandler, Name: "split-brain"})
+			e.standAlone("split brain detected but unresolved, dropping connection")
+			return v, false
+		}
+	}
+	return v, true
+}
+
+// demoteForResync makes a Primary that nobody uses Secondary.
+func (e *Engine) demoteForResync() bool {
+	if e.sending.inUse || e.sending.busy() {
+		return false
+	}
+	return e.change(e.state.WithRole(wire.Secondary), soft).OK()
+}
+
+// setAllBits marks everything out of sync in a way that survives a crash halfway.
+func (e *Engine) setAllBits() {
+	e.super.Flags |= metadata.FlagFullSync
+	e.super.Magic = metadata.MagicUnclean
+	e.emit(Effect{Kind: Persist, Super: e.super})
+	e.bitmap.SetAll()
+	e.super.Flags &^= metadata.FlagFullSync
+	e.persist()
+}

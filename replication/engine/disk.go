@@ -1,0 +1,184 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
+)
+
+// LocalDisk is what Attach needs to know about the disk.
+type LocalDisk struct {
+	Capacity uint64 // sectors for data
+	Super    metadata.Superblock
+	Bitmap   *metadata.Bitmap // for Super.AgreedSectors
+	Layout   metadata.Layout
+}
+
+// Errors of Attach.
+var (
+	ErrUnclean  = errors.New("the activity log of the disk must be applied first")
+	ErrAttached = errors.New("a disk is attached already")
+	ErrShrunk   = errors.New("the disk is smaller than the volume")
+)
+
+// Attach takes the local disk into use. Attached while connected, it makes the
+// connection start afresh, since the two nodes have to compare their data.
+func (e *Engine) Attach(now time.Duration, d LocalDisk) error {
+	e.now = now
+	switch {
+	case e.hasDisk || e.state.Disk() != wire.Diskless:
+		return ErrAttached
+	case !d.Super.Clean():
+		return ErrUnclean
+	case d.Super.AgreedSectors > d.Capacity:
+		return fmt.Errorf("%w: %d sectors of %d", ErrShrunk, d.Capacity, d.Super.AgreedSectors)
+	}
+	if e.link.up {
+		e.dropLink(wire.NetworkFailure)
+	}
+	e.hasDisk, e.capacity, e.super = true, d.Capacity, d.Super
+	flags := d.Super.Flags
+	e.crashed = flags&(metadata.FlagPrimary|metadata.FlagCrashedPrimary) != 0
+	e.size, e.bitmap = d.Super.AgreedSectors, d.Bitmap
+	if e.size == 0 {
+		e.size = e.limitSize(d.Capacity)
+		e.bitmap = metadata.NewBitmap(e.size)
+		e.bitmap.SetAll()
+	}
+	if flags&metadata.FlagFullSync != 0 || flags&metadata.FlagLogDisabled != 0 && flags&metadata.FlagPrimary != 0 {
+		e.bitmap.SetAll()
+		e.super.Flags &^= metadata.FlagFullSync
+	}
+	if e.cfg.ALExtents == 0 {
+		e.cfg.ALExtents = 1237
+	}
+	e.log = metadata.NewActiveSet(d.Layout, e.cfg.ALExtents)
+	e.super.LogExtents = uint32(e.log.Size())
+	disk := wire.Inconsistent
+	if flags&metadata.FlagConsistent != 0 {
+		disk = wire.Outdated
+		if flags&metadata.FlagWasUpToDate != 0 {
+			disk = wire.Consistent
+			if flags&metadata.FlagPeerOutdated != 0 || e.cfg.Fencing == FencingDontCare {
+				disk = wire.UpToDate
+			}
+		}
+	}
+	ns := e.state.WithDisk(disk)
+	if flags&metadata.FlagPeerOutdated != 0 {
+		ns = ns.WithPeerDisk(wire.Outdated)
+	}
+	e.super.UUID.MarkPrimary(e.state.Role() == wire.Primary)
+	e.change(ns, hard)
+	e.persist()
+	e.exposed = e.super.UUID.Current
+	return nil
+}
+
+func (e *Engine) limitSize(sectors uint64) uint64 {
+	if e.cfg.UserSize != 0 {
+		return min(sectors, e.cfg.UserSize)
+	}
+	return sectors
+}
+
+// loseDisk gives up the local disk after an error.
+func (e *Engine) loseDisk() {
+	if !e.hasDisk {
+		return
+	}
+	e.note("local disk failed")
+	e.change(e.state.WithDisk(wire.Failed), hard)
+	e.abandonDisk()
+	e.sendState()
+	// What has not been started can go to the peer; what waits for the log or for
+	// an answer of the disk ends with an error of its own.
+	e.pump()
+}
+
+// abandonDisk forgets the disk; nothing refers to its log any more.
+func (e *Engine) abandonDisk() {
+	e.hasDisk = false
+	for _, list := range [][]*op{e.waiting, e.active, e.sending.log} {
+		for _, o := range list {
+			o.logged = false
+		}
+	}
+	e.change(e.state.WithDisk(wire.Diskless), hard)
+}
+
+// Detach gives up the local disk in good order.
+func (e *Engine) Detach(now time.Duration, tag uint64) {
+	e.now = now
+	if !e.hasDisk {
+		e.reply(tag, wire.IsDiskless)
+		return
+	}
+	if e.state.Role() == wire.Primary && e.state.PeerDisk() != wire.UpToDate {
+		e.reply(tag, wire.NeedUpToDate)
+		return
+	}
+	if e.localWork() {
+		e.reply(tag, wire.InTransient)
+		return
+	}
+	e.change(e.state.WithDisk(wire.Failed), hard)
+	e.abandonDisk()
+	e.sendState()
+	e.reply(tag, wire.ResultOK)
+}
+
+// localWork tells whether operations of the local disk are under way.
+func (e *Engine) localWork() bool { return len(e.ops) > 0 }
+
+// agreeSize computes the size of the volume from both nodes' disks.
+func (e *Engine) agreeSize() (uint64, bool) {
+	own, peer := uint64(0), uint64(0)
+	if e.hasDisk {
+		own = e.capacity
+	}
+	p := e.peer.sizes
+	if p != nil {
+		peer = p.Device
+	}
+	var size uint64
+	switch {
+	case own != 0 && peer != 0:
+		size = min(own, peer)
+	case own != 0:
+		size = own
+		if e.size != 0 {
+			size = min(own, e.size)
+		}
+	case peer != 0:
+		if size = peer; p.Current != 0 {
+			size = p.Current
+		}
+	}
+	user := e.cfg.UserSize
+	if p != nil && p.User != 0 && (user == 0 || p.User < user) {
+		user = p.User
+	}
+	if user != 0 && user < size {
+		size = user
+	}
+	if e.hasDisk && size < e.size && e.state.Disk() >= wire.Outdated {
+		return size, false
+	}
+	return size, true
+}
+
+// setSize takes over the agreed size.
+func (e *Engine) setSize(size uint64) {
+	if size == e.size || size == 0 {
+		return
+	}
+	e.size = size
+	if e.hasDisk {
+		e.bitmap = e.bitmap.Resize(size, true)
+		e.persist()
+	}
+}

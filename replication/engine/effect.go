@@ -1,0 +1,43 @@
+package engine
+
+import (
+	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
+)
+
+// Kind is what an effect asks for.
+type Kind uint8
+
+const (
+	Send            Kind = iota + 1 // Msg, to the socket its command belongs on
+	ReadDisk                        // Sector, Size; DiskDone(Tag) with the data
+	WriteDisk                       // Sector, Data; with Zero: Sector, Size
+	FlushDisk                       // make everything written durable
+	WriteLog                        // Pages of the bitmap, then Log
+	Persist                         // Pages of the bitmap, then Super; synchronous
+	Complete                        // request Tag of the application is done: Err, Data
+	Reply                           // command Tag of the administrator is done: Result
+	RunHandler                      // Name; HandlerDone(Name, exit code)
+	OpenConnection                  // keep trying until ConnectionUp
+	CloseConnection                 // drop the sockets, stop trying
+	Note                            // Name tells what happened, for the journal
+)
+
+// Effect is one thing the runner has to do. Kind says which fields matter.
+type Effect struct {
+	Kind    Kind
+	Msg     wire.Message
+	Tag     uint64
+	Sector  uint64
+	Size    uint32 // bytes
+	Data    []byte
+	Zero    bool // write zeroes; Discard: the room may be given back
+	Discard bool
+	FUA     bool
+	Super   metadata.Superblock
+	Pages   []int
+	Log     metadata.Transaction
+	Name    string
+	Result  wire.Result
+	Err     error
+}

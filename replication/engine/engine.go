@@ -1,0 +1,305 @@
+package engine
+
+import (
+	"time"
+
+	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
+)
+
+// Engine is one node's side of a volume. It is not safe for concurrent use.
+type Engine struct {
+	cfg Config
+	now time.Duration
+	out []Effect
+
+	state wire.State
+	// Local disk; super and bitmap have a meaning while hasDisk.
+	hasDisk  bool
+	capacity uint64 // sectors the disk has room for
+	size     uint64 // agreed sectors
+	super    metadata.Superblock
+	bitmap   *metadata.Bitmap
+	log      *metadata.ActiveSet
+	crashed  bool // was a crashed primary and has not been in sync since
+	// exposed is the generation of the data the applications see.
+	exposed uint64
+	// newUUIDPending: a new generation is due as soon as I/O is thawed.
+	newUUIDPending bool
+
+	link  link
+	peer  peerInfo
+	cmd   command
+	fence fenceRun
+
+	sending   sendSide
+	receiving receiveSide
+	resync    resyncRun
+
+	ops     map[uint64]*op // disk and network operations by tag
+	active  []*op          // those that exclude overlapping ones
+	waiting []*op          // not started yet, in order of arrival
+	freeOps []*op
+	pumping bool
+	nextTag uint64
+
+	discardMyData bool
+	// considerResync: the peer's disk became good by force while both were
+	// Inconsistent; its next state leads to a resync.
+	considerResync bool
+}
+
+// peerInfo is what the peer told on this connection, or before (identifiers).
+type peerInfo struct {
+	uuids *wire.UUIDs
+	sizes *wire.Sizes
+	state wire.State
+	// params tells which handshake packets have come.
+	protocol, sync bool
+}
+
+// New makes an engine without disk and connection, Secondary.
+func New(cfg Config) *Engine {
+	e := &Engine{cfg: cfg, ops: map[uint64]*op{}}
+	e.state = wire.State(0).WithRole(wire.Secondary).WithPeerDisk(wire.DUnknown)
+	return e
+}
+
+// State is the present state.
+func (e *Engine) State() wire.State { return e.state }
+
+// Size is the agreed size in sectors, 0 when unknown.
+func (e *Engine) Size() uint64 { return e.size }
+
+// Bitmap is the bitmap of the local disk, nil without one. The runner reads it while
+// it carries out Persist and WriteLog.
+func (e *Engine) Bitmap() *metadata.Bitmap { return e.bitmap }
+
+// Generations are the identifiers of the local data.
+func (e *Engine) Generations() metadata.Generations { return e.super.UUID }
+
+// OutOfSync is the number of sectors known to differ from the peer's.
+func (e *Engine) OutOfSync() uint64 {
+	if e.bitmap == nil {
+		return 0
+	}
+	return e.bitmap.Count() * metadata.SectorsPerBit
+}
+
+// Take gives the effects since the last Take. The slice is valid until the next
+// event.
+func (e *Engine) Take() []Effect {
+	out := e.out
+	e.out = e.out[:0]
+	return out
+}
+
+func (e *Engine) emit(f Effect) { e.out = append(e.out, f) }
+
+func (e *Engine) note(text string) { e.emit(Effect{Kind: Note, Name: text}) }
+
+// send queues a message to the peer, if there is one.
+func (e *Engine) send(m wire.Message) {
+	if !e.link.up {
+		return
+	}
+	m.Volume = e.cfg.Volume
+	if m.Command.CountsInSequence() {
+		e.link.seq++
+		m.Seq = e.link.seq
+	}
+	e.link.lastSent = e.now
+	e.emit(Effect{Kind: Send, Msg: m})
+}
+
+// persist writes the super block with flags that fit the state, and the changed
+// pages of the bitmap.
+func (e *Engine) persist() {
+	if !e.hasDisk {
+		return
+	}
+	e.super.Flags = e.flags()
+	e.super.Magic = metadata.MagicUnclean
+	e.super.AgreedSectors = e.size
+	e.emit(Effect{Kind: Persist, Super: e.super, Pages: e.bitmap.TakeDirty(nil)})
+}
+
+// flags are the metadata flags of the present state.
+func (e *Engine) flags() metadata.Flags {
+	s := e.state
+	f := e.super.Flags & metadata.FlagFullSync
+	set := func(on bool, flag metadata.Flags) {
+		if on {
+			f |= flag
+		}
+	}
+	disk, pdsk := s.Disk(), s.PeerDisk()
+	if disk <= wire.Negotiating {
+		// Going away or not yet decided: what was known of the data stays.
+		f |= e.super.Flags & (metadata.FlagConsistent | metadata.FlagWasUpToDate)
+	}
+	set(disk > wire.Inconsistent, metadata.FlagConsistent)
+	set(s.Role() == wire.Primary || pdsk < wire.Inconsistent && s.Peer() == wire.Primary, metadata.FlagPrimary)
+	set(s.Conn() > wire.WFReportParams, metadata.FlagConnected)
+	set(disk > wire.Outdated, metadata.FlagWasUpToDate)
+	set(pdsk >= wire.Inconsistent && pdsk <= wire.Outdated, metadata.FlagPeerOutdated)
+	set(e.crashed, metadata.FlagCrashedPrimary)
+	set(e.cfg.NoALUpdates, metadata.FlagLogDisabled)
+	return f
+}
+
+// how says with which authority a state is changed.
+type how bool
+
+const (
+	soft how = false // asked for; may be refused
+	hard how = true  // a fact
+)
+
+// change goes to the wanted state, corrected by sanitize, or says why not.
+func (e *Engine) change(ns wire.State, h how) wire.Result {
+	os := e.state
+	ns = e.sanitize(os, ns)
+	if ns == os {
+		return wire.ResultNothing
+	}
+	if h == soft {
+		if r := e.permitted(os, ns); !r.OK() {
+			return r
+		}
+	}
+	if r := possible(os, ns); !r.OK() {
+		return r
+	}
+	e.state = ns
+	e.afterChange(os, ns)
+	return wire.ResultOK
+}
+
+// permitted are the checks of a soft change. A state that was already invalid in the
+// same way does not stand in the way of a change.
+func (e *Engine) permitted(os, ns wire.State) wire.Result {
+	if r := e.valid(ns); !r.OK() && e.valid(os) != r {
+		return r
+	}
+	if r := e.allowed(os, ns); !r.OK() {
+		return r
+	}
+	return possible(os, ns)
+}
+
+// check tells what a soft change would give, without making it.
+func (e *Engine) check(ns wire.State) wire.Result {
+	ns = e.sanitize(e.state, ns)
+	if ns == e.state {
+		return wire.ResultNothing
+	}
+	return e.permitted(e.state, ns)
+}
+
+// afterChange does what follows from a change of state, in the kernel's order.
+func (e *Engine) afterChange(os, ns wire.State) {
+	e.note(ns.String())
+	if ns.Disk() == wire.UpToDate && ns.PeerDisk() == wire.UpToDate && e.crashed {
+		e.crashed = false
+	}
+	if os.Disk() == wire.Inconsistent && os.PeerDisk() == wire.Inconsistent && ns.Disk() == wire.Inconsistent && ns.PeerDisk() == wire.UpToDate &&
+		ns.Conn() == wire.Connected {
+		e.considerResync = true
+	}
+	flagsBefore := e.super.Flags
+	if os.Role() == wire.Primary && ns.Role() != wire.Primary {
+		// The mark of a new Primary is set by promoted, after the generation it ends.
+		e.super.UUID.MarkPrimary(false)
+	}
+	if inSync(os.Conn()) && ns.Conn() <= wire.Connected {
+		e.stopFetching()
+	}
+	bumped := e.newGenerationIfAlone(os, ns)
+	if e.hasDisk && (bumped || e.flags() != flagsBefore || os.Disk() != ns.Disk() || os.Role() != ns.Role()) {
+		e.persist()
+	}
+	if bumped {
+		e.sendUUIDs()
+	}
+	primaryWithoutData := func(s wire.State) bool {
+		return s.Role() == wire.Primary && s.Disk() < wire.UpToDate && s.PeerDisk() < wire.UpToDate
+	}
+	if primaryWithoutData(ns) && !primaryWithoutData(os) {
+		e.emit(Effect{Kind: RunHandler, Name: "pri-on-incon-degr"})
+	}
+	// Became the source: the target waits for the identifier of this resync.
+	isSource := func(s wire.State) bool { return s.Conn() == wire.SyncSource || s.Conn() == wire.PausedSyncS }
+	if isSource(ns) && !isSource(os) {
+		e.startSource()
+	}
+	if ns.Conn() == wire.WFBitMapS && os.Conn() != wire.WFBitMapS {
+		e.sendBitmapFirst()
+	}
+	leftHandshake := os.Conn() == wire.WFReportParams && ns.Conn() >= wire.Connected
+	gone := os.Disk() > wire.Failed && ns.Disk() <= wire.Failed
+	worse := os.Disk() == wire.UpToDate && ns.Disk() == wire.Inconsistent && ns.Conn() >= wire.Connected
+	paused := os&(wire.PausedAfter|wire.PausedByUser) != ns&(wire.PausedAfter|wire.PausedByUser)
+	finished := os.Disk() < wire.UpToDate && os.Conn() >= wire.SyncSource && ns.Conn() == wire.Connected
+	if leftHandshake || gone || worse || paused || finished {
+		e.sendState()
+	}
+	if ns&anySuspended == 0 && os&anySuspended != 0 || os.Conn() != ns.Conn() || os.Disk() != ns.Disk() || os.PeerDisk() != ns.PeerDisk() {
+		e.releaseHeld()
+	}
+	if e.mustFence(os, ns) {
+		e.startFence()
+	}
+}
+
+// newGenerationIfAlone starts a new generation when the peer's data was lost sight
+// of, so that what is written from now on is known to be newer.
+func (e *Engine) newGenerationIfAlone(os, ns wire.State) bool {
+	if !e.hasDisk || ns.Disk() != wire.UpToDate || e.super.UUID.Bitmap != 0 {
+		return false
+	}
+	known := func(d wire.Disk) bool { return d >= wire.Inconsistent && d != wire.DUnknown && d != wire.Outdated }
+	lost := known(os.PeerDisk()) && !known(ns.PeerDisk()) || os.PeerDisk() == wire.Outdated && os.Conn() >= wire.Connected && ns.Conn() < wire.Connected
+	inUse := ns.Role() == wire.Primary || ns.Peer() == wire.Primary
+	diskless := ns.PeerDisk() < wire.Inconsistent && ns.Peer() == wire.Primary && os.Peer() != wire.Primary
+	if !(lost && inUse) && !diskless {
+		return false
+	}
+	if ns&anySuspended != 0 {
+		e.newUUIDPending = true
+		return false
+	}
+	e.newGeneration()
+	return true
+}
+
+// newGeneration starts a new generation of the data; the caller persists.
+func (e *Engine) newGeneration() {
+	e.newUUIDPending = false
+	e.super.UUID.NewCurrent(e.randomUUID(), e.state.Role() == wire.Primary)
+	e.exposed = e.super.UUID.Current
+	e.note("new current UUID")
+}
+
+// randomUUID never gives one of the special values.
+func (e *Engine) randomUUID() uint64 {
+	for {
+		if u := e.cfg.Rand(); u&^metadata.PrimaryMark > metadata.JustCreated {
+			return u
+		}
+	}
+}
+
+// Tick tells the time. Call it at least every 100 ms while connected.
+func (e *Engine) Tick(now time.Duration) {
+	e.now = now
+	e.tickLink()
+	e.tickCommand()
+	e.tickResync()
+}
+
+// MetaFailed says that the metadata could not be written: the disk is given up.
+func (e *Engine) MetaFailed(now time.Duration) {
+	e.now = now
+	e.loseDisk()
+}

@@ -1,0 +1,241 @@
+package engine
+
+import (
+	"time"
+
+	"gcrm/replication/metadata"
+)
+
+// opKind is what an operation is for.
+type opKind uint8
+
+const (
+	appWrite opKind = iota + 1
+	appRead         // of the local disk or the peer's
+	appFlush
+	peerWrite   // mirrored write of the peer
+	peerRead    // read on behalf of a peer without a disk
+	resyncRead  // a block the target asked for
+	resyncFetch // a block this target asked for and does not have yet
+	resyncStore // a block that came
+	epochFlush  // end of an epoch of the peer's
+	logWrite    // transaction of the activity log
+)
+
+// part is how far one half of a request is.
+type part uint8
+
+const (
+	partNone part = iota // not involved
+	partPending
+	partOK
+	partFailed
+)
+
+// op is a request or a step of one.
+type op struct {
+	kind   opKind
+	tag    uint64 // ours
+	appTag uint64
+	sector uint64
+	size   uint32 // bytes
+	data   []byte
+	zero   bool // trim or zeroes
+	trim   bool
+	fua    bool
+
+	id    uint64 // of the peer's request
+	flags uint32 // of the peer's write
+
+	local, net part
+	epoch      uint32
+	sentAt     time.Duration
+	inSync     bool // the peer says that the blocks are in sync now
+	logged     bool // references in the activity log are held
+	inLog      bool // part of the transfer log, until the epoch is confirmed
+	held       bool // done, but the completion waits for the end of a suspension
+	completed  bool
+	restarted  bool
+	dropped    bool // the connection it belongs to is gone
+	mark       bool // set bits when the write is done
+}
+
+func (o *op) sectors() uint64 { return uint64(o.size) / metadata.SectorSize }
+func (o *op) end() uint64     { return o.sector + o.sectors() }
+
+func (o *op) overlaps(p *op) bool { return o.sector < p.end() && p.sector < o.end() }
+
+// excludes tells whether two overlapping operations must not run at the same time.
+func (o *op) excludes(p *op) bool {
+	writes := func(k opKind) bool { return k == appWrite || k == peerWrite || k == resyncStore }
+	a, b := o.kind, p.kind
+	switch {
+	case writes(a) && writes(b):
+		return true
+	case a == resyncRead && writes(b), writes(a) && b == resyncRead:
+		// What goes to the target must not be older than a write that went before it.
+		return true
+	case a == resyncFetch && b == appWrite, a == appWrite && b == resyncFetch:
+		// The answer must not overwrite what an application wrote meanwhile.
+		return true
+	case a == peerRead && writes(b), writes(a) && b == peerRead:
+		return true
+	}
+	return false
+}
+
+func (e *Engine) newOp(kind opKind, sector uint64, size uint32) *op {
+	var o *op
+	if n := len(e.freeOps); n > 0 {
+		o, e.freeOps = e.freeOps[n-1], e.freeOps[:n-1]
+		*o = op{}
+	} else {
+		o = new(op)
+	}
+	e.nextTag++
+	o.kind, o.tag, o.sector, o.size = kind, e.nextTag, sector, size
+	return o
+}
+
+// free gives an operation back that nothing refers to any more.
+func (e *Engine) free(o *op) { e.freeOps = append(e.freeOps, o) }
+
+// enqueue runs an operation as soon as nothing excludes it, in order of arrival.
+func (e *Engine) enqueue(o *op) {
+	e.waiting = append(e.waiting, o)
+	e.pump()
+}
+
+// pump starts every waiting operation that can start. An operation never overtakes
+// an earlier one that it would exclude.
+func (e *Engine) pump() {
+	if e.pumping {
+		return
+	}
+	e.pumping = true
+	defer func() { e.pumping = false }()
+	for again := true; again; {
+		again = false
+		kept := e.waiting[:0]
+		blockedApp := false
+		for _, o := range e.waiting {
+			ok := true
+			if o.kind == appWrite || o.kind == appFlush {
+				// Writes of the application keep their order: the log and suspensions
+				// hold back all that come later.
+				ok = !blockedApp && e.mayStartWrite(o)
+				blockedApp = blockedApp || !ok
+			}
+			for j := 0; ok && j < len(kept); j++ {
+				ok = !(kept[j].overlaps(o) && kept[j].excludes(o))
+			}
+			for j := 0; ok && j < len(e.active); j++ {
+				ok = !(e.active[j].overlaps(o) && e.active[j].excludes(o))
+			}
+			if ok && (o.kind == appWrite || o.kind == peerWrite && e.peerWriteNeedsLog()) {
+				ok = e.acquireLog(o)
+				blockedApp = blockedApp || !ok
+			}
+			if !ok {
+				kept = append(kept, o)
+				continue
+			}
+			again = e.run(o) || again
+		}
+		clear(e.waiting[len(kept):])
+		e.waiting = kept
+	}
+}
+
+// activate puts an operation among those that exclude others.
+func (e *Engine) activate(o *op) { e.active = append(e.active, o) }
+
+// deactivate takes it out again.
+func (e *Engine) deactivate(o *op) {
+	for i, a := range e.active {
+		if a == o {
+			last := len(e.active) - 1
+			e.active[i], e.active[last] = e.active[last], nil
+			e.active = e.active[:last]
+			return
+		}
+	}
+}
+
+// acquireLog makes the extents of a write active. It gives false when the write has
+// to wait for a transaction.
+func (e *Engine) acquireLog(o *op) bool {
+	if !e.hasDisk || e.cfg.NoALUpdates {
+		return true
+	}
+	if o.logged {
+		return e.sending.logFor != o
+	}
+	first, last := metadata.Extents(o.sector, o.sectors())
+	if e.log.Hot(first, last) {
+		o.logged = true
+		return true
+	}
+	t, evicted, ok := e.log.Begin(first, last)
+	if !ok {
+		return false
+	}
+	// Begin took the references, so o is hot once the transaction is durable.
+	o.logged = true
+	var pages []int
+	for _, x := range evicted {
+		if p, dirty := e.bitmap.TakeDirtyExtent(x); dirty {
+			pages = append(pages, p)
+		}
+	}
+	w := e.newOp(logWrite, 0, 0)
+	e.ops[w.tag] = w
+	e.sending.logFor = o
+	e.emit(Effect{Kind: WriteLog, Tag: w.tag, Pages: pages, Log: t})
+	return false
+}
+
+func (e *Engine) releaseLog(o *op) {
+	if !o.logged {
+		return
+	}
+	o.logged = false
+	first, last := metadata.Extents(o.sector, o.sectors())
+	e.log.Release(first, last)
+}
+
+// DiskDone reports the end of a disk effect. data is what was read.
+func (e *Engine) DiskDone(now time.Duration, tag uint64, data []byte, err error) {
+	e.now = now
+	o := e.ops[tag]
+	if o == nil {
+		return
+	}
+	delete(e.ops, tag)
+	switch o.kind {
+	case logWrite:
+		e.logWritten(err)
+		e.free(o)
+	case appWrite, appRead, appFlush:
+		e.appDiskDone(o, data, err)
+	case peerWrite:
+		e.peerWriteDone(o, err)
+	case epochFlush:
+		e.epochFlushed(o, err)
+	case peerRead, resyncRead:
+		e.readForPeerDone(o, data, err)
+	case resyncStore:
+		e.resyncStored(o, err)
+	}
+	e.pump()
+	e.pumpData()
+}
+
+func (e *Engine) logWritten(err error) {
+	e.sending.logFor = nil
+	if err != nil {
+		e.loseDisk()
+		return
+	}
+	e.log.Commit()
+}

@@ -1,0 +1,305 @@
+package engine
+
+import (
+	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
+)
+
+// receiveSide is what a node keeps about the peer's writes on one connection.
+type receiveSide struct {
+	queue  []wire.Message // of the data socket, not looked at yet
+	epoch  int            // writes since the last barrier
+	writes int            // of the peer, under way
+	// barrier is set while the end of an epoch holds up the queue.
+	barrier  bool
+	number   uint32
+	flushing bool
+	pumping  bool
+
+	bitmap      wire.BitmapCursor
+	bitmapMoved bool // the bitmap of the peer is complete
+}
+
+// Backlog is how many messages of the data socket wait for the disk. A runner stops
+// reading when there are many.
+func (e *Engine) Backlog() int { return len(e.receiving.queue) }
+
+// pumpData handles the messages of the data socket until one has to wait.
+func (e *Engine) pumpData() {
+	r := &e.receiving
+	if r.pumping {
+		return
+	}
+	r.pumping = true
+	for e.link.up && len(r.queue) > 0 && !r.barrier {
+		m := r.queue[0]
+		r.queue[0] = wire.Message{}
+		r.queue = r.queue[1:]
+		if len(r.queue) == 0 {
+			r.queue = nil
+		}
+		e.receiveData(&m)
+	}
+	e.receiving.pumping = false
+}
+
+// receiveData handles one message of the data socket.
+func (e *Engine) receiveData(m *wire.Message) {
+	switch m.Command {
+	case wire.CmdDelayProbe, wire.CmdUnplug:
+	case wire.CmdProtocol:
+		e.receiveProtocol(m.Protocol)
+	case wire.CmdProtocolUpdate:
+		// The settings of the peer changed; nothing here depends on them.
+	case wire.CmdSyncParam89, wire.CmdSyncParam:
+		e.receiveSyncParam(m.Sync)
+	case wire.CmdSizes:
+		e.receiveSizes(m.Sizes)
+	case wire.CmdUUIDs:
+		e.receiveUUIDs(m.UUIDs)
+	case wire.CmdState:
+		e.receiveState(m.State)
+	case wire.CmdStateChange:
+		e.receiveChange(m, wire.CmdStateReply)
+	case wire.CmdConnChange:
+		e.receiveChange(m, wire.CmdConnReply)
+	default:
+		if e.link.phase != phaseRunning {
+			e.protocolError("unexpected " + m.Command.String() + " in the handshake")
+			return
+		}
+		e.receiveBlocks(m)
+	}
+}
+
+func (e *Engine) receiveBlocks(m *wire.Message) {
+	switch m.Command {
+	case wire.CmdData, wire.CmdTrim, wire.CmdZeroes:
+		e.receiveWrite(m)
+	case wire.CmdBarrier:
+		e.receiving.barrier, e.receiving.number = true, m.Number
+		e.endEpoch()
+	case wire.CmdDataRequest, wire.CmdResyncRequest, wire.CmdThinRequest:
+		e.receiveReadRequest(m)
+	case wire.CmdDataReply:
+		e.readAnswered(m)
+	case wire.CmdResyncReply:
+		e.resyncArrived(m)
+	case wire.CmdBitmap, wire.CmdPackedBitmap:
+		e.receiveBitmap(m)
+	case wire.CmdSyncUUID:
+		e.receiveSyncUUID(m.UUID)
+	case wire.CmdOutOfSync:
+		if e.hasDisk && e.inside(m) {
+			e.bitmap.SetSectors(m.Sector, uint64(m.Size)/metadata.SectorSize)
+			e.resync.rewind(m.Sector / metadata.SectorsPerBit)
+		}
+	default:
+		e.protocolError("unexpected " + m.Command.String())
+	}
+}
+
+// receiveMeta handles a message of the meta socket.
+func (e *Engine) receiveMeta(m *wire.Message) {
+	switch m.Command {
+	case wire.CmdPing:
+		e.send(wire.Message{Command: wire.CmdPingAck})
+	case wire.CmdPingAck:
+		e.pingAnswered()
+	case wire.CmdWriteAck, wire.CmdReceiveAck, wire.CmdSuperseded, wire.CmdNegAck, wire.CmdResyncWriteAck:
+		if m.ID == wire.SyncerID {
+			e.resyncAnswered(m)
+			return
+		}
+		e.writeAnswered(m)
+	case wire.CmdNegDataReply:
+		e.readAnswered(m)
+	case wire.CmdNegResyncReply, wire.CmdResyncCancel:
+		e.resyncRefused(m)
+	case wire.CmdBarrierAck:
+		e.barrierAnswered(m)
+	case wire.CmdStateReply, wire.CmdConnReply:
+		e.changeAnswered(m.Code)
+	case wire.CmdDelayProbe:
+	default:
+		// The kernel never connects again after this; a new attempt may heal it here.
+		e.protocolError("unexpected " + m.Command.String())
+	}
+}
+
+// inside tells whether the blocks of a message are inside of the volume.
+func (e *Engine) inside(m *wire.Message) bool {
+	n := uint64(m.Size) / metadata.SectorSize
+	return m.Sector <= e.size && n <= e.size-m.Sector
+}
+
+// receiveWrite takes a mirrored write.
+func (e *Engine) receiveWrite(m *wire.Message) {
+	if !e.inside(m) {
+		e.protocolError("a write outside of the volume")
+		return
+	}
+	e.receiving.epoch++
+	if m.Command == wire.CmdData && m.Size == 0 {
+		return
+	}
+	o := e.newOp(peerWrite, m.Sector, m.Size)
+	o.id, o.data, o.flags, o.fua = m.ID, m.Data, uint32(m.Flags), m.Flags&wire.FlagFUA != 0
+	o.zero = m.Command != wire.CmdData
+	o.trim = o.zero && m.Flags&wire.FlagDiscard != 0
+	if !e.hasDisk {
+		e.answerWrite(o, wire.CmdNegAck)
+		e.free(o)
+		return
+	}
+	if m.Flags&wire.FlagWantReceiveAck != 0 {
+		e.answerWrite(o, wire.CmdReceiveAck)
+	}
+	// With no disk of its own, the writer leaves the bookkeeping to us.
+	o.mark = e.state.PeerDisk() < wire.Inconsistent
+	if o.mark {
+		e.bitmap.SetSectors(o.sector, o.sectors())
+	}
+	e.receiving.writes++
+	e.enqueue(o)
+}
+
+// peerWriteNeedsLog tells whether writes of the peer go through our activity log:
+// when we hold the only copy.
+func (e *Engine) peerWriteNeedsLog() bool { return e.state.PeerDisk() < wire.Inconsistent }
+
+func (e *Engine) answerWrite(o *op, c wire.Command) {
+	e.send(wire.Message{Command: c, Sector: o.sector, ID: o.id, Size: o.size})
+}
+
+// peerWriteDone acknowledges a mirrored write.
+func (e *Engine) peerWriteDone(o *op, err error) {
+	e.deactivate(o)
+	e.releaseLog(o)
+	flags := wire.DataFlags(o.flags)
+	if err != nil && e.hasDisk {
+		e.bitmap.SetSectors(o.sector, o.sectors())
+	}
+	if !o.dropped {
+		switch {
+		case err != nil:
+			e.answerWrite(o, wire.CmdNegAck)
+		case flags&wire.FlagWantWriteAck == 0:
+		case inSync(e.state.Conn()) && flags&wire.FlagMayClear != 0:
+			if e.hasDisk {
+				e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)
+			}
+			e.answerWrite(o, wire.CmdResyncWriteAck)
+		default:
+			e.answerWrite(o, wire.CmdWriteAck)
+		}
+		e.receiving.writes--
+	}
+	e.free(o)
+	if err != nil {
+		e.loseDisk()
+	}
+	e.endEpoch()
+	e.maybeFinishTarget()
+}
+
+// endEpoch goes on with a barrier: first all writes, then a flush, then the answer.
+func (e *Engine) endEpoch() {
+	r := &e.receiving
+	if !r.barrier || r.writes > 0 || r.flushing {
+		return
+	}
+	if e.hasDisk && !e.cfg.NoFlushes {
+		r.flushing = true
+		o := e.newOp(epochFlush, 0, 0)
+		e.ops[o.tag] = o
+		e.emit(Effect{Kind: FlushDisk, Tag: o.tag})
+		return
+	}
+	e.answerBarrier()
+}
+
+func (e *Engine) answerBarrier() {
+	r := &e.receiving
+	e.send(wire.Message{Command: wire.CmdBarrierAck, Number: r.number, Count: uint32(r.epoch)})
+	r.epoch, r.barrier = 0, false
+	e.pumpData()
+}
+
+func (e *Engine) epochFlushed(o *op, err error) {
+	defer e.free(o)
+	if o.dropped {
+		return
+	}
+	e.receiving.flushing = false
+	if err != nil {
+		// What the peer believes to be safe is not: without the disk, nothing is claimed.
+		e.loseDisk()
+		e.protocolError("the local disk does not flush")
+		return
+	}
+	e.answerBarrier()
+}
+
+// receiveReadRequest reads for a peer that has no data, or for its resync.
+func (e *Engine) receiveReadRequest(m *wire.Message) {
+	if !e.inside(m) {
+		e.protocolError("a read outside of the volume")
+		return
+	}
+	kind, refusal := resyncRead, wire.CmdNegResyncReply
+	if m.Command == wire.CmdDataRequest {
+		kind, refusal = peerRead, wire.CmdNegDataReply
+	}
+	o := e.newOp(kind, m.Sector, m.Size)
+	o.id = m.ID
+	if !e.hasDisk || e.state.Disk() != wire.UpToDate {
+		e.answerWrite(o, refusal)
+		e.free(o)
+		return
+	}
+	e.enqueue(o)
+}
+
+func (e *Engine) readForPeerDone(o *op, data []byte, err error) {
+	e.deactivate(o)
+	if !o.dropped {
+		reply, refusal := wire.CmdResyncReply, wire.CmdNegResyncReply
+		if o.kind == peerRead {
+			reply, refusal = wire.CmdDataReply, wire.CmdNegDataReply
+		}
+		if err != nil {
+			e.answerWrite(o, refusal)
+		} else {
+			e.send(wire.Message{Command: reply, Sector: o.sector, ID: o.id, Size: o.size, Data: data})
+		}
+	}
+	e.free(o)
+	if err != nil {
+		e.loseDisk()
+	}
+}
+
+// dropPeerWork forgets what was under way for a connection that is gone. Disk
+// operations that run go on, but nobody is told.
+func (e *Engine) dropPeerWork() {
+	forPeer := func(k opKind) bool {
+		return k == peerWrite || k == peerRead || k == resyncRead || k == resyncStore || k == resyncFetch || k == epochFlush
+	}
+	for _, o := range e.ops {
+		if forPeer(o.kind) {
+			o.dropped = true
+		}
+	}
+	kept := e.waiting[:0]
+	for _, o := range e.waiting {
+		if forPeer(o.kind) {
+			e.releaseLog(o)
+			continue
+		}
+		kept = append(kept, o)
+	}
+	clear(e.waiting[len(kept):])
+	e.waiting = kept
+	e.stopFetching()
+}

@@ -1,0 +1,615 @@
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
+)
+
+// Errors that requests of applications end with.
+var (
+	ErrNotPrimary = errors.New("the volume is not Primary on this node")
+	ErrRange      = errors.New("the request is outside of the volume or not a multiple of a sector")
+	ErrIO         = errors.New("no copy of the data could be written or read")
+)
+
+// maxDiscard is the largest trim in one request, in bytes.
+const maxDiscard = 128 << 20
+
+// sendSide is what a node keeps about its own writes.
+type sendSide struct {
+	epoch      uint32 // number of the epoch that is open
+	inEpoch    int    // writes sent in it
+	closed     bool   // the open epoch is to be closed before the next write
+	unanswered []epochSent
+	log        []*op // transfer log: mirrored writes whose epoch is not confirmed
+	logFor     *op   // the write whose transaction is under way
+	flushes    []*op // that wait for the peer
+	bitsTold   uint64
+	inUse      bool
+	requests   int // of applications, not completed
+}
+
+// epochSent is an epoch whose barrier was sent.
+type epochSent struct {
+	number uint32
+	writes int
+	at     time.Duration
+}
+
+// connect begins a new connection; the number of the epoch goes on.
+func (s *sendSide) connect() {
+	s.inEpoch, s.closed, s.unanswered = 0, false, nil
+}
+
+func (s *sendSide) busy() bool { return s.requests > 0 }
+
+// Opened tells the engine whether somebody has the device open; a Primary in use is
+// not demoted.
+func (e *Engine) Opened(inUse bool) { e.sending.inUse = inUse }
+
+// Write starts a write. data belongs to the engine until the request completes.
+func (e *Engine) Write(now time.Duration, tag, sector uint64, data []byte, fua bool) {
+	e.now = now
+	o := e.newOp(appWrite, sector, uint32(len(data)))
+	o.appTag, o.data, o.fua = tag, data, fua
+	e.accept(o, 1<<20)
+}
+
+// Zero writes zeroes; with trim the room may be given back.
+func (e *Engine) Zero(now time.Duration, tag, sector uint64, size uint32, trim bool) {
+	e.now = now
+	o := e.newOp(appWrite, sector, size)
+	o.appTag, o.zero, o.trim = tag, true, trim
+	e.accept(o, maxDiscard)
+}
+
+// Read starts a read.
+func (e *Engine) Read(now time.Duration, tag, sector uint64, size uint32) {
+	e.now = now
+	o := e.newOp(appRead, sector, size)
+	o.appTag = tag
+	e.accept(o, 1<<20)
+}
+
+// Flush completes when all writes that completed before it are durable.
+func (e *Engine) Flush(now time.Duration, tag uint64) {
+	e.now = now
+	o := e.newOp(appFlush, 0, 0)
+	o.appTag = tag
+	e.accept(o, 0)
+}
+
+func (e *Engine) accept(o *op, limit uint32) {
+	e.sending.requests++
+	switch {
+	case e.state.Role() != wire.Primary:
+		e.complete(o, nil, ErrNotPrimary)
+	case o.kind != appFlush && (o.size == 0 || o.size%metadata.SectorSize != 0 || o.size > limit || o.sector > e.size || o.sectors() > e.size-o.sector):
+		e.complete(o, nil, ErrRange)
+	default:
+		e.enqueue(o)
+	}
+}
+
+// complete answers the application.
+func (e *Engine) complete(o *op, data []byte, err error) {
+	if o.completed {
+		return
+	}
+	o.completed = true
+	e.sending.requests--
+	e.emit(Effect{Kind: Complete, Tag: o.appTag, Data: data, Err: err})
+}
+
+// mayStartWrite tells whether the state lets writes of applications through.
+func (e *Engine) mayStartWrite(*op) bool {
+	if e.state&anySuspended != 0 || e.sending.logFor != nil && e.sending.logFor.completed {
+		return false
+	}
+	switch e.state.Conn() {
+	case wire.WFBitMapT, wire.WFSyncUUID, wire.StartingSyncT, wire.WFReportParams:
+		return false
+	case wire.WFBitMapS, wire.StartingSyncS:
+		// Not before the peer knows that its data is outdated: it might be promoted
+		// with it when the connection breaks now.
+		return e.peerKnowsItIsTarget()
+	}
+	return e.state.Disk() != wire.Attaching && e.state.Disk() != wire.Negotiating
+}
+
+// mirrors tells whether writes go to the peer as data.
+func (e *Engine) mirrors() bool {
+	s := e.state
+	if !e.link.up {
+		return false
+	}
+	return s.PeerDisk() == wire.UpToDate && s.Conn() >= wire.Connected && s.Conn() < wire.Ahead && s.Conn() != wire.WFBitMapS ||
+		s.PeerDisk() >= wire.Inconsistent && s.Conn() >= wire.WFBitMapT && s.Conn() < wire.Ahead
+}
+
+// run starts an operation that nothing stands in the way of. It gives true when
+// others may have become startable by it.
+func (e *Engine) run(o *op) bool {
+	switch o.kind {
+	case appWrite:
+		e.runWrite(o)
+	case appRead:
+		e.runRead(o)
+	case appFlush:
+		e.runFlush(o)
+	case peerWrite, resyncStore:
+		e.activate(o)
+		e.writeDisk(o)
+	case peerRead, resyncRead:
+		e.activate(o)
+		e.readDisk(o)
+	}
+	return o.completed
+}
+
+func (e *Engine) writeDisk(o *op) {
+	e.ops[o.tag] = o
+	e.emit(Effect{Kind: WriteDisk, Tag: o.tag, Sector: o.sector, Size: o.size, Data: o.data, Zero: o.zero, Discard: o.trim, FUA: o.fua})
+}
+
+func (e *Engine) readDisk(o *op) {
+	e.ops[o.tag] = o
+	e.emit(Effect{Kind: ReadDisk, Tag: o.tag, Sector: o.sector, Size: o.size})
+}
+
+// runWrite sends a write to the disk and to the peer.
+func (e *Engine) runWrite(o *op) {
+	conn := e.state.Conn()
+	mirror := e.mirrors()
+	if !e.hasDisk && !mirror || e.hasDisk && e.state.Disk() < wire.UpToDate && !mirror && e.state.PeerDisk() != wire.UpToDate {
+		e.releaseLog(o)
+		e.complete(o, nil, ErrIO)
+		return
+	}
+	e.activate(o)
+	if e.hasDisk {
+		o.local = partPending
+		e.writeDisk(o)
+	}
+	switch {
+	case mirror:
+		e.mirror(o)
+	case conn == wire.WFBitMapS:
+		// The bitmap is on its way; what changes after it was read is told apart.
+		if e.bitmap.SetSectors(o.sector, o.sectors()) > 0 {
+			e.send(wire.Message{Command: wire.CmdOutOfSync, Sector: o.sector, Size: o.size})
+		}
+	case e.hasDisk:
+		e.bitmap.SetSectors(o.sector, o.sectors())
+	}
+}
+
+// mirror sends a write to the peer, in the epoch that is open.
+func (e *Engine) mirror(o *op) {
+	s := &e.sending
+	if s.closed || s.inEpoch >= max(1, e.cfg.MaxEpochSize) {
+		e.closeEpoch()
+	}
+	m := wire.Message{Command: wire.CmdData, Sector: o.sector, ID: o.tag, Data: o.data, Size: o.size, Flags: wire.FlagSync}
+	switch {
+	case o.zero && o.trim && e.link.dialect.Features&wire.FeatureTrim != 0:
+		m.Command, m.Flags = wire.CmdTrim, m.Flags|wire.FlagDiscard
+	case o.zero && e.link.dialect.Features&wire.FeatureZeroes != 0:
+		m.Command, m.Flags = wire.CmdZeroes, m.Flags|wire.FlagZeroes
+		if o.trim {
+			m.Flags |= wire.FlagDiscard
+		}
+	case o.zero:
+		// A peer that knows neither gets the zeroes themselves.
+		e.mirrorZeroes(o)
+		return
+	}
+	if o.fua {
+		m.Flags |= wire.FlagFUA
+	}
+	e.transfer(o, &m)
+}
+
+// mirrorZeroes sends zeroes as data when they fit into one packet; a larger area is
+// marked as different instead, for the next resync.
+func (e *Engine) mirrorZeroes(o *op) {
+	if o.size > 1<<20 {
+		if e.hasDisk {
+			e.bitmap.SetSectors(o.sector, o.sectors())
+		}
+		return
+	}
+	o.data = make([]byte, o.size)
+	e.transfer(o, &wire.Message{Command: wire.CmdData, Sector: o.sector, ID: o.tag, Data: o.data, Size: o.size, Flags: wire.FlagSync})
+}
+
+func (e *Engine) transfer(o *op, m *wire.Message) {
+	s := &e.sending
+	o.net, o.epoch, o.sentAt, o.inLog = partPending, s.epoch, e.now, true
+	s.inEpoch++
+	s.log = append(s.log, o)
+	syncing := e.state.Conn() >= wire.SyncSource && e.state.Conn() <= wire.PausedSyncT
+	if syncing {
+		m.Flags |= wire.FlagMayClear
+	}
+	switch {
+	case e.cfg.Protocol == ProtocolC || syncing:
+		m.Flags |= wire.FlagWantWriteAck
+	case e.cfg.Protocol == ProtocolB:
+		m.Flags |= wire.FlagWantReceiveAck
+	}
+	e.send(*m)
+	if e.cfg.Protocol == ProtocolA && !syncing {
+		o.net = partOK
+	}
+}
+
+// closeEpoch sends the barrier of the open epoch, if it has writes.
+func (e *Engine) closeEpoch() {
+	s := &e.sending
+	s.closed = false
+	if s.inEpoch == 0 || !e.link.up {
+		return
+	}
+	// The number is opaque for the peer.
+	e.send(wire.Message{Command: wire.CmdBarrier, Number: s.epoch})
+	s.unanswered = append(s.unanswered, epochSent{s.epoch, s.inEpoch, e.now})
+	s.epoch++
+	s.inEpoch = 0
+}
+
+// appDiskDone is the local half of a request of an application.
+func (e *Engine) appDiskDone(o *op, data []byte, err error) {
+	switch o.kind {
+	case appRead:
+		e.readDone(o, data, err)
+		return
+	case appFlush:
+		if err != nil {
+			o.local = partFailed
+			e.loseDisk()
+		} else {
+			o.local = partOK
+		}
+		e.settleFlush(o)
+		return
+	}
+	o.local = partOK
+	if err != nil {
+		o.local = partFailed
+		if e.hasDisk {
+			e.bitmap.SetSectors(o.sector, o.sectors())
+			e.loseDisk()
+		}
+	}
+	e.settleWrite(o)
+}
+
+// settleWrite completes a write whose halves are both done.
+func (e *Engine) settleWrite(o *op) {
+	if o.local == partPending || o.net == partPending {
+		return
+	}
+	e.deactivate(o)
+	if !o.completed {
+		if o.local != partOK && o.net != partOK && e.state&anySuspended == 0 {
+			e.complete(o, nil, ErrIO)
+		} else if e.mustHold(o) {
+			o.held = true
+			e.sending.keep(o)
+			return
+		} else {
+			e.complete(o, nil, nil)
+		}
+		if o.inLog && o.epoch == e.sending.epoch && e.link.up {
+			// The application knows of a write in the open epoch: what it writes next
+			// belongs behind a barrier.
+			e.closeEpoch()
+		}
+	}
+	if !o.inLog {
+		e.retire(o)
+	}
+}
+
+// mustHold tells whether a completion has to wait: the write is not on the peer, and
+// the peer is not yet known to be out of the way.
+func (e *Engine) mustHold(o *op) bool {
+	return e.state&anySuspended != 0 && o.net != partOK
+}
+
+// keep remembers a request that is done but not completed.
+func (s *sendSide) keep(o *op) {
+	if !o.inLog {
+		o.inLog = true
+		s.log = append(s.log, o)
+	}
+}
+
+// retire ends a write: its epoch is confirmed or the peer is gone.
+func (e *Engine) retire(o *op) {
+	o.inLog = false
+	if e.hasDisk {
+		switch {
+		case o.local == partFailed || o.net == partFailed:
+			e.bitmap.SetSectors(o.sector, o.sectors())
+		case o.local == partOK && o.net == partOK && o.inSync:
+			e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)
+		}
+	}
+	e.releaseLog(o)
+	e.free(o)
+}
+
+// writeAnswered is the peer's half of a write.
+func (e *Engine) writeAnswered(m *wire.Message) {
+	o := e.transferred(m.ID, m.Sector)
+	if o == nil {
+		if m.Command == wire.CmdNegAck {
+			if e.hasDisk {
+				e.bitmap.SetSectors(m.Sector, uint64(m.Size)/metadata.SectorSize)
+			}
+			return
+		}
+		e.protocolError("acknowledgement of an unknown write")
+		return
+	}
+	switch m.Command {
+	case wire.CmdNegAck:
+		o.net = partFailed
+		if e.hasDisk {
+			e.bitmap.SetSectors(o.sector, o.sectors())
+		}
+	case wire.CmdResyncWriteAck:
+		o.net, o.inSync = partOK, true
+	default:
+		if o.net == partPending {
+			o.net = partOK
+		}
+	}
+	e.settleWrite(o)
+	e.pump()
+}
+
+func (e *Engine) transferred(id, sector uint64) *op {
+	for _, o := range e.sending.log {
+		if o.tag == id && o.sector == sector && !o.dropped {
+			return o
+		}
+	}
+	return nil
+}
+
+// barrierAnswered ends the oldest epoch.
+func (e *Engine) barrierAnswered(m *wire.Message) {
+	s := &e.sending
+	if len(s.unanswered) == 0 || s.unanswered[0].number != m.Number || s.unanswered[0].writes != int(m.Count) {
+		e.protocolError("acknowledgement of an epoch that does not fit")
+		return
+	}
+	s.unanswered = s.unanswered[1:]
+	kept := s.log[:0]
+	for _, o := range s.log {
+		switch {
+		case o.dropped || o.held || o.kind != appWrite || o.epoch != m.Number:
+			kept = append(kept, o)
+		case o.net == partPending:
+			kept = append(kept, o)
+			defer e.protocolError("an epoch ends before its writes")
+		case o.local == partPending:
+			// The disk is slower than the peer; retired by settleWrite.
+			o.inLog = false
+		default:
+			e.retire(o)
+		}
+	}
+	clear(s.log[len(kept):])
+	s.log = kept
+	for _, f := range append([]*op(nil), s.flushes...) {
+		e.settleFlush(f)
+	}
+	e.pump()
+}
+
+// runFlush closes the epoch and flushes the local disk.
+func (e *Engine) runFlush(o *op) {
+	e.closeEpoch()
+	o.local, o.net = partOK, partOK
+	if e.cfg.Protocol == ProtocolC && len(e.sending.unanswered) > 0 {
+		o.net, o.epoch = partPending, e.sending.epoch-1
+	}
+	e.sending.flushes = append(e.sending.flushes, o)
+	if e.hasDisk {
+		o.local = partPending
+		e.ops[o.tag] = o
+		e.emit(Effect{Kind: FlushDisk, Tag: o.tag})
+	}
+	e.settleFlush(o)
+}
+
+func (e *Engine) settleFlush(o *op) {
+	s := &e.sending
+	if o.net == partPending {
+		waits := false
+		for _, u := range s.unanswered {
+			waits = waits || int32(u.number-o.epoch) <= 0
+		}
+		if !waits && (e.link.up || e.state&anySuspended == 0) {
+			o.net = partOK
+		}
+	}
+	if o.local == partPending || o.net == partPending {
+		return
+	}
+	for i, f := range s.flushes {
+		if f == o {
+			s.flushes = append(s.flushes[:i], s.flushes[i+1:]...)
+			break
+		}
+	}
+	var err error
+	if o.local == partFailed && !e.mirrors() {
+		err = ErrIO
+	}
+	e.complete(o, nil, err)
+	e.free(o)
+}
+
+// runRead reads here when the data here is good, else from the peer.
+func (e *Engine) runRead(o *op) {
+	local := e.hasDisk && (e.state.Disk() == wire.UpToDate || e.state.Disk() == wire.Inconsistent && !e.bitmap.AnySectors(o.sector, o.sectors()))
+	if local && !o.restarted {
+		o.local = partPending
+		e.readDisk(o)
+		return
+	}
+	if e.link.up && e.state.Conn() >= wire.Connected && e.state.PeerDisk() == wire.UpToDate {
+		o.net, o.sentAt = partPending, e.now
+		e.sending.log = append(e.sending.log, o)
+		o.inLog = true
+		e.send(wire.Message{Command: wire.CmdDataRequest, Sector: o.sector, ID: o.tag, Size: o.size})
+		return
+	}
+	if e.state&anySuspended != 0 {
+		o.held = true
+		e.sending.keep(o)
+		return
+	}
+	e.complete(o, nil, ErrIO)
+	e.free(o)
+}
+
+// readDone is the end of a local read. One that failed is tried on the peer.
+func (e *Engine) readDone(o *op, data []byte, err error) {
+	if err == nil {
+		e.complete(o, data, nil)
+		e.free(o)
+		return
+	}
+	if e.hasDisk {
+		e.bitmap.SetSectors(o.sector, o.sectors())
+		e.loseDisk()
+	}
+	o.restarted = true
+	e.runRead(o)
+}
+
+// readAnswered is the peer's answer to a read.
+func (e *Engine) readAnswered(m *wire.Message) {
+	o := e.transferred(m.ID, m.Sector)
+	if o == nil || o.kind != appRead || m.Command == wire.CmdDataReply && m.Size != o.size {
+		e.protocolError("answer to an unknown read")
+		return
+	}
+	e.forget(o)
+	if m.Command == wire.CmdDataReply {
+		e.complete(o, m.Data, nil)
+	} else {
+		e.complete(o, nil, ErrIO)
+	}
+	e.free(o)
+}
+
+// forget takes an operation out of the transfer log.
+func (e *Engine) forget(o *op) {
+	s := &e.sending
+	for i, x := range s.log {
+		if x == o {
+			s.log = append(s.log[:i], s.log[i+1:]...)
+			o.inLog = false
+			return
+		}
+	}
+}
+
+// beforeLoss marks what the peer may not have, while the old state is still known.
+func (e *Engine) beforeLoss() {
+	if !e.hasDisk {
+		return
+	}
+	for _, o := range e.sending.log {
+		if o.kind == appWrite && !o.dropped {
+			e.bitmap.SetSectors(o.sector, o.sectors())
+		}
+	}
+}
+
+// afterLoss ends the peer's half of all requests once the new state is known.
+func (e *Engine) afterLoss() {
+	s := &e.sending
+	log := s.log
+	s.log = nil
+	s.unanswered, s.inEpoch, s.closed = nil, 0, false
+	for _, o := range log {
+		o.dropped = true
+		switch {
+		case o.kind == appRead:
+			if o.held {
+				s.log = append(s.log, o)
+				continue
+			}
+			o.inLog, o.net, o.restarted = false, partNone, !e.hasDisk
+			e.runRead(o)
+		case o.held:
+			s.log = append(s.log, o)
+		default:
+			o.inLog = false
+			wasPending := o.net == partPending
+			if wasPending {
+				o.net = partFailed
+			}
+			switch {
+			case o.local == partPending: // settled by DiskDone
+			case wasPending:
+				e.settleWrite(o)
+			default:
+				// Answered, but its epoch is not confirmed: the peer may lose it.
+				o.net = partFailed
+				e.retire(o)
+			}
+		}
+	}
+	for _, f := range append([]*op(nil), s.flushes...) {
+		e.settleFlush(f)
+	}
+	e.dropPeerWork()
+	e.pump()
+}
+
+// releaseHeld completes what a suspension held back, once it is over.
+func (e *Engine) releaseHeld() {
+	if e.state&anySuspended != 0 {
+		return
+	}
+	s := &e.sending
+	log := s.log
+	s.log = nil
+	var again []*op
+	for _, o := range log {
+		if !o.held {
+			s.log = append(s.log, o)
+			continue
+		}
+		again = append(again, o)
+	}
+	for _, o := range again {
+		o.held, o.inLog = false, false
+		switch {
+		case o.kind == appRead:
+			e.runRead(o)
+		case o.local == partOK || o.net == partOK:
+			e.complete(o, nil, nil)
+			e.retire(o)
+		default:
+			e.complete(o, nil, ErrIO)
+			e.retire(o)
+		}
+	}
+	for _, f := range append([]*op(nil), s.flushes...) {
+		e.settleFlush(f)
+	}
+	e.pump()
+}

@@ -1,0 +1,384 @@
+package engine
+
+import (
+	"time"
+
+	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
+)
+
+// resyncRun is a resync under way.
+type resyncRun struct {
+	running bool // as target
+	cursor  uint64
+	started time.Duration
+	total   uint64 // bits at the start
+	failed  uint64 // sectors that could not be synced
+	// fetching are the sectors asked for and not stored yet.
+	fetching uint64
+	arrived  uint64 // sectors since the last step of the controller
+	plan     []int64
+	planAt   int
+	first    bool
+	nextStep time.Duration
+	finish   bool // the last ping of the target is under way
+}
+
+const (
+	// stepTime is how often the target asks for more.
+	stepTime = 100 * time.Millisecond
+	// resyncExtent is what one request never crosses, in bits: 16 MiB.
+	resyncExtent = 16 << 20 / metadata.BlockSize
+	// maxRequestBits is the largest request, 1 MiB.
+	maxRequestBits = 1 << 20 / metadata.BlockSize
+)
+
+// rewind makes the next pass look at a bit again.
+func (r *resyncRun) rewind(bit uint64) { r.cursor = min(r.cursor, bit) }
+
+// sendBitmapFirst is the source's part of the exchange: it sends first.
+func (e *Engine) sendBitmapFirst() {
+	e.receiving.bitmap = wire.NewBitmapCursor(e.bitmap.Len())
+	e.sendBitmap()
+}
+
+func (e *Engine) sendBitmap() {
+	cursor := wire.NewBitmapCursor(e.bitmap.Len())
+	bits := wire.Bits{Words: e.bitmap.Words(), Len: e.bitmap.Len()}
+	for !cursor.Done {
+		var m wire.Message
+		e.link.dialect.NextPiece(&cursor, bits, e.cfg.UseRLE, nil, &m)
+		e.send(m)
+	}
+}
+
+// receiveBitmap merges a piece of the peer's bitmap; with the last one the resync
+// goes on to its next stage.
+func (e *Engine) receiveBitmap(m *wire.Message) {
+	conn := e.state.Conn()
+	if !e.hasDisk || conn != wire.WFBitMapS && conn != wire.WFBitMapT {
+		e.protocolError("unexpected " + m.Command.String())
+		return
+	}
+	r := &e.receiving
+	if r.bitmap.Bits != e.bitmap.Len() {
+		r.bitmap = wire.NewBitmapCursor(e.bitmap.Len())
+	}
+	err := e.link.dialect.TakePiece(&r.bitmap, m,
+		func(first, end uint64) { e.bitmap.SetRange(first, end) },
+		func(i int, w uint64) { e.bitmap.OrWord(i, w) })
+	if err != nil {
+		e.protocolError(err.Error())
+		return
+	}
+	if !r.bitmap.Done {
+		return
+	}
+	r.bitmap = wire.BitmapCursor{}
+	if conn == wire.WFBitMapT {
+		e.sendBitmap()
+		e.change(e.state.WithConn(wire.WFSyncUUID), hard)
+		e.persist()
+		return
+	}
+	e.persist()
+	e.change(e.state.WithConn(wire.SyncSource), hard)
+}
+
+// startSource makes the identifier of this resync and tells the target.
+func (e *Engine) startSource() {
+	sync := e.super.UUID.StartSource(e.randomUUID())
+	e.resync = resyncRun{total: e.bitmap.Count(), started: e.now}
+	e.persist()
+	e.send(wire.Message{Command: wire.CmdSyncUUID, UUID: sync})
+}
+
+// receiveSyncUUID starts the resync on the target.
+func (e *Engine) receiveSyncUUID(sync uint64) {
+	if e.state.Conn() != wire.WFSyncUUID {
+		e.protocolError("unexpected SYNC_UUID")
+		return
+	}
+	e.super.UUID.StartTarget(sync)
+	e.resync = resyncRun{running: true, total: e.bitmap.Count(), started: e.now, first: true, nextStep: e.now}
+	e.change(e.state.WithConn(wire.SyncTarget), hard)
+	e.persist()
+	e.tickResync()
+	e.maybeFinishTarget()
+}
+
+// tickResync asks for the next blocks, at the rate of the controller.
+func (e *Engine) tickResync() {
+	r := &e.resync
+	if !r.running || e.state.Conn() != wire.SyncTarget || e.now < r.nextStep {
+		return
+	}
+	for r.nextStep <= e.now {
+		r.nextStep += stepTime
+	}
+	budget := int64(e.resyncBudget())
+	window := uint64(max(e.cfg.MaxBuffers, 2)) / 2 * sectorsPerPage
+	for budget > 0 && r.fetching < window {
+		bits := e.nextRequest()
+		if bits == 0 {
+			break
+		}
+		budget -= int64(bits) * metadata.SectorsPerBit
+	}
+	e.maybeFinishTarget()
+}
+
+const sectorsPerPage = metadata.BlockSize / metadata.SectorSize
+
+// resyncBudget is how many sectors may be asked for in this step.
+func (e *Engine) resyncBudget() uint64 {
+	r := &e.resync
+	perStep := func(kib uint64) uint64 { return max(kib*2/10, metadata.SectorsPerBit) }
+	came := r.arrived
+	r.arrived = 0
+	steps := int(e.cfg.PlanAhead / stepTime)
+	if steps == 0 {
+		return perStep(e.cfg.ResyncRate)
+	}
+	if len(r.plan) != steps {
+		r.plan, r.planAt = make([]int64, steps), 0
+	}
+	var want uint64
+	switch {
+	case r.first:
+		want = perStep(e.cfg.ResyncRate) * uint64(steps)
+		r.first = false
+	case e.cfg.FillTarget != 0:
+		want = e.cfg.FillTarget
+	default:
+		want = came * uint64(e.cfg.DelayTarget/stepTime)
+	}
+	correction := int64(want) - int64(r.fetching)
+	for _, p := range r.plan {
+		correction -= p
+	}
+	for i := range r.plan {
+		r.plan[i] += correction / int64(steps)
+	}
+	head := r.plan[r.planAt]
+	r.plan[r.planAt] = 0
+	r.planAt = (r.planAt + 1) % steps
+	budget := max(0, int64(came)+head)
+	if e.cfg.MaxRate != 0 {
+		budget = min(budget, int64(perStep(e.cfg.MaxRate)))
+	}
+	if budget == 0 && r.fetching == 0 {
+		budget = metadata.SectorsPerBit // never stand still
+	}
+	return uint64(budget)
+}
+
+// nextRequest asks for the next run of dirty blocks and gives its length in bits, 0
+// when nothing can be asked for now.
+func (e *Engine) nextRequest() uint64 {
+	r := &e.resync
+	for range 2 {
+		for bit, ok := e.bitmap.NextSet(r.cursor); ok; bit, ok = e.bitmap.NextSet(bit + 1) {
+			n := e.runOf(bit)
+			sector := bit * metadata.SectorsPerBit
+			size := min((bit+n)*metadata.SectorsPerBit, e.size) - sector
+			o := e.newOp(resyncFetch, sector, uint32(size)*metadata.SectorSize)
+			if e.fetchBlocked(o) {
+				e.free(o)
+				continue
+			}
+			o.id = wire.SyncerID
+			e.activate(o)
+			r.cursor = bit + n
+			r.fetching += size
+			e.send(wire.Message{Command: wire.CmdResyncRequest, Sector: sector, ID: wire.SyncerID, Size: o.size})
+			return n
+		}
+		if r.cursor == 0 {
+			break
+		}
+		r.cursor = 0 // blocks that were passed over
+	}
+	return 0
+}
+
+// runOf is the length of a request that begins at a dirty bit: it grows only as far
+// as its start is aligned, and stays in its extent.
+func (e *Engine) runOf(bit uint64) uint64 {
+	n := uint64(1)
+	for n < maxRequestBits && bit+n < e.bitmap.Len() && e.bitmap.Test(bit+n) && (bit+n)%resyncExtent != 0 {
+		if n&(n-1) == 0 && bit%(2*n) != 0 {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// fetchBlocked tells whether blocks are being fetched or written already.
+func (e *Engine) fetchBlocked(o *op) bool {
+	for _, a := range e.active {
+		if a.overlaps(o) && (a.kind == resyncFetch || a.kind == appWrite || a.kind == resyncStore) {
+			return true
+		}
+	}
+	for _, w := range e.waiting {
+		if w.overlaps(o) && (w.kind == appWrite || w.kind == resyncStore) {
+			return true
+		}
+	}
+	return false
+}
+
+// fetched ends a request of ours.
+func (e *Engine) fetched(sector uint64, size uint32) bool {
+	for _, a := range e.active {
+		if a.kind == resyncFetch && a.sector == sector && a.size == size {
+			e.deactivate(a)
+			e.resync.fetching -= a.sectors()
+			e.free(a)
+			return true
+		}
+	}
+	return false
+}
+
+// resyncArrived stores a block that was asked for.
+func (e *Engine) resyncArrived(m *wire.Message) {
+	if !e.fetched(m.Sector, m.Size) {
+		e.protocolError("an unexpected block of a resync")
+		return
+	}
+	e.resync.arrived += uint64(m.Size) / metadata.SectorSize
+	o := e.newOp(resyncStore, m.Sector, m.Size)
+	o.data, o.id = m.Data, wire.SyncerID
+	e.resync.fetching += o.sectors()
+	if !e.hasDisk {
+		e.answerWrite(o, wire.CmdNegAck)
+		return
+	}
+	// It keeps others away from the moment the request is no longer in the way.
+	e.enqueue(o)
+}
+
+func (e *Engine) resyncStored(o *op, err error) {
+	e.deactivate(o)
+	if !o.dropped {
+		e.resync.fetching -= o.sectors()
+		if err != nil {
+			e.answerWrite(o, wire.CmdNegAck)
+		} else {
+			if e.hasDisk {
+				e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)
+			}
+			e.answerWrite(o, wire.CmdResyncWriteAck)
+		}
+	}
+	e.free(o)
+	if err != nil {
+		e.loseDisk()
+	}
+	e.maybeFinishTarget()
+}
+
+// resyncRefused: the source could not read a block; it stays out of sync.
+func (e *Engine) resyncRefused(m *wire.Message) {
+	if !e.fetched(m.Sector, m.Size) {
+		e.protocolError("refusal of an unknown request")
+		return
+	}
+	if m.Command == wire.CmdNegResyncReply {
+		e.resync.failed += uint64(m.Size) / metadata.SectorSize
+	}
+	e.maybeFinishTarget()
+}
+
+// resyncAnswered: the target has stored a block.
+func (e *Engine) resyncAnswered(m *wire.Message) {
+	if !e.hasDisk || !e.inside(m) {
+		return
+	}
+	n := uint64(m.Size) / metadata.SectorSize
+	if m.Command == wire.CmdNegAck {
+		e.resync.failed += n
+		e.bitmap.SetSectors(m.Sector, n)
+		return
+	}
+	e.bitmap.ClearSectors(m.Sector, n, e.size)
+}
+
+// maybeFinishTarget begins the end of the resync when everything is here. The ping
+// makes sure that the source has seen all acknowledgements before it hears that the
+// resync is done.
+func (e *Engine) maybeFinishTarget() {
+	r := &e.resync
+	if !r.running || r.finish || e.state.Conn() != wire.SyncTarget || r.fetching > 0 || e.receiving.writes > 0 {
+		return
+	}
+	if e.bitmap.Count() > 0 && r.failed == 0 {
+		return
+	}
+	r.finish = true
+	e.ping(func() {
+		if e.state.Conn() != wire.SyncTarget || !e.resync.running {
+			return
+		}
+		if e.bitmap.Count() > 0 && e.resync.failed == 0 || e.resync.fetching > 0 || e.receiving.writes > 0 {
+			e.resync.finish = false // more came meanwhile
+			return
+		}
+		e.finishTarget()
+	})
+}
+
+func (e *Engine) finishTarget() {
+	failed := e.resync.failed > 0
+	e.resync = resyncRun{}
+	ns := e.state.WithConn(wire.Connected)
+	if !failed {
+		u := e.peer.uuids
+		source := metadata.Generations{Current: u.Current, Bitmap: u.Bitmap, History: u.History}
+		e.super.UUID.FinishTarget(source, e.state.Role() == wire.Primary)
+		e.exposed = e.super.UUID.Current
+		e.crashed = false
+		ns = ns.WithDisk(wire.UpToDate)
+	}
+	e.note("resync done")
+	e.change(ns, hard)
+	e.persist()
+	e.emit(Effect{Kind: RunHandler, Name: "after-resync-target"})
+}
+
+// finishSource ends the resync on the source, on the word of the target.
+func (e *Engine) finishSource() {
+	e.resync = resyncRun{}
+	e.super.UUID.FinishSource()
+	e.crashed = false
+	e.note("resync done")
+	e.change(e.state.WithConn(wire.Connected).WithPeerDisk(wire.UpToDate), hard)
+	e.persist()
+	e.emit(Effect{Kind: RunHandler, Name: "unfence-peer"})
+}
+
+// stopFetching forgets what was asked for in a resync that ended early.
+func (e *Engine) stopFetching() {
+	active := e.active[:0]
+	for _, o := range e.active {
+		if o.kind != resyncFetch {
+			active = append(active, o)
+		}
+	}
+	clear(e.active[len(active):])
+	e.active = active
+	e.resync = resyncRun{}
+}
+
+// ResyncDone is how much of a resync is done, in bits of all bits; running is false
+// without a resync.
+func (e *Engine) ResyncDone() (done, total uint64, running bool) {
+	if !inSync(e.state.Conn()) || e.bitmap == nil {
+		return 0, 0, false
+	}
+	left := min(e.bitmap.Count(), e.resync.total)
+	return e.resync.total - left, e.resync.total, true
+}

@@ -1,0 +1,381 @@
+package engine
+
+import (
+	"time"
+
+	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
+)
+
+// command is the administrator's command that is under way. There is one at a time.
+type command struct {
+	active bool
+	tag    uint64
+	// asked: a request for this change was sent to the peer.
+	asked     bool
+	mask, val wire.State
+	local     wire.State // what to apply on success
+	promote   bool
+	force     bool
+	fenced    bool // the fence handler has run for this promotion
+	tries     int
+	retryAt   time.Duration
+	then      func(wire.Result) // instead of a reply
+}
+
+func (e *Engine) reply(tag uint64, r wire.Result) {
+	e.emit(Effect{Kind: Reply, Tag: tag, Result: r})
+}
+
+// finishCommand answers the command under way.
+func (e *Engine) finishCommand(r wire.Result) {
+	c := e.cmd
+	e.cmd = command{}
+	if c.then != nil {
+		c.then(r)
+		return
+	}
+	if r == wire.ResultNothing {
+		r = wire.ResultOK
+	}
+	e.reply(c.tag, r)
+}
+
+// begin takes the place of the command under way, or refuses.
+func (e *Engine) begin(tag uint64) bool {
+	if e.cmd.active {
+		e.reply(tag, wire.InTransient)
+		return false
+	}
+	e.cmd = command{active: true, tag: tag}
+	return true
+}
+
+// request makes a change that the peer has to agree to. Without a connection it is
+// only checked here.
+func (e *Engine) request(mask, val wire.State, connWide bool) {
+	ns := e.state&^mask | val&mask
+	if r := e.check(ns); !r.OK() || r == wire.ResultNothing {
+		e.requestDone(r)
+		return
+	}
+	if e.state.Conn() < wire.Connected {
+		e.requestDone(e.change(ns, soft))
+		return
+	}
+	e.cmd.asked, e.cmd.mask, e.cmd.val = true, mask, val
+	c := wire.CmdStateChange
+	if connWide {
+		c = wire.CmdConnChange
+	}
+	e.send(wire.Message{Command: c, Mask: mask, State: val})
+}
+
+// changeAnswered is the peer's word on our request.
+func (e *Engine) changeAnswered(r wire.Result) {
+	if !e.cmd.active || !e.cmd.asked {
+		return
+	}
+	e.cmd.asked = false
+	if !r.OK() {
+		e.note("the peer refuses: " + r.String())
+		e.requestDone(wire.RefusedByPeer)
+		return
+	}
+	e.requestDone(e.change(e.state&^e.cmd.mask|e.cmd.val&e.cmd.mask, soft))
+}
+
+func (e *Engine) requestDone(r wire.Result) {
+	if e.cmd.promote {
+		e.promotionAnswered(r)
+		return
+	}
+	e.finishCommand(r)
+}
+
+// receiveChange decides about a change that the peer asks for.
+func (e *Engine) receiveChange(m *wire.Message, answer wire.Command) {
+	if e.cmd.asked && e.link.resolver {
+		// Both ask at once: one of the two has to win.
+		e.send(wire.Message{Command: answer, Code: wire.ConcurrentChange})
+		return
+	}
+	mask, val := mirroredMask(m.Mask), mirrored(m.State)
+	ns := e.state&^mask | val&mask
+	if ns.Conn() == wire.StartingSyncS || ns.Conn() == wire.StartingSyncT {
+		if mask&wire.MaskConn != 0 && e.hasDisk && e.check(ns).OK() {
+			e.send(wire.Message{Command: answer, Code: wire.ResultOK})
+			e.startFullSync(ns.Conn())
+			return
+		}
+	}
+	r := e.check(ns)
+	if r.OK() && e.handshaking() {
+		r = wire.InTransient
+	}
+	if r.OK() && ns.Conn() != wire.TearDown {
+		if r2 := e.change(ns, soft); !r2.OK() {
+			r = r2
+		}
+	}
+	e.send(wire.Message{Command: answer, Code: r})
+	if r.OK() && ns.Conn() == wire.TearDown {
+		e.change(ns.WithConn(e.state.Conn()), hard)
+		e.dropLink(wire.TearDown)
+	}
+}
+
+// Promote makes the node Primary. With force it takes data that is not known to be
+// up to date, or a peer that is not known to be outdated.
+func (e *Engine) Promote(now time.Duration, force bool, tag uint64) {
+	e.now = now
+	if e.state.Role() == wire.Primary {
+		e.reply(tag, wire.ResultOK)
+		return
+	}
+	if !e.begin(tag) {
+		return
+	}
+	e.cmd.promote, e.cmd.force = true, force
+	e.cmd.mask, e.cmd.val = wire.MaskRole, wire.State(wire.Primary)
+	e.tryPromote()
+}
+
+func (e *Engine) tryPromote() {
+	e.cmd.tries++
+	e.request(e.cmd.mask, e.cmd.val, false)
+}
+
+// promotionAnswered goes on after an attempt: done, another attempt, or refused.
+func (e *Engine) promotionAnswered(r wire.Result) {
+	c := &e.cmd
+	disk, mask := e.state.Disk(), c.mask
+	withDisk := func() {
+		c.mask |= wire.MaskDisk
+		c.val = c.val.WithDisk(wire.UpToDate)
+	}
+	switch {
+	case r.OK():
+		e.promoted(mask)
+		return
+	case c.tries >= 4:
+	case r == wire.NeedUpToDate && c.force && disk >= wire.Inconsistent && disk < wire.UpToDate && mask&wire.MaskDisk == 0:
+		withDisk()
+		e.tryPromote()
+		return
+	case (r == wire.NeedUpToDate && disk == wire.Consistent || r == wire.PeerNotOutdated) && !c.fenced && e.cfg.Fencing != FencingDontCare:
+		c.fenced = true
+		e.runFence()
+		return
+	case r == wire.NeedUpToDate && disk == wire.Consistent && e.state.PeerDisk() <= wire.Outdated && mask&wire.MaskDisk == 0:
+		withDisk()
+		e.tryPromote()
+		return
+	case r == wire.PeerNotOutdated && c.force && mask&wire.MaskPeerDisk == 0:
+		e.note("forced into a split brain situation")
+		c.mask |= wire.MaskPeerDisk
+		c.val = c.val.WithPeerDisk(wire.Outdated)
+		e.tryPromote()
+		return
+	case r == wire.TwoPrimaries && c.retryAt == 0:
+		// The peer may be about to be demoted, or to be found dead.
+		c.retryAt = e.now + e.cfg.PingTimeout + 100*time.Millisecond
+		e.ping(func() {})
+		return
+	}
+	e.finishCommand(r)
+}
+
+// promoted sets the generation of a new Primary.
+func (e *Engine) promoted(mask wire.State) {
+	force := mask&wire.MaskDisk != 0 && e.cmd.force
+	e.discardMyData = false
+	if e.hasDisk {
+		alone := e.state.Conn() < wire.Connected || e.state.PeerDisk() <= wire.Failed
+		if force || alone && e.super.UUID.Bitmap == 0 && e.state.Disk() == wire.UpToDate {
+			e.newGeneration()
+		}
+		e.super.UUID.MarkPrimary(true)
+		e.exposed = e.super.UUID.Current
+		e.persist()
+	}
+	if e.state.Conn() >= wire.WFReportParams {
+		if force {
+			e.sendUUIDs()
+		}
+		e.sendState()
+	}
+	e.finishCommand(wire.ResultOK)
+}
+
+// Demote makes the node Secondary.
+func (e *Engine) Demote(now time.Duration, tag uint64) {
+	e.now = now
+	if e.state.Role() != wire.Primary {
+		e.reply(tag, wire.ResultOK)
+		return
+	}
+	if e.sending.inUse || e.sending.busy() {
+		e.reply(tag, wire.DeviceInUse)
+		return
+	}
+	r := e.change(e.state.WithRole(wire.Secondary), soft)
+	if r.OK() {
+		e.persist()
+		e.sendState()
+	}
+	e.reply(tag, r)
+}
+
+// Outdate marks the local data as older than the peer's, so that it cannot be
+// promoted by itself.
+func (e *Engine) Outdate(now time.Duration, tag uint64) {
+	e.now = now
+	switch {
+	case e.state.Disk() < wire.Outdated:
+		e.reply(tag, wire.LowerThanOutdated)
+	case e.state.Role() == wire.Primary:
+		e.reply(tag, wire.DeviceInUse)
+	default:
+		r := e.change(e.state.WithDisk(wire.Outdated), soft)
+		if r == wire.ResultNothing {
+			r = wire.ResultOK
+		}
+		e.reply(tag, r)
+	}
+}
+
+// Invalidate throws the local data away and fetches it from the peer; with remote
+// the peer's is thrown away.
+func (e *Engine) Invalidate(now time.Duration, remote bool, tag uint64) {
+	e.now = now
+	if !e.begin(tag) {
+		return
+	}
+	conn := wire.StartingSyncT
+	if remote {
+		conn = wire.StartingSyncS
+	}
+	if e.state.Conn() < wire.Connected || !e.hasDisk {
+		e.finishCommand(wire.NeedConnection)
+		return
+	}
+	mask, val := wire.MaskConn, wire.State(0).WithConn(conn)
+	if r := e.check(e.state&^mask | val); !r.OK() {
+		e.finishCommand(r)
+		return
+	}
+	if !remote && e.state.Role() == wire.Primary {
+		e.finishCommand(wire.DeviceInUse)
+		return
+	}
+	e.cmd.asked, e.cmd.mask, e.cmd.val = true, mask, val
+	e.cmd.then = func(r wire.Result) {
+		if r.OK() || r == wire.ResultNothing {
+			e.reply(tag, wire.ResultOK)
+			return
+		}
+		e.reply(tag, r)
+	}
+	e.send(wire.Message{Command: wire.CmdStateChange, Mask: mask, State: val})
+}
+
+// startFullSync sets all bits on a node that was told to; no bitmaps are exchanged.
+func (e *Engine) startFullSync(conn wire.Conn) {
+	e.change(e.state.WithConn(conn), hard)
+	e.setAllBits()
+	if conn == wire.StartingSyncT {
+		e.change(e.state.WithConn(wire.WFSyncUUID), hard)
+		return
+	}
+	e.change(e.state.WithConn(wire.SyncSource), hard)
+}
+
+// Disconnect ends the connection, in agreement with the peer unless forced.
+func (e *Engine) Disconnect(now time.Duration, force bool, tag uint64) {
+	e.now = now
+	if e.state.Conn() == wire.StandAlone {
+		e.reply(tag, wire.ResultOK)
+		return
+	}
+	if !e.begin(tag) {
+		return
+	}
+	end := func() {
+		if e.state.Conn() != wire.StandAlone {
+			e.dropLink(wire.Disconnecting)
+		}
+		e.reply(tag, wire.ResultOK)
+	}
+	if force || e.state.Conn() < wire.Connected {
+		e.cmd = command{}
+		end()
+		return
+	}
+	try := 0
+	var attempt func(mask, val wire.State)
+	attempt = func(mask, val wire.State) {
+		e.cmd = command{active: true, tag: tag, asked: true, mask: mask, val: val}
+		e.cmd.then = func(r wire.Result) {
+			try++
+			refused := r == wire.RefusedByPeer || r == wire.PeerNotOutdated
+			switch {
+			case r.OK() || r == wire.ResultNothing || !e.link.up:
+				end()
+			case refused && try == 1 && e.state.Role() == wire.Secondary:
+				// The Primary has to know that we cannot take over with old data.
+				attempt(wire.MaskConn|wire.MaskDisk, wire.State(0).WithConn(wire.Disconnecting).WithDisk(wire.Outdated))
+			case refused && try == 1:
+				attempt(wire.MaskConn|wire.MaskPeerDisk, wire.State(0).WithConn(wire.Disconnecting).WithPeerDisk(wire.Outdated))
+			default:
+				e.reply(tag, r)
+			}
+		}
+		if r := e.check(e.state&^mask | val); !r.OK() && try == 0 {
+			e.finishCommand(r)
+			return
+		}
+		e.send(wire.Message{Command: wire.CmdConnChange, Mask: mask, State: val})
+	}
+	attempt(wire.MaskConn, wire.State(0).WithConn(wire.Disconnecting))
+}
+
+// ResumeIO ends a suspension by decision of the administrator.
+func (e *Engine) ResumeIO(now time.Duration, tag uint64) {
+	e.now = now
+	e.thaw(e.state)
+	e.reply(tag, wire.ResultOK)
+}
+
+// SuspendIO freezes I/O by decision of the administrator.
+func (e *Engine) SuspendIO(now time.Duration, tag uint64) {
+	e.now = now
+	e.change(e.state|wire.Suspended, hard)
+	e.reply(tag, wire.ResultOK)
+}
+
+// thaw lets I/O go on with ns. A generation that was put off comes first.
+func (e *Engine) thaw(ns wire.State) {
+	if e.newUUIDPending && e.hasDisk {
+		e.newGeneration()
+		e.persist()
+	}
+	e.change(ns&^anySuspended, hard)
+}
+
+// tickCommand tries a promotion again that met another Primary.
+func (e *Engine) tickCommand() {
+	if c := &e.cmd; c.active && c.promote && !c.asked && c.retryAt > 0 && e.now >= c.retryAt && !e.fence.running {
+		c.retryAt = -1
+		e.tryPromote()
+	}
+}
+
+// CleanSuper is the super block of a device that is put away in good order: its
+// next attach needs no replay.
+func (e *Engine) CleanSuper() metadata.Superblock {
+	s := e.super
+	s.Flags = e.flags()&^metadata.FlagPrimary | metadata.FlagLogClean
+	s.Magic = metadata.MagicClean
+	return s
+}
