@@ -23,6 +23,8 @@ type setPart struct {
 // sets reads the members of a constraint. suffix names what may stand behind
 // the colon: "role" or "action". plain holds the members if there are
 // exactly want of them and no sets were asked for; then parts is nil.
+// Within the braces of a location (want is 0) attributes may also stand outside
+// of brackets.
 func (b *builder) sets(items []Token, suffix string, want int) (plain []member, parts []setPart) {
 	context := suffix
 	fail := func(t Token, format string, args ...any) {
@@ -81,7 +83,7 @@ func (b *builder) sets(items []Token, suffix string, want int) (plain []member, 
 			name, value, _ := strings.Cut(t.Value, "=")
 			v, boolean := cib.ParseBool(value)
 			switch {
-			case open.Value == "" || name != "sequential" && name != "require-all":
+			case open.Value == "" && want > 0 || name != "sequential" && name != "require-all":
 				fail(t, "Unknown attribute")
 				return nil, nil
 			case !boolean:
@@ -118,7 +120,7 @@ func (b *builder) sets(items []Token, suffix string, want int) (plain []member, 
 	for _, p := range parts {
 		plain = append(plain, p.members...)
 	}
-	if !forced && len(plain) == want {
+	if !forced && len(plain) == want && want > 0 {
 		return plain, nil
 	}
 	return nil, parts
@@ -182,7 +184,7 @@ func (b *builder) location(l *Location) *cib.Element {
 	e := cib.NewElement("rsc_location", "id", b.id(l.ID))
 	switch r := l.Rsc.Value; {
 	case l.Open.Value != "":
-		_, parts := b.sets(l.Items, "role", -1)
+		_, parts := b.sets(l.Items, "role", 0)
 		if len(l.Items) == 0 {
 			b.fail(l.Open, "Empty resource set")
 		}

@@ -25,8 +25,7 @@ func (p *printer) location(e *cib.Element) []string {
 		for n < len(children) && children[n].Name == "resource_set" {
 			n++
 		}
-		parts, plain := p.resourceSets(children[:n], "role")
-		_ = plain
+		parts, _ := p.resourceSets(children[:n], "role")
 		head += "{ " + parts + " }"
 		children = children[n:]
 	default:
@@ -89,15 +88,14 @@ func (p *printer) suffixed(id, suffix string, known []string) string {
 	return s + ":" + p.color(AttrValue, suffix)
 }
 
-// resourceSets prints resource sets; members counts what stands outside of
-// brackets, or is 0 if there are brackets.
-func (p *printer) resourceSets(sets []*cib.Element, suffix string) (text string, members int) {
+// resourceSets prints resource sets; plain tells that the last one has no
+// brackets.
+func (p *printer) resourceSets(sets []*cib.Element, suffix string) (text string, plain bool) {
 	known := roles
 	if suffix == "action" {
 		known = actions
 	}
 	var parts []string
-	brackets := false
 	last := "?"
 	for _, s := range sets {
 		p.only(s, "id", "sequential", "require-all", suffix)
@@ -131,7 +129,6 @@ func (p *printer) resourceSets(sets []*cib.Element, suffix string) (text string,
 			open, end = "(", ")"
 		}
 		if open != "" {
-			brackets = true
 			last = "?"
 			words = append(append([]string{open}, words...), end)
 		} else {
@@ -140,20 +137,17 @@ func (p *printer) resourceSets(sets []*cib.Element, suffix string) (text string,
 				p.failed = true
 			}
 			last = s.Get(suffix)
-			members += len(s.Children)
 		}
+		plain = open == ""
 		parts = append(parts, strings.Join(words, " "))
 	}
-	if brackets {
-		members = 0
-	}
-	return strings.Join(parts, " "), members
+	return strings.Join(parts, " "), plain
 }
 
 // sets prints the resource sets of a constraint. want is the number of members
 // that would be read back as a simple constraint.
 func (p *printer) sets(e *cib.Element, suffix string, want int) string {
-	text, members := p.resourceSets(e.Children, suffix)
+	text, plain := p.resourceSets(e.Children, suffix)
 	n := 0
 	for _, s := range e.Children {
 		n += len(s.Children)
@@ -162,7 +156,7 @@ func (p *printer) sets(e *cib.Element, suffix string, want int) string {
 	if n < 2 && want == 2 {
 		p.failed = true
 	}
-	if members == want || want == 1 && n == 1 {
+	if n == want && (plain || want == 1) {
 		text = "_rsc_set_ " + text
 	}
 	return text
