@@ -48,6 +48,11 @@ type Config struct {
 	// told that it was committed; it must be quick and must not call the
 	// Consensus.
 	Observe func(Step)
+	// Await, if set, returns when a peer may be there, or stop is closed. It
+	// is asked before the log is sent to the peer: raft's library tries a
+	// peer that does not answer more and more rarely, up to every ten
+	// seconds, and one that returns would have to wait for that long.
+	Await func(peer string, stop <-chan struct{})
 	// Fatal is called when this replica cannot go on.
 	Fatal func(error)
 }
@@ -109,6 +114,9 @@ func Open(cfg Config) (*Consensus, error) {
 	store, err := openLogStore(filepath.Join(cfg.Dir, logFile))
 	if err != nil {
 		return nil, err
+	}
+	store.failed = func(err error) {
+		cfg.Log.Error("the node cannot vote or commit; free space or replace the disk", "err", err)
 	}
 	c := &Consensus{cfg: cfg, node: cfg.Transport.Node(), store: store, changed: make(chan struct{})}
 	c.snaps, err = openSnapshotStore(filepath.Join(cfg.Dir, snapshotsDir), cfg.Log)
@@ -186,6 +194,19 @@ type streams struct {
 	stop chan struct{}
 }
 
+// patient is raft's network transport that does not try absent peers.
+type patient struct {
+	*raft.NetworkTransport
+	await func(peer string, stop <-chan struct{})
+	stop  chan struct{}
+}
+
+// AppendEntries implements raft.Transport.
+func (p *patient) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	p.await(string(id), p.stop)
+	return p.NetworkTransport.AppendEntries(id, target, args, resp)
+}
+
 type nodeAddr string
 
 func (nodeAddr) Network() string  { return "gcrm" }
@@ -215,7 +236,11 @@ func (c *Consensus) start() error {
 	if err != nil {
 		return err
 	}
-	r.raft, err = raft.NewRaft(c.raftConfig(r.notify), r.machine, cache, c.store, c.snaps, r.net)
+	var trans raft.Transport = r.net
+	if c.cfg.Await != nil {
+		trans = &patient{r.net, c.cfg.Await, r.stop}
+	}
+	r.raft, err = raft.NewRaft(c.raftConfig(r.notify), r.machine, cache, c.store, c.snaps, trans)
 	if err != nil {
 		r.net.Close()
 		return fmt.Errorf("consensus of node %s: %w", c.node, err)

@@ -10,9 +10,10 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// raftLog lets raft's library write to slog. Its own chatter about normal
-// operation is one level more than its name says worth of our attention, so
-// that "info" of the library becomes debug.
+// raftLog lets raft's library write to slog, two levels lower than it thinks:
+// that a peer does not answer is an error to it, and told at every attempt,
+// while here the heartbeat tells it once. What concerns this node's disk is
+// told by the log store itself.
 type raftLog struct {
 	log  *slog.Logger
 	name string
@@ -22,10 +23,8 @@ type raftLog struct {
 func (l *raftLog) level(v hclog.Level) slog.Level {
 	switch v {
 	case hclog.Error:
-		return slog.LevelWarn
-	case hclog.Warn:
 		return slog.LevelInfo
-	case hclog.Info:
+	case hclog.Warn, hclog.Info:
 		return slog.LevelDebug
 	}
 	return slog.LevelDebug - 4

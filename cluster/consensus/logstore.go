@@ -18,6 +18,8 @@ import (
 type logStore struct {
 	db   *bbolt.DB
 	path string
+	// failed, if set, is told of writes that did not succeed.
+	failed func(error)
 }
 
 const (
@@ -64,7 +66,7 @@ func openLogStore(path string) (s *logStore, err error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	s = &logStore{db, path}
+	s = &logStore{db: db, path: path}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		for _, b := range []string{bucketLog, bucketStable} {
 			if _, err := tx.CreateBucketIfNotExists([]byte(b)); err != nil {
@@ -185,12 +187,20 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 	})
 }
 
+func (s *logStore) update(f func(*bbolt.Tx) error) error {
+	err := s.db.Update(f)
+	if err != nil && s.failed != nil && !errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		s.failed(fmt.Errorf("%s cannot be written: %w", s.path, err))
+	}
+	return err
+}
+
 // StoreLog implements raft.LogStore.
 func (s *logStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
 // StoreLogs implements raft.LogStore: all entries or none.
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	return s.update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(bucketLog))
 		b.FillPercent = 0.9 // entries come in ascending order
 		for _, l := range logs {
@@ -221,7 +231,7 @@ func (s *logStore) IsMonotonic() bool { return true }
 
 // Set implements raft.StableStore.
 func (s *logStore) Set(k, v []byte) error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	return s.update(func(tx *bbolt.Tx) error {
 		sum := crc32.Checksum(v, crc32.MakeTable(crc32.Castagnoli))
 		return tx.Bucket([]byte(bucketStable)).Put(k, binary.BigEndian.AppendUint32(append([]byte(nil), v...), sum))
 	})

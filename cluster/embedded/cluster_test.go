@@ -179,14 +179,20 @@ func TestLeaderIsKilled(t *testing.T) {
 		return s != nil && s.Get("in_ccm") == "false" && s.Get("expected") == "down"
 	})
 	t.Logf("known to be down after %v", time.Since(begin))
+	// However long it was away, it is up to date soon after its return.
+	time.Sleep(3 * time.Second)
 	if err := c.Restart(lead); err != nil {
 		t.Fatal(err)
 	}
 	took = eventually(t, 5*time.Second, "the node is back", func() bool {
 		s := document(t, other).NodeState(id)
-		return s != nil && s.Get("in_ccm") == "true"
+		n := c.nodes()[c.members[lead-1].name]
+		return s != nil && s.Get("in_ccm") == "true" && n.Admitted()
 	})
 	t.Logf("back after %v", took)
+	if took > time.Second {
+		t.Errorf("it took %v to come back", took)
+	}
 	if doc := document(t, connect(t, c, lead)); !strings.Contains(doc.String(), `name="x"`) {
 		t.Error("the returned node does not have the latest version")
 	}

@@ -125,7 +125,7 @@ func (n *Node) start() error {
 	cons, err := consensus.Open(consensus.Config{Dir: filepath.Join(n.cfg.StateDir, "consensus"), Transport: n.wire,
 		Timing: consensus.Timing{Heartbeat: n.timing.RaftHeartbeat, Election: n.timing.RaftElection, Lease: n.timing.RaftLease,
 			Commit: n.timing.RaftCommit, IO: n.timing.IO},
-		Epoch: n.cfg.Epoch, Bootstrap: bootstrap, Observe: n.observe, Fatal: n.cfg.Fatal, Log: n.log.With("room", "consensus")})
+		Epoch: n.cfg.Epoch, Bootstrap: bootstrap, Observe: n.observe, Await: n.await, Fatal: n.cfg.Fatal, Log: n.log.With("room", "consensus")})
 	if err != nil {
 		return err
 	}
@@ -248,6 +248,31 @@ func (n *Node) setProgress(from string, t client.Transition) {
 	n.progressNumber++
 	n.mu.Unlock()
 	n.signal()
+}
+
+// await returns when heartbeats go both ways with a peer, or have never been
+// heard of; now and then also without, in case that only they are lost.
+func (n *Node) await(peer string, stop <-chan struct{}) {
+	limit := time.NewTimer(15 * n.timing.Detection)
+	defer limit.Stop()
+	for {
+		n.mu.Lock()
+		s, known := n.seen[peer]
+		changed := n.changed
+		n.mu.Unlock()
+		if s.up || !known {
+			return
+		}
+		select {
+		case <-changed:
+		case <-limit.C:
+			return
+		case <-stop:
+			return
+		case <-n.ctx.Done():
+			return
+		}
+	}
 }
 
 // resolve gives the addresses of a node for connections.
