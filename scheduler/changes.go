@@ -126,7 +126,11 @@ func (e *engine) opChanged(r *resource, n *node, op *cib.Element) bool {
 		return true
 	}
 	task = digestTask(task, interval)
-	switch e.compareDigests(r, n, op) {
+	result := e.compareDigests(r, n, op)
+	if result != digestMatch && e.sanitized && e.onlySecretsChanged(r, n, op) {
+		return false
+	}
+	switch result {
 	case digestMatch:
 		return false
 	case digestRestart:

@@ -220,6 +220,25 @@ func (e *engine) compareDigests(r *resource, n *node, el *cib.Element) digestRes
 	return digestMismatch
 }
 
+// onlySecretsChanged reports that the parameters agree but for secret ones.
+func (e *engine) onlySecretsChanged(r *resource, n *node, el *cib.Element) bool {
+	old, ok := el.Lookup("op-secure-digest")
+	if !ok {
+		return false
+	}
+	secret := strings.Fields(el.Get("op-secure-params"))
+	ancient := compareVersions(el.Get("crm_feature_set"), "3.16.0") < 0
+	var t table
+	interval := parseIntervalMS(el.Get("interval"))
+	for _, a := range e.digests(r, n, digestTask(el.Get("operation"), interval), interval).params {
+		if a.Name == "CRM_meta_timeout" || slices.Contains(secret, a.Name) || ancient && r.fenceDevice && strings.HasPrefix(a.Name, "pcmk_") {
+			continue
+		}
+		t = append(t, a)
+	}
+	return digestOf(t) == old
+}
+
 // needsRemoteName reports a bundle connection whose address is the name of
 // the node that runs the container.
 func (e *engine) needsRemoteName(r *resource) bool {

@@ -611,6 +611,7 @@ type engine struct {
 
 	maintained      []*node
 	depth           int
+	sanitized       bool
 	hidePending     bool
 	lastID          int // of actions
 	stopNeeded      []*launcherStop

@@ -218,9 +218,6 @@ func guestConnection(el *cib.Element) *cib.Element {
 	if name == "" {
 		return nil
 	}
-	if addr == "" {
-		addr = name
-	}
 	return connectionXML(name, el.ID(), migrate, managed, timeout, addr, port)
 }
 

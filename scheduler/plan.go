@@ -14,6 +14,9 @@ type Options struct {
 	// Scores asks for [Plan.Scores] with their origins; it costs time and
 	// memory.
 	Scores bool
+	// Sanitized says that secret parameters were blanked in the CIB, so
+	// that a change of only those means nothing.
+	Sanitized bool
 }
 
 // Plan is the outcome of a run: a transition graph, and what explains it.

@@ -109,7 +109,8 @@ func (e *engine) probeResource(r *resource, n *node) bool {
 			e.probeThenStart(l, top)
 			return false
 		}
-		if l.nextRole == roleStopped {
+		// what its stop implies need not be probed
+		if n.remoteReset || n.unclean || l.failed || l.nextRole == roleStopped || l.assigned != nil && !l.runsOn(l.assigned) {
 			e.orderResources(l, taskStop, top, taskStart, oOrdered)
 			return false
 		}

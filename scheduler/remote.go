@@ -66,21 +66,14 @@ func (e *engine) orderRemoteActions() {
 			}
 			continue
 		}
-		if a.node == nil || !a.node.remote || a.node.connection == nil || a.is(fPseudo) || a.rsc.isRemoteConn && false {
-			if a.node == nil || !a.node.remote {
-				continue
-			}
-			if a.node.connection == nil {
-				continue
-			}
-			if a.is(fPseudo) {
-				continue
-			}
+		n := a.node
+		if n == nil || !n.remote || n.connection == nil || a.is(fPseudo) {
+			continue
 		}
-		if a.task == taskStart && a.node.remote {
+		if a.task == taskStart {
+			// the stop elsewhere waits until the new place can be reached
 			for _, s := range a.rsc.actionsByKey[opKey(a.rsc.id, taskStop, 0)] {
-				// the stop elsewhere waits until the new place is reachable
-				e.orderConnection(a.node.connection, taskStart, s, oFirstImpliesThen&0|oOrdered)
+				e.newOrdering(n.connection, opKey(n.connection.id, taskStart, 0), nil, a.rsc, "", s, oOrdered)
 			}
 		}
 		if a.node.guest() {
@@ -91,14 +84,14 @@ func (e *engine) orderRemoteActions() {
 	}
 }
 
-// orderConnection orders a task of a connection before an action.
-func (e *engine) orderConnection(c *resource, task string, a *action, flags orderFlag) {
-	e.newOrdering(c, opKey(c.id, task, 0), nil, a.rsc, "", a, flags|oGuestAllowed)
+// after orders the start of a connection or launcher before an action.
+func (e *engine) after(c *resource, a *action, extra orderFlag) {
+	e.newOrdering(c, opKey(c.id, taskStart, 0), nil, a.rsc, "", a, oGuestAllowed|oUnrunnableFirstBlocks|extra)
 }
 
-// orderBeforeConnection orders an action before a task of a connection.
-func (e *engine) orderBeforeConnection(a *action, c *resource, task string, flags orderFlag) {
-	e.newOrdering(a.rsc, "", a, c, opKey(c.id, task, 0), nil, flags|oGuestAllowed)
+// beforeStop orders an action before the stop of a connection.
+func (e *engine) beforeStop(a *action, c *resource, extra orderFlag) {
+	e.newOrdering(a.rsc, "", a, c, opKey(c.id, taskStop, 0), nil, oGuestAllowed|oThenImpliesFirst|extra)
 }
 
 func (e *engine) orderRemoteAction(a *action) {
@@ -107,70 +100,63 @@ func (e *engine) orderRemoteAction(a *action) {
 	state := e.connectionState(n)
 	switch {
 	case a.task == taskStart || a.task == taskPromote:
-		flags := oUnrunnableFirstBlocks
+		var extra orderFlag
 		if state == connFailed {
-			flags |= oFirstImpliesThen
+			// the connection must be recovered with it
+			extra = oFirstImpliesThen
 		}
-		e.orderConnection(c, taskStart, a, oOrdered|flags)
+		e.after(c, a, extra)
 	case a.task == taskStop || a.task == taskMigrateTo || a.task == taskMigrateFrom:
 		switch {
 		case state == connAlive:
-			e.orderBeforeConnection(a, c, taskStop, oThenImpliesFirst)
+			e.beforeStop(a, c, oThenImpliesFirst)
 		case state == connFailed:
-			// the stop is implied by fencing
 			e.fenceNode(n, "resources are active but connection is unrecoverable", false)
 		case c.nextRole == roleStopped:
-			e.orderBeforeConnection(a, c, taskStop, oThenImpliesFirst)
+			// nothing can be executed there any more
+			e.beforeStop(a, c, oThenImpliesFirst)
 		default:
-			e.orderConnection(c, taskStart, a, oOrdered|oUnrunnableFirstBlocks)
+			e.after(c, a, 0)
 		}
 	case a.task == taskDemote:
 		if state == connResting || state == connUnknown {
-			e.orderConnection(c, taskStart, a, oOrdered)
+			e.after(c, a, 0)
 		}
 	case a.interval > 0 && a.task != taskCancel:
-		// the monitor restarts with the connection
-		e.orderConnection(c, taskStart, a, oOrdered|oFirstImpliesThen|oUnrunnableFirstBlocks)
+		e.after(c, a, oFirstImpliesThen)
 	default:
 		if a.task == taskMonitor && state == connFailed {
 			e.fenceNode(n, "resources are in unknown state and connection is unrecoverable", false)
 		}
-		if current := e.currentNode(c); current != nil && current.online && c.nextRole == roleStopped {
-			e.orderBeforeConnection(a, c, taskStop, oOrdered|oUnrunnableFirstBlocks)
+		if len(c.runningOn) > 0 && c.nextRole == roleStopped {
+			// while it is still up
+			e.newOrdering(a.rsc, "", a, c, opKey(c.id, taskStop, 0), nil, oOrdered|oUnrunnableFirstBlocks)
 			return
 		}
-		e.orderConnection(c, taskStart, a, oOrdered|oUnrunnableFirstBlocks)
+		e.after(c, a, 0)
 	}
 }
 
 func (e *engine) orderGuestAction(a *action) {
-	n := a.node
-	c := n.connection
+	c := a.node.connection
 	l := c.launcher
 	if l.failed {
-		e.fenceNode(n, "container failed", false)
+		e.fenceNode(a.node, "container failed", false)
 	}
-	launch := func(flags orderFlag) {
-		e.newOrdering(l, opKey(l.id, taskStart, 0), nil, a.rsc, "", a, flags|oGuestAllowed)
-	}
-	switch {
-	case a.task == taskStart || a.task == taskPromote:
-		launch(oFirstImpliesThen | oUnrunnableFirstBlocks)
-		e.orderConnection(c, taskStart, a, oOrdered|oUnrunnableFirstBlocks)
-	case a.task == taskStop || a.task == taskDemote || a.task == taskMigrateTo || a.task == taskMigrateFrom:
-		if l.failed {
-			// implied by the launcher's recovery
-			return
-		}
-		e.orderBeforeConnection(a, c, taskStop, oThenImpliesFirst)
-	case a.interval > 0:
-		if a.task != taskCancel {
-			e.orderConnection(c, taskStart, a, oOrdered|oFirstImpliesThen|oUnrunnableFirstBlocks)
-		} else {
-			e.orderConnection(c, taskStart, a, oOrdered|oUnrunnableFirstBlocks)
+	switch a.task {
+	case taskStart, taskPromote:
+		e.after(l, a, oFirstImpliesThen)
+		e.after(c, a, 0)
+	case taskStop, taskDemote, taskMigrateTo, taskMigrateFrom:
+		if !l.failed {
+			e.beforeStop(a, c, 0)
 		}
 	default:
-		e.orderConnection(c, taskStart, a, oOrdered|oUnrunnableFirstBlocks)
+		if a.interval > 0 && a.task != taskCancel {
+			e.after(c, a, oFirstImpliesThen)
+		} else {
+			e.after(c, a, 0)
+		}
 	}
 }
 

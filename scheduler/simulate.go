@@ -48,7 +48,7 @@ func Simulate(doc *cib.CIB, opt SimulateOptions) (*Simulated, error) {
 		return nil, err
 	}
 	before.unpack()
-	e, err := newEngine(doc, Options{Now: opt.Now, Scores: opt.Scores})
+	e, err := newEngine(doc, Options{Now: opt.Now, Scores: opt.Scores, Sanitized: true})
 	if err != nil {
 		return nil, err
 	}

@@ -185,6 +185,7 @@ func (e *engine) observeReplica(rep *replica) ResourceState {
 	s.Nodes = nil
 	for _, n := range rep.container.runningOn {
 		s.Nodes = append(s.Nodes, n.name)
+		s.Unclean = s.Unclean || !n.online && n.unclean
 	}
 	return s
 }
@@ -192,7 +193,13 @@ func (e *engine) observeReplica(rep *replica) ResourceState {
 // idleNodes are the nodes on which a clone could have an instance and has none
 // that is active, if it has fewer than it may have.
 func (e *engine) idleNodes(r *resource) []IdleNode {
-	if r.unique {
+	started := 0
+	for _, c := range r.children {
+		if e.partiallyActive(c) {
+			started++
+		}
+	}
+	if r.unique || started >= r.clone.max {
 		return nil
 	}
 	var nodes []*node
