@@ -16,7 +16,7 @@ func (e *engine) scheduleProbes() {
 	}
 	for _, n := range e.sorted {
 		if !n.online {
-			if n.pureRemote() && n.connection != nil && n.connection.failed {
+			if n.pureRemote() && n.connection != nil && e.connectionState(n) == connFailed {
 				e.fenceNode(n, "the connection is unrecoverable", false)
 			}
 			continue

@@ -15,6 +15,12 @@ const (
 	connStopped
 )
 
+// shutdownRequested reports that an administrator asked the node to leave.
+func shutdownRequested(n *node) bool {
+	v, ok := n.attrs["shutdown"]
+	return ok && v != "0"
+}
+
 // connectionState is what can be said of the connection to a remote node.
 func (e *engine) connectionState(n *node) connState {
 	c := n.connection
@@ -28,7 +34,7 @@ func (e *engine) connectionState(n *node) connState {
 			return connFailed
 		}
 		if c.failed {
-			if c.nextRole == roleStopped && c.reconnectInterval > 0 && n.remoteWasFenced && !n.shutdown {
+			if c.nextRole == roleStopped && c.reconnectInterval > 0 && n.remoteWasFenced && !shutdownRequested(n) {
 				// waits to be reconnected
 				return connUnknown
 			}
@@ -73,7 +79,9 @@ func (e *engine) orderRemoteActions() {
 		if a.task == taskStart {
 			// the stop elsewhere waits until the new place can be reached
 			for _, s := range a.rsc.actionsByKey[opKey(a.rsc.id, taskStop, 0)] {
-				e.newOrdering(n.connection, opKey(n.connection.id, taskStart, 0), nil, a.rsc, "", s, oOrdered)
+				if s.node != n {
+					e.newOrdering(n.connection, opKey(n.connection.id, taskStart, 0), nil, a.rsc, "", s, oOrdered)
+				}
 			}
 		}
 		if a.node.guest() {
@@ -128,9 +136,9 @@ func (e *engine) orderRemoteAction(a *action) {
 		if a.task == taskMonitor && state == connFailed {
 			e.fenceNode(n, "resources are in unknown state and connection is unrecoverable", false)
 		}
-		if len(c.runningOn) > 0 && c.nextRole == roleStopped {
+		if len(c.runningOn) > 0 && state == connStopped {
 			// while it is still up
-			e.newOrdering(a.rsc, "", a, c, opKey(c.id, taskStop, 0), nil, oOrdered|oUnrunnableFirstBlocks)
+			e.beforeStop(a, c, oUnrunnableFirstBlocks)
 			return
 		}
 		e.after(c, a, 0)

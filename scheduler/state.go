@@ -83,7 +83,9 @@ func Observe(doc *cib.CIB, opt Options) (*State, error) {
 		s.Nodes = append(s.Nodes, e.observeNode(n))
 	}
 	for _, r := range e.resources {
-		s.Resources = append(s.Resources, e.observe(r))
+		if !r.internal {
+			s.Resources = append(s.Resources, e.observe(r))
+		}
 	}
 	for _, f := range e.failedOps {
 		s.Failed = append(s.Failed, *f)
@@ -134,7 +136,9 @@ func (e *engine) observe(r *resource) ResourceState {
 		return s
 	}
 	for _, c := range r.children {
-		s.Members = append(s.Members, e.observe(c))
+		if !c.internal {
+			s.Members = append(s.Members, e.observe(c))
+		}
 	}
 	return s
 }
@@ -195,7 +199,7 @@ func (e *engine) observeReplica(rep *replica) ResourceState {
 func (e *engine) idleNodes(r *resource) []IdleNode {
 	started := 0
 	for _, c := range r.children {
-		if e.partiallyActive(c) {
+		if e.partiallyActive(c) && !c.removed {
 			started++
 		}
 	}

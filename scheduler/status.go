@@ -280,6 +280,13 @@ func (e *engine) unpackHistories(st *cib.Element, all bool) bool {
 				for l := range list.Named("lrm_resource") {
 					e.unpackLrmResource(n, l)
 				}
+				for l := range list.Named("lrm_resource") {
+					if l.Has("container") {
+						if r := e.named(l.ID()); r != nil && r.removedFiller {
+							e.linkRemoved(r)
+						}
+					}
+				}
 			}
 		}
 	}
@@ -478,7 +485,7 @@ func (e *engine) removedResource(l *cib.Element, n *node) *resource {
 		m.shutdown = true
 	}
 	if c := l.Get("container"); c != "" {
-		el.Add(nvset("meta_attributes", id+"-meta", "container", c))
+		el.Set("container", c)
 	}
 	r := e.unpackResource(el, nil, "")
 	if r == nil {
@@ -489,12 +496,9 @@ func (e *engine) removedResource(l *cib.Element, n *node) *resource {
 		m.shutdown = true
 		r.removedConn = true
 	}
-	if c := l.Get("container"); c != "" {
-		if la := e.rscByID[c]; la != nil {
-			r.launcher = la
-			r.removedFiller = true
-			la.launched = append(la.launched, r)
-		}
+	if l.Get("container") != "" {
+		r.removedFiller = true
+		e.linkRemoved(r)
 	}
 	r.removed = true
 	e.resources = append(e.resources, r)
@@ -504,6 +508,14 @@ func (e *engine) removedResource(l *cib.Element, n *node) *resource {
 		e.ban(r, nil)
 	}
 	return r
+}
+
+// linkRemoved ties a removed resource to the launcher its history names.
+func (e *engine) linkRemoved(r *resource) {
+	if l := e.named(r.launcherID()); l != nil && l != r && r.launcher == nil {
+		r.launcher = l
+		l.launched = append(l.launched, r)
+	}
 }
 
 func (e *engine) unpackLrmResource(n *node, l *cib.Element) {

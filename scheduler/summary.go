@@ -81,7 +81,7 @@ func (e *engine) summarizeResource(r *resource, out *[]summaryLine) {
 	if r.dangling != nil && current == nil {
 		current = r.dangling[0]
 	}
-	if current == nil && next == nil {
+	if !r.managed || current == nil && next == nil {
 		return
 	}
 	start, stop := key(taskStart, next), key(taskStop, current)

@@ -242,6 +242,9 @@ func (e *engine) primitiveText(r *resource, name string, at *node) string {
 	if at == nil && !e.hidePending {
 		at = r.pendingNode
 	}
+	if len(r.runningOn) > 1 {
+		at = nil
+	}
 	switch {
 	case r.failed:
 		if role > roleUnpromoted {
@@ -256,7 +259,7 @@ func (e *engine) primitiveText(r *resource, name string, at *node) string {
 			b.WriteString(" (" + r.probeResult + ")")
 		}
 	}
-	if at != nil && len(r.runningOn) <= 1 {
+	if at != nil {
 		b.WriteString(" " + at.name)
 	}
 	var flags []string
