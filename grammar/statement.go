@@ -82,9 +82,6 @@ func parse(line *Line, mode Mode) (*Statement, *Error) {
 		return nil, explain(v, line, tokens, err)
 	}
 	st.Body = body
-	if e := st.check(); e != nil {
-		return nil, e
-	}
 	return st, nil
 }
 

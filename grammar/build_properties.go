@@ -1,0 +1,32 @@
+package grammar
+
+import (
+	"strings"
+
+	"gcrm/cib"
+)
+
+func (b *builder) propertySet(p *Property) *cib.Element {
+	name := "meta_attributes"
+	if b.st.Verb == "property" {
+		name = "cluster_property_set"
+	}
+	e := &cib.Element{Name: name}
+	switch {
+	case p.Ref.Value != "":
+		b.refer(e, p.Ref)
+	case p.Label.Value != "":
+		e.Set("id", b.id(p.Label))
+	}
+	for _, r := range p.Rules {
+		e.Add(b.rule(r))
+	}
+	for _, t := range p.Pairs {
+		if b.st.Mode == Command && (bare(t) || strings.HasSuffix(t.Value, "=")) {
+			b.hint(t, "write NAME=VALUE", "Unknown arguments: %s", t.Value)
+			continue
+		}
+		e.Add(b.pair(t))
+	}
+	return e
+}
