@@ -148,6 +148,9 @@ func apacheStart(ctx context.Context, c *native.Call) drivers.Result {
 	} else if alive {
 		return apacheMonitor(ctx, c)
 	}
+	if res := s.end(ctx, c, syscall.SIGTERM); res.RC != drivers.OK { // workers without their main process
+		return res
+	}
 	if err := c.Do("mkdir -p "+filepath.Dir(s.pidfile), func() error { return os.MkdirAll(filepath.Dir(s.pidfile), 0o755) }); err != nil {
 		return native.Failed(err)
 	}

@@ -62,13 +62,34 @@ func (s server) running() (process.Identity, bool, error) {
 	return st.Identity, true, nil
 }
 
+// workers are the processes of the server besides the main one: it began a
+// session in which all of them are. They can outlive it and hold its ports.
+func (s server) workers() []process.Identity {
+	raw, err := os.ReadFile(s.pidfile)
+	if err != nil {
+		return nil
+	}
+	id, err := process.ParseIdentity(string(raw))
+	if err != nil {
+		return nil
+	}
+	all, _ := process.All()
+	var out []process.Identity
+	for _, p := range all {
+		if p.Session == id.Pid && p.Pid != id.Pid && p.State != 'Z' && strings.HasPrefix(filepath.Base(s.program), p.Name) {
+			out = append(out, p.Identity)
+		}
+	}
+	return out
+}
+
 // launch starts the server, which puts itself into the background, and waits
 // until check says that it serves.
 func (s server) launch(ctx context.Context, c *native.Call, check func() drivers.Result) drivers.Result {
 	err := c.Do(native.Quote(append([]string{s.program}, s.start...)), func() error {
 		out := process.Run(ctx, process.Command{Path: s.program, Args: s.start, Env: s.env})
 		if out.Code != 0 {
-			return &native.ExitError{Tool: filepath.Base(s.program), Outcome: out}
+			return &native.ExitError{Tool: filepath.Base(s.program), Outcome: inFull(out)}
 		}
 		return nil
 	})
@@ -90,17 +111,31 @@ func (s server) launch(ctx context.Context, c *native.Call, check func() drivers
 	}
 }
 
-// end stops the main process with the given signal, and with SIGKILL what is
-// left of it and its children when three quarters of the time are over.
+// inFull puts the lines of a server's complaint into one: the last of them is
+// seldom the one that tells why.
+func inFull(out process.Outcome) process.Outcome {
+	text := strings.Join(strings.FieldsFunc(strings.TrimSpace(out.Stderr), func(r rune) bool { return r == '\n' }), "; ")
+	if len(text) > 500 {
+		text = text[:500] + "..."
+	}
+	out.Stderr = text
+	return out
+}
+
+// end stops the main process with the given signal, then with SIGTERM, and
+// with SIGKILL what is left of it and its workers when the time runs out.
 func (s server) end(ctx context.Context, c *native.Call, gentle syscall.Signal) drivers.Result {
 	id, alive, err := s.running()
 	if err != nil {
 		return native.Failed(err)
 	}
-	if !alive {
+	family := s.workers()
+	if alive {
+		family = append(family, id)
+	}
+	if len(family) == 0 {
 		return native.Failed(c.Remove(s.pidfile))
 	}
-	family := append([]process.Identity{id}, children(id)...)
 	gone := func() bool {
 		for _, p := range family {
 			if p.Alive() {
@@ -121,36 +156,46 @@ func (s server) end(ctx context.Context, c *native.Call, gentle syscall.Signal) 
 		}
 		return nil
 	}
-	if err := send(gentle, id); err != nil {
-		return native.Failed(err)
+	// Workers follow the main process; without one they get the signal that
+	// all of them understand. A graceful end gets a part of the time only:
+	// clients may hold on to connections for ever.
+	type step struct {
+		sig syscall.Signal
+		to  []process.Identity
+		max time.Duration
 	}
-	c.Waiting("process %d to end", id.Pid)
-	soft, cancel := context.WithTimeout(ctx, native.Remaining(ctx)*3/4)
-	err = c.Poll(soft, 20*time.Millisecond, gone)
-	cancel()
+	left := native.Remaining(ctx)
+	steps := []step{{syscall.SIGTERM, family, min(left/2, 2*time.Second)}}
+	if alive {
+		steps = []step{{syscall.SIGTERM, []process.Identity{id}, left * 3 / 4}}
+		if gentle != syscall.SIGTERM {
+			steps = []step{{gentle, []process.Identity{id}, min(left/3, 5*time.Second)}, {syscall.SIGTERM, []process.Identity{id}, left / 3}}
+		}
+	}
+	c.Waiting("process %d to end", family[0].Pid)
+	for _, s := range steps {
+		if err = send(s.sig, s.to...); err != nil {
+			return native.Failed(err)
+		}
+		soft, cancel := context.WithTimeout(ctx, s.max)
+		err = c.Poll(soft, 20*time.Millisecond, gone)
+		cancel()
+		if err == nil {
+			break
+		}
+	}
 	if err != nil {
 		if err := send(syscall.SIGKILL, family...); err != nil {
 			return native.Failed(err)
 		}
 		if err := c.Poll(ctx, 20*time.Millisecond, gone); err != nil {
-			return native.Fail(drivers.GenericError, "process %d does not end after SIGKILL", id.Pid)
+			return native.Fail(drivers.GenericError, "process %d does not end after SIGKILL", family[0].Pid)
 		}
 	}
 	if c.Dry() {
 		return native.OK()
 	}
 	return native.Failed(c.Remove(s.pidfile))
-}
-
-func children(of process.Identity) []process.Identity {
-	all, _ := process.All()
-	var out []process.Identity
-	for _, p := range all {
-		if p.Parent == of.Pid {
-			out = append(out, p.Identity)
-		}
-	}
-	return out
 }
 
 // page asks for a page and looks for a pattern in it, in any case; an empty

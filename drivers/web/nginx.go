@@ -149,6 +149,9 @@ func nginxStart(ctx context.Context, c *native.Call) drivers.Result {
 	if res := nginxTest(ctx, s); res.RC != drivers.OK {
 		return res
 	}
+	if res := s.end(ctx, c, syscall.SIGTERM); res.RC != drivers.OK { // workers without their main process
+		return res
+	}
 	return s.launch(ctx, c, func() drivers.Result { return nginxMonitor(ctx, c) })
 }
 
