@@ -1,7 +1,9 @@
 package shell
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -43,7 +45,7 @@ func (w *statusWriter) operations(doc *cib.CIB) {
 			}
 			w.item(2, "%s:", line)
 			ops := slices.Collect(r.Named("lrm_rsc_op"))
-			slices.SortStableFunc(ops, func(a, b *cib.Element) int { return callNumber(a) - callNumber(b) })
+			slices.SortStableFunc(ops, func(a, b *cib.Element) int { return cmp.Compare(callNumber(a), callNumber(b)) })
 			for _, op := range ops {
 				w.item(3, "%s", w.operation(op))
 			}
@@ -109,4 +111,13 @@ func lastFailure(state *cib.Element, id string) string {
 		return ""
 	}
 	return time.Unix(newest, 0).Format(time.ANSIC)
+}
+
+// callNumber orders operations; pending ones come last.
+func callNumber(op *cib.Element) int {
+	n := atoi(op.Get("call-id"))
+	if n < 0 || op.Get("op-status") == "-1" {
+		return math.MaxInt
+	}
+	return n
 }

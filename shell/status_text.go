@@ -282,15 +282,12 @@ func (w *statusWriter) briefList() {
 
 // shown reports whether a resource is listed.
 func (w *statusWriter) shown(r *resourceView) bool {
-	if w.o.inactive || r.Active {
-		return true
-	}
+	any := r.Failed || r.Active
+	r.eachInstance(func(m *resourceView) { any = any || m.Active || m.Failed && !m.Orphan })
 	if r.Orphan {
-		return false
+		return any // what was removed and is stopped is history
 	}
-	any := false
-	r.eachInstance(func(m *resourceView) { any = any || m.Active || m.Failed })
-	return any || r.Failed
+	return any || w.o.inactive
 }
 
 func (w *statusWriter) resource(level int, r *resourceView) {
@@ -331,16 +328,20 @@ func (w *statusWriter) primitive(r *resourceView) string {
 	switch {
 	case len(r.Nodes) == 1:
 		state.WriteString(" " + r.Nodes[0])
-	case len(r.Nodes) > 1:
-		state.WriteString(" [ " + strings.Join(sortedNames(r.Nodes), " ") + " ]")
+	case len(r.Nodes) > 1: // at the end
 	case r.Locked != "":
 		state.WriteString(" " + r.Locked)
+	case r.pendingOn != "" && pendingRole(r.Pending) != "":
+		state.WriteString(" " + r.pendingOn)
 	}
 	if r.ProbeResult != "" {
 		state.WriteString(" (" + r.ProbeResult + ") ")
 	}
 	if f := resourceFlags(r); len(f) > 0 {
 		state.WriteString(" (" + strings.Join(f, ", ") + ")")
+	}
+	if len(r.Nodes) > 1 {
+		state.WriteString(" [ " + strings.Join(r.Nodes, " ") + " ]")
 	}
 	return fmt.Sprintf("%s\t(%s):\t%s", r.ID, r.Agent, w.paintState(r, state.String()))
 }
@@ -399,7 +400,7 @@ func (w *statusWriter) paintState(r *resourceView, s string) string {
 
 func containerFlags(r *resourceView, first ...string) string {
 	f := first
-	if r.Unique {
+	if r.Unique && r.Kind != "group" {
 		f = append(f, "unique")
 	}
 	if r.Disabled {
@@ -470,25 +471,17 @@ func (w *statusWriter) clone(level int, r *resourceView) {
 	if r.Promotable {
 		flags = append(flags, "promotable")
 	}
-	child := ""
-	if len(r.Members) > 0 {
-		child = historyName(r.Members[0].ID)
-	}
-	w.item(level, "Clone Set: %s [%s]%s:", r.ID, child, containerFlags(r, flags...))
+	w.item(level, "Clone Set: %s [%s]%s:", r.ID, r.Child, containerFlags(r, flags...))
 	byRole := map[string][]string{}
-	var used []string
-	stopped := 0
 	for i := range r.Members {
 		m := &r.Members[i]
 		node, role, ok := regular(m)
-		m.eachInstance(func(x *resourceView) { used = append(used, x.Nodes...) })
 		switch {
 		case r.Unique || w.o.detail || !ok:
 			if m.Active || w.o.inactive || !ok && !m.Orphan || m.Failed {
 				w.resource(level+1, m)
 			}
-		case node == "":
-			stopped++
+		case node == "": // counted below, by node
 		case r.Promotable && (role == "Promoted" || role == "Master"):
 			byRole["Promoted"] = append(byRole["Promoted"], node)
 		case r.Promotable:
@@ -508,21 +501,19 @@ func (w *statusWriter) clone(level int, r *resourceView) {
 		}
 		w.item(level+1, "%s: [ %s ]", label, w.color.good(strings.Join(sortedNames(names), " ")))
 	}
-	if !w.o.inactive || r.Unique || w.o.detail || stopped == 0 {
+	if !w.o.inactive || w.o.detail {
 		return
 	}
-	var idle []string
-	for _, n := range r.Placeable {
-		if !slices.Contains(used, n) {
-			idle = append(idle, n)
+	states := map[string][]string{}
+	for _, n := range r.Idle {
+		label := "Stopped"
+		if n.Why != "" {
+			label += " (" + n.Why + ")"
 		}
+		states[label] = append(states[label], n.Node)
 	}
-	label := "Stopped"
-	if r.TargetRole == "Stopped" {
-		label += " (disabled)"
-	}
-	if len(idle) > 0 {
-		w.item(level+1, "%s: [ %s ]", label, w.color.warn(strings.Join(sortedNames(idle), " ")))
+	for _, label := range sortedKeys(states) {
+		w.item(level+1, "%s: [ %s ]", label, w.color.warn(strings.Join(sortedNames(states[label]), " ")))
 	}
 }
 
@@ -534,6 +525,9 @@ func (w *statusWriter) bundle(level int, r *resourceView) {
 	w.item(level, "%s: %s [%s]%s:", what, r.ID, r.Image, containerFlags(r))
 	for i := range r.Members {
 		m := r.Members[i]
+		if m.Address != "" {
+			m.ID += " (" + m.Address + ")"
+		}
 		w.item(level+1, "%s", w.primitive(&m))
 	}
 }

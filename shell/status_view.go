@@ -74,9 +74,19 @@ type resourceView struct {
 	Members        []resourceView `json:"members,omitempty"`
 	// Unclean is set if the node it runs on is offline and not fenced yet.
 	Unclean bool `json:"-"`
-	// Placeable are the nodes on which instances of a clone are listed as
-	// stopped when they do not run there.
-	Placeable []string `json:"-"`
+	// Idle are the nodes without an instance of a clone.
+	Idle    []idleView `json:"idle,omitempty"`
+	Address string     `json:"address,omitempty"`
+	// Child is what a clone multiplies.
+	Child     string `json:"-"`
+	pendingOn string
+}
+
+// idleView is a node on which a clone has no instance, and why if that is
+// known.
+type idleView struct {
+	Node string `json:"node"`
+	Why  string `json:"why,omitempty"`
 }
 
 // failureView is a failed operation.
