@@ -32,6 +32,9 @@ func (e *Engine) pumpData() {
 	}
 	r.pumping = true
 	for e.link.up && len(r.queue) > 0 && !r.barrier {
+		if r.queue[0].Command == wire.CmdSyncUUID && e.cmd.asked && e.cmd.fullSync != 0 {
+			break // it overtook the answer that comes on the other socket
+		}
 		m := r.queue[0]
 		r.queue[0] = wire.Message{}
 		r.queue = r.queue[1:]

@@ -14,12 +14,12 @@ type command struct {
 	// asked: a request for this change was sent to the peer.
 	asked     bool
 	mask, val wire.State
-	local     wire.State // what to apply on success
 	promote   bool
 	force     bool
 	fenced    bool // the fence handler has run for this promotion
 	tries     int
 	retryAt   time.Duration
+	fullSync  wire.Conn         // the side of a full resync to take on success
 	then      func(wire.Result) // instead of a reply
 }
 
@@ -77,9 +77,19 @@ func (e *Engine) changeAnswered(r wire.Result) {
 		return
 	}
 	e.cmd.asked = false
+	defer e.pumpData() // an identifier of a resync may have waited for this
 	if !r.OK() {
 		e.note("the peer refuses: " + r.String())
 		e.requestDone(wire.RefusedByPeer)
+		return
+	}
+	if conn := e.cmd.fullSync; conn != 0 {
+		if r := e.check(e.state.WithConn(conn)); !r.OK() {
+			e.finishCommand(r)
+			return
+		}
+		e.startFullSync(conn)
+		e.finishCommand(wire.ResultOK)
 		return
 	}
 	e.requestDone(e.change(e.state&^e.cmd.mask|e.cmd.val&e.cmd.mask, soft))
@@ -104,6 +114,12 @@ func (e *Engine) receiveChange(m *wire.Message, answer wire.Command) {
 	ns := e.state&^mask | val&mask
 	if ns.Conn() == wire.StartingSyncS || ns.Conn() == wire.StartingSyncT {
 		if mask&wire.MaskConn != 0 && e.hasDisk && e.check(ns).OK() {
+			if ns.Conn() == wire.StartingSyncT {
+				// The identifier of the resync comes as soon as the peer has our answer.
+				e.startFullSync(ns.Conn())
+				e.send(wire.Message{Command: answer, Code: wire.ResultOK})
+				return
+			}
 			e.send(wire.Message{Command: answer, Code: wire.ResultOK})
 			e.startFullSync(ns.Conn())
 			return
@@ -234,6 +250,8 @@ func (e *Engine) Outdate(now time.Duration, tag uint64) {
 	switch {
 	case e.state.Disk() < wire.Outdated:
 		e.reply(tag, wire.LowerThanOutdated)
+	case e.state.Conn() >= wire.Connected:
+		e.reply(tag, wire.ConnectedOutdates)
 	case e.state.Role() == wire.Primary:
 		e.reply(tag, wire.DeviceInUse)
 	default:
@@ -270,13 +288,7 @@ func (e *Engine) Invalidate(now time.Duration, remote bool, tag uint64) {
 		return
 	}
 	e.cmd.asked, e.cmd.mask, e.cmd.val = true, mask, val
-	e.cmd.then = func(r wire.Result) {
-		if r.OK() || r == wire.ResultNothing {
-			e.reply(tag, wire.ResultOK)
-			return
-		}
-		e.reply(tag, r)
-	}
+	e.cmd.fullSync = conn
 	e.send(wire.Message{Command: wire.CmdStateChange, Mask: mask, State: val})
 }
 

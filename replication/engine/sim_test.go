@@ -547,6 +547,11 @@ func (n *simNode) completed(f Effect) {
 		w.stats.acked++
 		q.v.acked = true
 		q.v.holders, q.v.writer = n.holders(), n.id
+		if peer := w.nodes[1-n.id]; q.v.holders[1-n.id] && peer.up {
+			if got := binary.LittleEndian.Uint64(peer.disk.sector(q.block.sector)); got != q.v.n {
+				w.fail("write %d of block %d is acknowledged, but the peer's disk has %d", q.v.n, q.block.sector, got)
+			}
+		}
 		w.logf("%d acked %d at %d (holders %v)", n.id, q.v.n, q.block.sector, q.v.holders)
 	}
 }
@@ -855,7 +860,7 @@ func TestSimulation(t *testing.T) {
 	}
 	count := *simCount
 	if count == 0 {
-		count = 60
+		count = 40
 		if testing.Short() {
 			count = 10
 		}
