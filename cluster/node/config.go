@@ -56,9 +56,10 @@ type Config struct {
 	Authority *transport.Authority
 	// HeartbeatKeys authenticate heartbeats: the first one signs.
 	HeartbeatKeys [][]byte
-	// Listener and Link are the node's TCP and UDP port.
+	// Listener accepts connections of other nodes on all networks of this one
+	// (transport.Merge); Links are its UDP ports, one for each network.
 	Listener net.Listener
-	Link     *net.UDPConn
+	Links    []*net.UDPConn
 	// Locate, if set, gives the present addresses of a node; it goes before
 	// those in the committed membership.
 	Locate func(node string) []netip.AddrPort
@@ -95,7 +96,7 @@ func (c *Config) complete() error {
 	switch {
 	case c.Cluster == "" || c.Name == "" || c.ID == "" || c.StateDir == "":
 		return errors.New("a node needs a cluster, a name, an id and a state folder")
-	case c.Listener == nil || c.Link == nil:
+	case c.Listener == nil || len(c.Links) == 0:
 		return fmt.Errorf("node %s has no ports", c.Name)
 	case c.Agents == nil || c.Schedule == nil || len(c.HeartbeatKeys) == 0:
 		return fmt.Errorf("node %s has no agents, no scheduler or no heartbeat key", c.Name)

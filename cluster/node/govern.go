@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"time"
@@ -19,8 +18,6 @@ import (
 	"gcrm/drivers"
 )
 
-func linksOf(c *net.UDPConn) []*net.UDPConn { return []*net.UDPConn{c} }
-
 // heard is told what the heartbeat finds.
 func (n *Node) heard(e heartbeat.Event) {
 	switch e.Kind {
@@ -33,6 +30,7 @@ func (n *Node) heard(e heartbeat.Event) {
 		n.wire.Disconnect(e.Peer)
 	case heartbeat.LinkDown, heartbeat.LinkUp:
 		n.log.Info("link", "event", e.String())
+		n.setLink(e.Peer, e.Link, e.Kind == heartbeat.LinkUp)
 	case heartbeat.NewerEpoch:
 		go n.newerEpoch(e.Peer, e.Epoch)
 	}

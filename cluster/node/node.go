@@ -54,6 +54,7 @@ type Node struct {
 	seen    map[string]sight
 	held    map[string]time.Time // until when; see view
 	peers   []Seed               // see peersFile
+	links   map[string]uint64    // by peer: bit i is set while link i works
 	// progress is the controller's, here or on the leader progressFrom;
 	// progressNumber counts its changes.
 	progress       client.Transition
@@ -78,7 +79,7 @@ func Start(cfg Config) (*Node, error) {
 		}
 	}
 	n := &Node{cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
-		seen: map[string]sight{}, held: map[string]time.Time{}, newest: cib.New()}
+		seen: map[string]sight{}, held: map[string]time.Time{}, links: map[string]uint64{}, newest: cib.New()}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if n.incarnation, err = nextIncarnation(cfg.StateDir, n.started); err != nil {
 		return nil, err
@@ -132,7 +133,7 @@ func (n *Node) start() error {
 	n.cons.Store(cons)
 	n.beat = heartbeat.Start(heartbeat.RunnerConfig{
 		Machine: heartbeat.Config{Cluster: n.cfg.Cluster, Node: n.cfg.Name, Incarnation: n.incarnation, Keys: n.cfg.HeartbeatKeys, Timing: n.timing},
-		Links:   linksOf(n.cfg.Link), Resolve: n.resolveLink, Events: n.heard, Log: n.log.With("room", "heartbeat"),
+		Links:   n.cfg.Links, Resolve: n.resolveLink, Events: n.heard, Log: n.log.With("room", "heartbeat"),
 		Cut: func(peer string, _ int) bool { return n.cfg.Cut != nil && n.cfg.Cut(peer) }})
 	n.watchPeers()
 	n.api, err = api.Listen(n.cfg.Socket, n.cfg.Name, (*backend)(n), n.log.With("room", "api"))
@@ -187,7 +188,9 @@ func (n *Node) end(farewell bool) {
 			n.cfg.Listener.Close()
 		}
 		if n.beat == nil {
-			n.cfg.Link.Close()
+			for _, l := range n.cfg.Links {
+				l.Close()
+			}
 		}
 		if n.ctrl != nil {
 			n.ctrl.Close()
@@ -275,13 +278,37 @@ func (n *Node) await(peer string, stop <-chan struct{}) {
 	}
 }
 
-// resolve gives the addresses of a node for connections.
+// resolve gives the addresses of a node for connections, those over links that
+// work first.
 func (n *Node) resolve(name string) []string {
-	var out []string
-	for _, a := range n.locate(name) {
-		out = append(out, a.String())
+	n.mu.Lock()
+	works := n.links[name]
+	n.mu.Unlock()
+	var out, later []string
+	for i, a := range n.locate(name) {
+		if works == 0 || works&(1<<i) != 0 {
+			out = append(out, a.String())
+		} else {
+			later = append(later, a.String())
+		}
 	}
-	return out
+	return append(out, later...)
+}
+
+// setLink keeps whether a link to a peer works. When one of several fails,
+// connections are made anew over another.
+func (n *Node) setLink(peer string, link int, up bool) {
+	n.mu.Lock()
+	if up {
+		n.links[peer] |= 1 << link
+	} else {
+		n.links[peer] &^= 1 << link
+	}
+	others := n.links[peer] != 0
+	n.mu.Unlock()
+	if !up && others {
+		n.wire.Disconnect(peer)
+	}
 }
 
 func (n *Node) resolveLink(name string, link int) (netip.AddrPort, bool) {

@@ -64,7 +64,7 @@ func (n *Node) keepPeers(members []consensus.Member) {
 func (n *Node) watchPeers() {
 	var peers []heartbeat.Peer
 	for _, s := range n.knownPeers() {
-		peers = append(peers, heartbeat.Peer{Name: s.Name, Links: 1})
+		peers = append(peers, heartbeat.Peer{Name: s.Name, Links: max(1, min(len(s.Addresses), len(n.cfg.Links)))})
 	}
 	n.beat.SetPeers(peers)
 	n.beat.SetEpoch(n.wire.Epoch())

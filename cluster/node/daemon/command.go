@@ -54,7 +54,7 @@ type verb struct {
 
 func verbs() []verb {
 	return []verb{
-		{"init", "--name NAME [--node NODE] [--address ADDR[:PORT]] [--detection TIME]", "make a new cluster with this host as its first node", initCommand},
+		{"init", "--name NAME [--node NODE] [--address ADDR[:PORT][,ADDR2]] [--detection TIME]", "make a new cluster with this host as its first node", initCommand},
 		{"token", "[--for TIME]", "make a token with which one other host can join", tokenCommand},
 		{"join", "ADDR[:PORT] --token TOKEN [--node NODE] [--address ADDR[:PORT]]", "make this host a node of an existing cluster", joinCommand(false)},
 		{"witness", "ADDR[:PORT] --token TOKEN [--node NODE] [--address ADDR[:PORT]]", "join as a voter that runs no resources", joinCommand(true)},
@@ -146,7 +146,7 @@ func initCommand(_ context.Context, s Streams, args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.Out, "Cluster %s is made; its first node is %s at %s.\n", set.Cluster, set.Name, set.Address)
+	fmt.Fprintf(s.Out, "Cluster %s is made; its first node is %s at %s.\n", set.Cluster, set.Name, strings.Join(set.Addresses, " and "))
 	fmt.Fprintf(s.Out, "Start the daemon with 'gcrm cluster start' or 'gcrm daemon', then invite other hosts with 'gcrm cluster token'.\n")
 	return nil
 }

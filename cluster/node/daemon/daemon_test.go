@@ -171,7 +171,7 @@ func TestInitJoinLeaveReturn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	join := JoinOptions{StateDir: two.dir, Node: "node2", Address: freeAddress(t), Contact: s.Address, Token: token}
+	join := JoinOptions{StateDir: two.dir, Node: "node2", Address: freeAddress(t), Contact: s.Addresses[0], Token: token}
 	for name, change := range map[string]func(*JoinOptions){
 		"not a join token": func(o *JoinOptions) { o.Token = "nonsense" },
 		"already; choose":  func(o *JoinOptions) { o.Node = "NODE1" },
@@ -233,7 +233,7 @@ func TestInitJoinLeaveReturn(t *testing.T) {
 		t.Fatal(err)
 	}
 	four := newHost(t)
-	f, err := Join(t.Context(), JoinOptions{StateDir: four.dir, Node: "node3", Address: freeAddress(t), Contact: s.Address, Token: token})
+	f, err := Join(t.Context(), JoinOptions{StateDir: four.dir, Node: "node3", Address: freeAddress(t), Contact: s.Addresses[0], Token: token})
 	if err != nil || f.ID != "4" {
 		t.Errorf("joined as id %s: %v", f.ID, err)
 	}
@@ -254,7 +254,7 @@ func TestForceAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Join(t.Context(), JoinOptions{StateDir: two.dir, Node: "node2", Address: freeAddress(t), Contact: s.Address, Token: token}); err != nil {
+	if _, err := Join(t.Context(), JoinOptions{StateDir: two.dir, Node: "node2", Address: freeAddress(t), Contact: s.Addresses[0], Token: token}); err != nil {
 		t.Fatal(err)
 	}
 	two.run()

@@ -106,7 +106,7 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, notify *notifier) (a
 	if err != nil {
 		return false, err
 	}
-	l, u, err := listen(s.Address)
+	l, links, err := listen(s.Addresses)
 	if err != nil {
 		return false, err
 	}
@@ -122,7 +122,7 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, notify *notifier) (a
 	n, err := node.Start(node.Config{Cluster: s.Cluster, Name: s.Name, ID: s.ID, StateDir: o.StateDir, RunDir: filepath.Join(o.RunDir, "agents"),
 		Socket: o.Socket, Program: o.Program, Seeds: s.Seeds, Bootstrap: s.First, Epoch: s.Epoch,
 		Detection: time.Duration(s.DetectionMilliseconds) * time.Millisecond, Credentials: creds, Authority: authority,
-		HeartbeatKeys: [][]byte{key}, Listener: l, Link: u, Agents: o.Agents, Schedule: o.Schedule, Fencer: o.Fencer,
+		HeartbeatKeys: [][]byte{key}, Listener: l, Links: links, Agents: o.Agents, Schedule: o.Schedule, Fencer: o.Fencer,
 		Expelled: func(why string) { expelled <- why },
 		Leave:    once(leave),
 		Quit:     once(quit),

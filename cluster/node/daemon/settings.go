@@ -41,8 +41,9 @@ type Settings struct {
 	Cluster string
 	Name    string
 	ID      string
-	// Address is where the node listens and where others find it, with port.
-	Address string
+	// Addresses are where the node listens and where others find it, with
+	// port, one for each network.
+	Addresses []string
 	// First is set on the node that the cluster was made on.
 	First bool `json:",omitempty"`
 	// Seeds are the nodes that were there when this one joined.
@@ -58,7 +59,8 @@ type InitOptions struct {
 	StateDir string // DefaultStateDir if empty
 	Cluster  string
 	Node     string // the host's name if empty
-	// Address with or without a port; the host's first address if empty.
+	// Address with or without a port, several for several networks
+	// (separated by commas); the host's first address if empty.
 	Address   string
 	Detection time.Duration // heartbeat.LAN if 0
 }
@@ -79,7 +81,7 @@ func Init(o InitOptions) (*Settings, error) {
 		return nil, err
 	}
 	s.Cluster, s.ID, s.First, s.DetectionMilliseconds = o.Cluster, "1", true, o.Detection.Milliseconds()
-	s.Seeds = []node.Seed{{Name: s.Name, ID: s.ID, Addresses: []string{s.Address}}}
+	s.Seeds = []node.Seed{{Name: s.Name, ID: s.ID, Addresses: s.Addresses}}
 	pki := filepath.Join(dir, pkiDir)
 	a, err := transport.OpenAuthority(pki, s.Cluster, time.Now())
 	if err != nil {
@@ -118,7 +120,7 @@ func Join(ctx context.Context, o JoinOptions) (*Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := portsAreFree(s.Address); err != nil {
+	if err := portsAreFree(s.Addresses); err != nil {
 		return nil, err
 	}
 	key, public, err := transport.NewKey()
@@ -126,7 +128,7 @@ func Join(ctx context.Context, o JoinOptions) (*Settings, error) {
 		return nil, err
 	}
 	raw, err := transport.Join(ctx, contact, token.Fingerprint, s.Name, node.JoinRequest{Secret: token.Secret, Name: s.Name,
-		Addresses: []string{s.Address}, Witness: o.Witness, Key: public, Time: time.Now()})
+		Addresses: s.Addresses, Witness: o.Witness, Key: public, Time: time.Now()})
 	if err != nil {
 		return nil, fmt.Errorf("joining through %s: %w", contact, err)
 	}
@@ -180,11 +182,18 @@ func settle(dir, name, address string) (*Settings, string, error) {
 		}
 		address = a
 	}
-	address, err := withPort(address)
-	if err != nil {
-		return nil, "", err
+	s := &Settings{Format: settingsFormat, Name: name}
+	for a := range strings.SplitSeq(address, ",") {
+		full, err := withPort(strings.TrimSpace(a))
+		if err != nil {
+			return nil, "", err
+		}
+		s.Addresses = append(s.Addresses, full)
 	}
-	return &Settings{Format: settingsFormat, Name: name, Address: address}, dir, nil
+	if len(s.Addresses) > maxLinks {
+		return nil, "", fmt.Errorf("a node has at most %d addresses", maxLinks)
+	}
+	return s, dir, nil
 }
 
 // ownAddress is the first global address of the host.
@@ -221,15 +230,39 @@ func withPort(a string) (string, error) {
 }
 
 // portsAreFree tells early what would keep the daemon from starting.
-func portsAreFree(address string) error {
-	l, u, err := listen(address)
+func portsAreFree(addresses []string) error {
+	l, links, err := listen(addresses)
 	if err != nil {
 		return err
 	}
-	return errors.Join(l.Close(), u.Close())
+	err = l.Close()
+	for _, u := range links {
+		err = errors.Join(err, u.Close())
+	}
+	return err
 }
 
-func listen(address string) (net.Listener, *net.UDPConn, error) {
+// maxLinks is how many networks a node can have.
+const maxLinks = 8
+
+func listen(addresses []string) (net.Listener, []*net.UDPConn, error) {
+	var tcp []net.Listener
+	var udp []*net.UDPConn
+	for _, a := range addresses {
+		l, u, err := listenOn(a)
+		if err != nil {
+			for i := range tcp {
+				tcp[i].Close()
+				udp[i].Close()
+			}
+			return nil, nil, err
+		}
+		tcp, udp = append(tcp, l), append(udp, u)
+	}
+	return transport.Merge(tcp...), udp, nil
+}
+
+func listenOn(address string) (net.Listener, *net.UDPConn, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("TCP port of the node: %w; choose another with --address ADDR:PORT, or end what uses it", err)
