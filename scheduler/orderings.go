@@ -306,15 +306,21 @@ func baseTask(task string) string {
 	return task
 }
 
-// originalTask is the task a pseudo-action of a collective resource is about.
+// originalTask is the task of instances that a pseudo-action of a collective
+// resource is about. Instances that are groups have completion actions of
+// their own.
 func originalTask(a *action) string {
+	task := a.task
 	if strings.Contains(a.key, "notify") {
-		_, task, _, _ := parseOpKey(a.key)
-		if i := strings.LastIndexByte(task, '_'); i >= 0 {
-			return baseTask(task[i+1:])
+		_, t, _, _ := parseOpKey(a.key)
+		if i := strings.LastIndexByte(t, '_'); i >= 0 {
+			task = t[i+1:]
 		}
 	}
-	return baseTask(a.task)
+	if a.rsc != nil && len(a.rsc.children) > 0 && !a.rsc.children[0].isPrimitive() {
+		return task
+	}
+	return baseTask(task)
 }
 
 func (e *engine) groupFlags(a *action, n *node) actionFlag {

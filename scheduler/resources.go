@@ -378,6 +378,9 @@ func (e *engine) unpackFlags(r *resource) {
 	inClone := top.variant >= vClone
 	if inClone {
 		r.unique = isTrue(m.val("globally-unique"))
+		if c := r.top(false); c != r && c.variant == vClone {
+			r.unique = c.unique
+		}
 	} else {
 		r.unique = true
 	}

@@ -116,9 +116,9 @@ func (e *engine) summarizeResource(r *resource, out *[]summaryLine) {
 			}
 		case current != next && current != nil:
 			if r.failed {
-				add("Recover", current, next, stop, start)
+				add("Recover", current, next, stop, nil)
 			} else {
-				add("Move", current, next, stop, start)
+				add("Move", current, next, stop, nil)
 			}
 		case r.failed:
 			add("Recover", current, nil, stop, nil)
@@ -142,12 +142,12 @@ func (e *engine) summarizeResource(r *resource, out *[]summaryLine) {
 			add("Stop", n, nil, s, reason)
 		}
 	} else if r.failed && r.needsStop && stop != nil {
-		add("Recover", current, next, stop, start)
+		add("Recover", current, next, stop, nil)
 	} else if next != nil && current != nil && next != current && stop != nil {
 		if r.failed && false {
-			add("Recover", current, next, stop, start)
+			add("Recover", current, next, stop, nil)
 		} else {
-			add("Move", current, next, stop, start)
+			add("Move", current, next, stop, nil)
 		}
 	} else if r.reloadWanted {
 		add("Reload", current, next, start, nil)

@@ -211,26 +211,18 @@ func (e *engine) addUtilization(r, orig *resource, set []*resource, need *capaci
 	}
 }
 
-// colocatedSet lists everything that must be on the same node as r.
+// colocatedSet adds everything that must be on the same node as r.
 func (e *engine) colocatedSet(r *resource, set []*resource, orig *resource) []*resource {
 	if slices.Contains(set, r) {
 		return set
 	}
-	switch r.variant {
-	case vGroup:
-		if r.group.colocated || (r.parent != nil && r.parent.variant == vClone) {
-			for _, c := range r.children {
-				set = e.colocatedSet(c, set, orig)
-			}
+	set = append(set, r)
+	if r.variant == vGroup && (r.group.colocated || r.parent != nil && r.parent.variant == vClone) {
+		// the first and last member include the group's own constraints
+		for _, c := range r.children {
+			set = e.colocatedSet(c, set, orig)
 		}
-		return e.colocatedPrimitive(r, append(set, r)[:len(set)], orig, false)
-	}
-	return e.colocatedPrimitive(r, set, orig, true)
-}
-
-func (e *engine) colocatedPrimitive(r *resource, set []*resource, orig *resource, self bool) []*resource {
-	if self {
-		set = append(set, r)
+		return set
 	}
 	for _, c := range e.thisWith(r) {
 		p := c.primary
