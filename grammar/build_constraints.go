@@ -22,10 +22,10 @@ type setPart struct {
 
 // sets reads the members of a constraint. suffix names what may stand behind
 // the colon: "role" or "action". plain holds the members if there are
-// exactly want of them and no sets were asked for; then parts is nil.
+// exactly want of them and no sets were asked for (forced); then parts is nil.
 // Within the braces of a location (want is 0) attributes may also stand outside
 // of brackets.
-func (b *builder) sets(items []Token, suffix string, want int) (plain []member, parts []setPart) {
+func (b *builder) sets(items []Token, suffix string, want int) (plain []member, parts []setPart, forced bool) {
 	context := suffix
 	fail := func(t Token, format string, args ...any) {
 		e := b.st.fail(t, format, args...)
@@ -33,9 +33,8 @@ func (b *builder) sets(items []Token, suffix string, want int) (plain []member, 
 		b.errs = append(b.errs, e)
 	}
 	var (
-		forced bool
-		open   Token
-		cur    setPart
+		open Token
+		cur  setPart
 	)
 	flush := func() {
 		if len(cur.members) > 0 {
@@ -48,7 +47,7 @@ func (b *builder) sets(items []Token, suffix string, want int) (plain []member, 
 		case t.Type == tBracket && (t.Value == "(" || t.Value == "["):
 			if open.Value != "" {
 				fail(t, "Cannot nest resource sets")
-				return nil, nil
+				return nil, nil, false
 			}
 			flush()
 			open, forced = t, true
@@ -60,15 +59,15 @@ func (b *builder) sets(items []Token, suffix string, want int) (plain []member, 
 			switch {
 			case open.Value == "":
 				fail(t, "Unmatched closing bracket")
-				return nil, nil
+				return nil, nil, false
 			case (open.Value == "(") != (t.Value == ")"):
 				fail(t, "Mismatched closing bracket")
-				return nil, nil
+				return nil, nil, false
 			case len(cur.members) == 0 && !slices.ContainsFunc(parts, func(p setPart) bool {
 				return len(p.members) > 0 && p.members[0].token.Pos.Offset > open.Pos.Offset
 			}):
 				fail(t, "Empty resource set")
-				return nil, nil
+				return nil, nil, false
 			}
 			// Attributes stand at the end of the brackets and hold for all
 			// parts that were made within.
@@ -85,10 +84,10 @@ func (b *builder) sets(items []Token, suffix string, want int) (plain []member, 
 			switch {
 			case open.Value == "" && want > 0 || name != "sequential" && name != "require-all":
 				fail(t, "Unknown attribute")
-				return nil, nil
+				return nil, nil, false
 			case !boolean:
 				fail(t, "Not a boolean: %s", value)
-				return nil, nil
+				return nil, nil, false
 			}
 			stored := ""
 			if !v {
@@ -104,7 +103,7 @@ func (b *builder) sets(items []Token, suffix string, want int) (plain []member, 
 		default:
 			m, ok := b.member(t, suffix)
 			if !ok {
-				return nil, nil
+				return nil, nil, false
 			}
 			if len(cur.members) > 0 && cur.members[0].suffix != m.suffix {
 				flush()
@@ -114,16 +113,16 @@ func (b *builder) sets(items []Token, suffix string, want int) (plain []member, 
 	}
 	if open.Value != "" {
 		fail(open, "Unmatched opening bracket")
-		return nil, nil
+		return nil, nil, false
 	}
 	flush()
 	for _, p := range parts {
 		plain = append(plain, p.members...)
 	}
 	if !forced && len(plain) == want && want > 0 {
-		return plain, nil
+		return plain, nil, false
 	}
-	return nil, parts
+	return nil, parts, forced
 }
 
 // member reads RSC or RSC:SUFFIX.
@@ -184,7 +183,7 @@ func (b *builder) location(l *Location) *cib.Element {
 	e := cib.NewElement("rsc_location", "id", b.id(l.ID))
 	switch r := l.Rsc.Value; {
 	case l.Open.Value != "":
-		_, parts := b.sets(l.Items, "role", 0)
+		_, parts, _ := b.sets(l.Items, "role", 0)
 		if len(l.Items) == 0 {
 			b.fail(l.Open, "Empty resource set")
 		}
@@ -225,8 +224,8 @@ func (b *builder) colocation(c *Colocation) *cib.Element {
 		e.Set("score-attribute", label(c.Score))
 	}
 	items, attr := option(c.Items, "node-attribute")
-	plain, parts := b.sets(items, "role", 2)
-	b.enough(c.ID, plain, parts)
+	plain, parts, forced := b.sets(items, "role", 2)
+	b.enough(c.ID, plain, parts, forced)
 	if plain != nil {
 		for i, m := range plain {
 			prefix := [...]string{"", "with-"}[i]
@@ -249,9 +248,10 @@ func (b *builder) colocation(c *Colocation) *cib.Element {
 	return e
 }
 
-// enough refuses a constraint over a single resource.
-func (b *builder) enough(id Token, plain []member, parts []setPart) {
-	if len(b.errs) > 0 || plain != nil {
+// enough refuses a constraint over a single resource, unless a set was asked
+// for in so many words.
+func (b *builder) enough(id Token, plain []member, parts []setPart, forced bool) {
+	if len(b.errs) > 0 || plain != nil || forced && len(parts) > 0 {
 		return
 	}
 	n := 0
@@ -284,8 +284,8 @@ func (b *builder) order(o *Order) *cib.Element {
 		}
 	}
 	items, symmetrical := option(o.Items, "symmetrical")
-	plain, parts := b.sets(items, "action", 2)
-	b.enough(o.ID, plain, parts)
+	plain, parts, forced := b.sets(items, "action", 2)
+	b.enough(o.ID, plain, parts, forced)
 	if plain != nil {
 		for i, m := range plain {
 			name := [...]string{"first", "then"}[i]
@@ -309,7 +309,7 @@ func (b *builder) order(o *Order) *cib.Element {
 func (b *builder) ticket(t *Ticket) *cib.Element {
 	e := cib.NewElement("rsc_ticket", "id", b.id(t.ID), "ticket", label(t.Ticket))
 	items, loss := option(t.Items, "loss-policy")
-	plain, parts := b.sets(items, "role", 1)
+	plain, parts, _ := b.sets(items, "role", 1)
 	if plain != nil {
 		e.Set("rsc", plain[0].id)
 		if plain[0].suffix != "" {

@@ -116,9 +116,18 @@ func Objects(c *cib.CIB, unsorted bool) []Object {
 		if r := cmp.Compare(kindRank[a.Kind], kindRank[b.Kind]); r != 0 || unsorted {
 			return r
 		}
-		return cmp.Compare(a.ID, b.ID)
+		return cmp.Compare(a.sortID(), b.sortID())
 	})
 	return out
+}
+
+// sortID is the id that objects are sorted by: that of the element, also for
+// nodes.
+func (o Object) sortID() string {
+	if o.Kind == "node" {
+		return o.Element.ID()
+	}
+	return o.ID
 }
 
 // printer prints objects of one CIB.

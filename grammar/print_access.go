@@ -38,10 +38,11 @@ func (p *printer) permission(e *cib.Element, kind, kindAttr string) string {
 		if short, known := xpathShortcut(x); known && !strings.ContainsAny(short, " \t\"'\\") {
 			s += " " + p.color(AttrValue, short)
 		} else {
-			s += " xpath:" + p.color(AttrValue, `"`+strings.Trim(p.quote(x), `"`)+`"`)
-			if strings.HasSuffix(x, ":") || strings.ContainsRune(x, '"') {
-				p.failed = true
+			quoted := p.quote(x)
+			if quoted[0] != '"' {
+				quoted = `"` + quoted + `"`
 			}
+			s += " xpath:" + p.color(AttrValue, quoted)
 		}
 	}
 	if r, ok := e.Lookup("reference"); ok {

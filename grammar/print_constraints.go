@@ -152,8 +152,8 @@ func (p *printer) sets(e *cib.Element, suffix string, want int) string {
 	for _, s := range e.Children {
 		n += len(s.Children)
 	}
-	// A single set of a single member is not accepted back.
-	if n < 2 && want == 2 {
+	// A single bare member is not accepted back.
+	if n < 2 && want == 2 && plain {
 		p.failed = true
 	}
 	if n == want && (plain || want == 1) {

@@ -110,7 +110,7 @@ func (p *printer) operations(lines []string, e *cib.Element) []string {
 	} else if id, ok := e.Lookup("id"); ok {
 		lines = append(lines, p.keyword("operations")+" $id="+p.color(Identifier, p.id(id)))
 	} else if len(e.Children) == 0 {
-		lines = append(lines, p.keyword("operations"))
+		p.failed = true
 	}
 	for _, op := range e.Children {
 		if op.Name != "op" {

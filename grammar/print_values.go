@@ -137,7 +137,8 @@ func (p *printer) setBody(b *strings.Builder, e *cib.Element) {
 		if _, valid := parseScore(s); !valid {
 			p.failed = true
 		}
-		b.WriteString(" " + p.color(Score, printScore(s)) + ":")
+		// Unlike everywhere else, INFINITY is not shortened here.
+		b.WriteString(" " + p.color(Score, s) + ":")
 	}
 	pairs := false
 	for _, c := range e.Children {
@@ -277,7 +278,7 @@ func (p *printer) dateExpression(e *cib.Element) string {
 			if _, known := foldIn(a.Name, dateKeys); !known {
 				p.failed = true
 			}
-			b.WriteString(" " + p.color(AttrName, a.Name) + "=" + p.color(AttrValue, p.blankable(a.Value)))
+			b.WriteString(" " + p.color(AttrName, a.Name) + "=" + p.color(AttrValue, p.quote(a.Value)))
 		}
 	}
 	switch op := e.Get("operation"); op {
@@ -288,7 +289,7 @@ func (p *printer) dateExpression(e *cib.Element) string {
 		if !e.Has(name) {
 			p.failed = true
 		}
-		b.WriteString(" " + p.keyword(op) + " " + p.color(AttrValue, p.blankable(e.Get(name))))
+		b.WriteString(" " + p.keyword(op) + " " + p.color(AttrValue, p.quote(e.Get(name))))
 	case "in_range":
 		p.only(e, "id", "operation", "start", "end")
 		b.WriteString(" " + p.keyword("in"))

@@ -130,6 +130,7 @@ type classifier struct {
 	head   bool // a description may come
 	value  bool // the next word is a value, whatever it looks like
 	pairs  bool // only pairs can stand here: all other words are taken for one
+	opened bool // the last word was one that opens a section
 	later  bool // the id of a node came first: its name follows
 	names  bool // within the braces of a list of names
 	listed bool // the last word was one that such a list may follow
@@ -234,9 +235,12 @@ func (s *classifier) typeOf(t string, index int) (lexer.TokenType, string) {
 	if !first {
 		if k, ok := foldIn(t, s.verb.keys); ok {
 			s.key(k)
+			s.opened = true
 			return tKey, k
 		}
 	}
+	opened := s.opened
+	s.opened = false
 	switch {
 	case t == "":
 	case t[0] == '$' && strings.HasPrefix(t, "$id="):
@@ -255,7 +259,7 @@ func (s *classifier) typeOf(t string, index int) (lexer.TokenType, string) {
 		s.head = false
 		s.pairs = s.verb.brackets == noBrackets
 		return tPair, t
-	case len(t) > 1 && t[len(t)-1] == ':':
+	case len(t) > 1 && t[len(t)-1] == ':' && (!s.verb.plain || opened && strings.Count(t, ":") == 1 || s.verb.keys == nil):
 		// What follows the score of a location is a node, however it looks.
 		s.value = s.verb.brackets == bracketsInBraces
 		s.later = s.later || index == 0
