@@ -95,6 +95,9 @@ func (c *Controller) Step(now time.Time, in Input) []Effect {
 		c.fenced(in)
 	case NodeLost:
 		c.nodeLost(in.Node, "was lost")
+		if c.leading {
+			c.refreshNodes() // it is asked again for as long as the CIB has it online
+		}
 	case Tick:
 	default:
 		panic(fmt.Sprintf("controller: unknown input %T", in))

@@ -50,7 +50,9 @@ type (
 		Ref uint64
 		Err error
 	}
-	// NodeLost says that a node was lost or left, before the CIB says so.
+	// NodeLost says that contact with a node's daemon was lost, also if it
+	// was only started anew, before the CIB says so: what was under way there
+	// is no longer waited for.
 	NodeLost struct{ Node string }
 )
 

@@ -25,7 +25,7 @@ import (
 //	commit [error=..]      ends the oldest Apply: it is applied, or fails
 //	result KEY rc=0 [status=0] [call=N]   the executor's result of the job with that operation key
 //	dispatched KEY error=..      a dispatch that failed
-//	fenced NODE [error=..]
+//	fenced NODE [error=..] | lost NODE
 //	attribute NODE NAME VALUE | unset NODE NAME | offline NODE | online NODE | rejoin NODE | configuration | cleanup RESOURCE   changes by others
 //	tick 10s               lets time pass to the next wake-ups within it
 //	resign
@@ -135,6 +135,8 @@ func (d *driver) command(t *testing.T, td *datadriven.TestData) string {
 		d.apply(cib.Origin{}, cib.StatusEdit{Node: &cib.NodeStateEdit{ID: words[0], Attributes: []cib.Attr{{Name: "crmd", Value: "offline"}}}})
 	case "online":
 		d.apply(cib.Origin{}, cib.StatusEdit{Node: onlineEdit(words[0])})
+	case "lost":
+		d.step(NodeLost{Node: words[0]})
 	case "unset":
 		d.apply(cib.Origin{}, cib.StatusEdit{Attribute: &cib.AttributeEdit{Node: words[0], Name: words[1], Delete: true}})
 	case "rejoin":

@@ -184,7 +184,8 @@ func (c *Controller) held(t *transition, a *scheduler.Action) bool {
 		b := c.fencing[a.Node]
 		return b != nil && c.now.Before(b.until)
 	case "do_shutdown":
-		return slices.ContainsFunc(c.flights.list, func(f *flight) bool { return f.node == a.Node }) ||
+		n := c.nodes[a.Node]
+		return n == nil || !n.ready || slices.ContainsFunc(c.flights.list, func(f *flight) bool { return f.node == a.Node }) ||
 			slices.ContainsFunc(t.ready, func(i int) bool { return t.actions[i] != a && executes(t.actions[i]) == a.Node })
 	}
 	return false

@@ -27,7 +27,9 @@ func (w *world) agent(n *node, c *call, then func(operation.Outcome)) {
 		w.stats.starts++
 		w.begin(id, n.name, job.Key)
 	case "promote":
-		w.promote(id, n.name, job.Key)
+		if w.active[id][n.name] {
+			w.promote(id, n.name, job.Key)
+		}
 	}
 	took := w.between(5*time.Millisecond, 300*time.Millisecond)
 	if w.chance(0.1) {
@@ -107,6 +109,9 @@ func (w *world) effect(n *node, job operation.Job) int {
 			n.score("master-" + job.Resource)
 		}
 	case "promote":
+		if !on[n.name] {
+			return 7
+		}
 		if fails {
 			return 1
 		}
@@ -125,9 +130,13 @@ func (w *world) effect(n *node, job operation.Job) int {
 		switch {
 		case job.Interval > 0 && fails:
 			return 1
-		case up[n.name] && on[n.name]:
-			return 8
 		case on[n.name]:
+			if w.promotable[job.Resource] {
+				n.score("master-" + job.Resource)
+			}
+			if up[n.name] {
+				return 8
+			}
 			return 0
 		}
 		return 7
@@ -135,7 +144,7 @@ func (w *world) effect(n *node, job operation.Job) int {
 	return 0
 }
 
-// score sets a promotion score, as an agent's start does.
+// score sets a promotion score, as an agent's start and monitor do.
 func (n *node) score(name string) {
 	if v, _ := operation.Attribute(n.doc(), n.id, name); v == "" && n.w.leader != nil {
 		n.w.propose(n.w.leader, statusChange(cib.StatusEdit{Attribute: &cib.AttributeEdit{Node: n.id, Name: name, Value: "10"}}), func(error) {})
