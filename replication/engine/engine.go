@@ -233,9 +233,6 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	if isSource(ns) && !isSource(os) {
 		e.startSource()
 	}
-	if ns.Conn() == wire.WFBitMapS && os.Conn() != wire.WFBitMapS {
-		e.sendBitmapFirst()
-	}
 	leftHandshake := os.Conn() == wire.WFReportParams && ns.Conn() >= wire.Connected
 	gone := os.Disk() > wire.Failed && ns.Disk() <= wire.Failed
 	worse := os.Disk() == wire.UpToDate && ns.Disk() == wire.Inconsistent && ns.Conn() >= wire.Connected
@@ -243,6 +240,9 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	finished := os.Disk() < wire.UpToDate && os.Conn() >= wire.SyncSource && ns.Conn() == wire.Connected
 	if leftHandshake || gone || worse || paused || finished {
 		e.sendState()
+	}
+	if ns.Conn() == wire.WFBitMapS && os.Conn() != wire.WFBitMapS {
+		e.sendBitmapFirst()
 	}
 	if ns&anySuspended == 0 && os&anySuspended != 0 || os.Conn() != ns.Conn() || os.Disk() != ns.Disk() || os.PeerDisk() != ns.PeerDisk() {
 		e.releaseHeld()

@@ -99,7 +99,7 @@ func (e *Engine) receiveSyncUUID(sync uint64) {
 		e.protocolError("unexpected SYNC_UUID")
 		return
 	}
-	e.super.UUID.StartTarget(sync)
+	e.super.UUID.StartTarget(sync, e.state.Role() == wire.Primary)
 	e.resync = resyncRun{running: true, total: e.bitmap.Count(), started: e.now, first: true, nextStep: e.now}
 	e.change(e.state.WithConn(wire.SyncTarget), hard)
 	e.persist()

@@ -552,6 +552,9 @@ func (n *simNode) completed(f Effect) {
 				w.fail("write %d of block %d is acknowledged, but the peer's disk has %d", q.v.n, q.block.sector, got)
 			}
 		}
+		if s := n.e.State(); w.cfg.Fencing == FencingStonith && s.Conn() < wire.Connected && s.PeerDisk() > wire.Outdated {
+			w.fail("write %d is acknowledged alone, and the peer is not fenced: %v", q.v.n, s)
+		}
 		w.logf("%d acked %d at %d (holders %v)", n.id, q.v.n, q.block.sector, q.v.holders)
 	}
 }

@@ -33,7 +33,7 @@ import (
 // into the files; commit that only when you can say why each change is right.
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		p := &pair{t: t}
+		p := &pair{t: t, size: pairDisk}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			p.out.Reset()
 			p.command(t, d)
@@ -45,6 +45,7 @@ func TestTranscripts(t *testing.T) {
 // pair is two nodes with perfect disks and a network that delivers on demand.
 type pair struct {
 	t     testing.TB
+	size  uint64 // of the disks, bytes
 	now   time.Duration
 	cfg   [2]Config
 	nodes [2]*pairNode
@@ -73,15 +74,16 @@ type pairNode struct {
 	nextTag uint64
 }
 
+// pairDisk is the usual size of a disk, in bytes.
 const pairDisk = 8 << 20
 
 func (p *pair) reset(cfg [2]Config) {
-	*p = pair{t: p.t, cfg: cfg, uuid: 0x1000, tap: p.tap}
+	*p = pair{t: p.t, size: p.size, cfg: cfg, uuid: 0x1000, tap: p.tap}
 	for i := range p.nodes {
 		// Identifiers are numbers in a row, so that transcripts read well.
 		p.cfg[i].Rand = func() uint64 { p.uuid += 0x10; return p.uuid }
-		n := &pairNode{id: i, disk: newSimDisk(pairDisk)}
-		if _, err := metadata.Create(n.disk, pairDisk, metadata.Internal, metadata.CreateOptions{}); err != nil {
+		n := &pairNode{id: i, disk: newSimDisk(p.size)}
+		if _, err := metadata.Create(n.disk, p.size, metadata.Internal, metadata.CreateOptions{}); err != nil {
 			p.t.Fatal(err)
 		}
 		p.nodes[i] = n
@@ -257,7 +259,7 @@ func (p *pair) run(quiet bool) {
 }
 
 func (p *pair) up(n *pairNode) {
-	area, err := metadata.Open(n.disk, pairDisk, metadata.Internal)
+	area, err := metadata.Open(n.disk, p.size, metadata.Internal)
 	p.must(err)
 	_, err = area.ApplyLog()
 	p.must(err)

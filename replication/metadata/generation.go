@@ -64,9 +64,10 @@ func (g *Generations) StartSource(random uint64) uint64 {
 	return sync
 }
 
-// StartTarget begins a resync as its target.
-func (g *Generations) StartTarget(sync uint64) {
-	g.Current, g.Bitmap = sync, 0
+// StartTarget begins a resync as its target; the mark is that of the own role.
+func (g *Generations) StartTarget(sync uint64, primary bool) {
+	g.SetCurrent(sync, primary)
+	g.Bitmap = 0
 }
 
 // FinishSource ends a resync on the source.

@@ -291,7 +291,7 @@ func TestMeasuredGenerations(t *testing.T) {
 	source := g
 	source.Bitmap = a // as it was at the handshake
 	source.History = [2]uint64{sync, JustCreated}
-	target.StartTarget(second)
+	target.StartTarget(second, true)
 	g.FinishSource()
 	note()
 	target.FinishTarget(source, true)
