@@ -39,7 +39,9 @@ func (c *Call) Dry() bool { return c.dry }
 // that it is; in a dry run only the description is kept.
 func (c *Call) Do(what string, change func() error) error {
 	c.mu.Lock()
-	c.steps = append(c.steps, what)
+	if n := len(c.steps); n == 0 || c.steps[n-1] != what { // a step tried again is told once
+		c.steps = append(c.steps, what)
+	}
 	c.note = what
 	c.mu.Unlock()
 	if c.dry {

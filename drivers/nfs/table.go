@@ -1,5 +1,5 @@
-// Package nfs has the agents of an NFS service: ocf:heartbeat:exportfs and
-// ocf:heartbeat:nfsnotify.
+// Package nfs has the agents of an NFS service: ocf:heartbeat:nfsserver,
+// ocf:heartbeat:exportfs and ocf:heartbeat:nfsnotify.
 package nfs
 
 import (
@@ -19,16 +19,21 @@ type paths struct {
 	state string // /var/lib/nfs
 	nfsd  string // /proc/fs/nfsd
 	rpc   string // /proc/net/rpc
+	// booted is the folder whose presence means that systemd runs.
+	booted string
 }
 
-func host() paths { return paths{"/var/lib/nfs", "/proc/fs/nfsd", "/proc/net/rpc"} }
+func host() paths {
+	return paths{"/var/lib/nfs", "/proc/fs/nfsd", "/proc/net/rpc", "/run/systemd/system"}
+}
 
 func agents(p paths, path []string) map[drivers.Name]drivers.Agent {
-	e, n := exportAgent(p), notifyAgent(p)
-	e.Path, n.Path = path, path
+	e, n, s := exportAgent(p), notifyAgent(p), serverAgent(p)
+	e.Path, n.Path, s.Path = path, path, path
 	return map[drivers.Name]drivers.Agent{
 		{Class: "ocf", Provider: "heartbeat", Type: "exportfs"}:  e,
 		{Class: "ocf", Provider: "heartbeat", Type: "nfsnotify"}: n,
+		{Class: "ocf", Provider: "heartbeat", Type: "nfsserver"}: s,
 	}
 }
 

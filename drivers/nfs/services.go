@@ -1,0 +1,115 @@
+package nfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"gcrm/drivers/native"
+	"gcrm/drivers/process"
+)
+
+// service is one of the programs around the kernel's NFS server.
+type service struct {
+	name string   // of the process
+	unit string   // of systemd
+	argv []string // to start it without systemd; it puts itself into the background
+	v3   bool     // only NFSv3 needs it
+	weak bool     // the server does without
+}
+
+func services() []service {
+	return []service{
+		{name: "rpcbind", unit: "rpcbind.service", argv: []string{"rpcbind", "-w"}, v3: true},
+		{name: "rpc.statd", unit: "rpc-statd.service", argv: []string{"rpc.statd", "--no-notify"}, v3: true},
+		{name: "rpc.mountd", unit: "nfs-mountd.service", argv: []string{"rpc.mountd"}},
+		{name: "rpc.idmapd", unit: "nfs-idmapd.service", argv: []string{"rpc.idmapd"}, weak: true},
+		{name: "nfsdcld", unit: "nfsdcld.service", argv: []string{"nfsdcld"}, weak: true},
+	}
+}
+
+// find lists the live processes of a service that share this host's network:
+// those of containers do not count.
+func (s service) find() []process.Identity {
+	all, err := process.All()
+	if err != nil {
+		return nil
+	}
+	own, _ := os.Readlink("/proc/self/ns/net")
+	var out []process.Identity
+	for _, p := range all {
+		if p.Name != s.name || p.State == 'Z' {
+			continue
+		}
+		if ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", p.Pid)); err == nil && ns == own {
+			out = append(out, p.Identity)
+		}
+	}
+	return out
+}
+
+// systemd tells whether systemd manages services on this host.
+func (p paths) systemd(c *native.Call) bool {
+	st, err := os.Stat(p.booted)
+	if err != nil || !st.IsDir() {
+		return false
+	}
+	_, err = c.Tool("systemctl")
+	return err == nil
+}
+
+// startService starts a service that does not run; a weak one that is not
+// installed is left out.
+func (p paths) startService(ctx context.Context, c *native.Call, s service) error {
+	if len(s.find()) > 0 {
+		return nil
+	}
+	var err error
+	if p.systemd(c) {
+		err = c.Change(ctx, "systemctl", "start", s.unit)
+	} else {
+		err = c.Change(ctx, s.argv...)
+	}
+	if s.weak {
+		var tool *native.ToolError
+		var exit *native.ExitError
+		if errors.As(err, &tool) || errors.As(err, &exit) && exit.Outcome.Code == 5 { // no such unit
+			return nil
+		}
+	}
+	return err
+}
+
+// stopService ends a service; it gets SIGTERM, after five seconds SIGKILL.
+func (p paths) stopService(ctx context.Context, c *native.Call, s service) error {
+	if p.systemd(c) {
+		err := c.Change(ctx, "systemctl", "stop", s.unit)
+		var exit *native.ExitError
+		if err != nil && !(errors.As(err, &exit) && exit.Outcome.Code == 5) {
+			return err
+		}
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		left := s.find()
+		if len(left) == 0 {
+			return nil
+		}
+		for _, id := range left {
+			err := c.Do(fmt.Sprintf("kill -%d %d (%s)", int(sig), id.Pid, s.name), func() error { return id.Signal(sig) })
+			if err != nil && !errors.Is(err, os.ErrProcessDone) {
+				return err
+			}
+		}
+		c.Waiting("%s to end", s.name)
+		limit, cancel := context.WithTimeout(ctx, 5*time.Second)
+		_ = c.Poll(limit, 20*time.Millisecond, func() bool { return len(s.find()) == 0 })
+		cancel()
+	}
+	if len(s.find()) > 0 && !c.Dry() {
+		return fmt.Errorf("%s does not end", s.name)
+	}
+	return nil
+}
