@@ -215,7 +215,23 @@ func TestResourceCommandsCommitAtOnce(t *testing.T) {
 	if !strings.Contains(m.text(), `value="Stopped"`) {
 		t.Errorf("%s\n%s", errs, m.text())
 	}
-	for _, l := range []string{"configure primitive b Dummy params ip=3", "resource start a"} {
+	for _, l := range []string{"configure primitive c Dummy params ip=4"} {
+		s.run(t.Context(), &sourceLine{line: readTestLine(l), text: l})
+	}
+	if !strings.Contains(m.text(), `id="c"`) {
+		t.Error("a line through configure and back was not committed")
+	}
+	for _, l := range []string{"configure primitive d Dummy"} { // refused: ip is required
+		s.run(t.Context(), &sourceLine{line: readTestLine(l), text: l})
+	}
+	if strings.Contains(m.text(), `id="d"`) || s.changed() {
+		t.Error("a refused line is committed or left behind")
+	}
+	s.edit(t.Context(), func(work *cib.CIB) error {
+		work.Section("resources").Child("primitive").Set("description", "pending")
+		return nil
+	})
+	for _, l := range []string{"resource start a"} {
 		s.run(t.Context(), &sourceLine{line: readTestLine(l), text: l})
 	}
 	if !strings.Contains(out.String(), "is staged with the other changes") || strings.Contains(m.text(), `value="Started"`) {

@@ -347,8 +347,17 @@ func (s *Session) runLine(ctx context.Context, src *sourceLine) error {
 			c.path = n + "." + e.verb.Name
 		}
 		err := s.invoke(ctx, c)
-		if !e.verb.moves {
-			s.path = path
+		if e.verb.moves {
+			return err
+		}
+		left := s.path
+		s.path = path
+		if err == nil && s.overlay == nil && s.inConfigure(left) && !s.inConfigure(path) && s.changed() {
+			// The line went through configure and back: like every command
+			// outside, it takes effect at once.
+			if err = s.commit(ctx, commitOptions{force: s.cfg.Force}); err != nil {
+				s.drop()
+			}
 		}
 		return err
 	}
