@@ -18,6 +18,7 @@ import (
 
 var (
 	seeds = flag.Int("seeds", 100, "how many random clusters to simulate")
+	first = flag.Uint64("first", 1, "the first of these seeds")
 	pcmk  = flag.Bool("pacemaker", false, "have plans made by crm_simulate")
 	one   = flag.Uint64("seed", 0, "simulate this cluster alone")
 )
@@ -240,7 +241,7 @@ func TestRandomClusters(t *testing.T) {
 		return
 	}
 	var total stats
-	for seed := uint64(1); seed <= uint64(*seeds); seed++ {
+	for seed := *first; seed < *first+uint64(*seeds); seed++ {
 		w := simulate(seed, schedule)
 		if len(w.violations) > 0 {
 			t.Errorf("seed %d: %s\n%s\nreplay: go test ./cluster/simtest -seed %d -v", seed, strings.Join(w.violations, "; "), w.lastLines(40), seed)
