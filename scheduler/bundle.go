@@ -6,9 +6,10 @@ import "slices"
 // bundle consists of.
 
 func (e *engine) assignBundle(r *resource) *node {
-	if !r.unprovisioned {
+	if r.assigning {
 		return nil
 	}
+	// Unlike others, a bundle shows its scores again when it is asked again.
 	d := r.bundle
 	r.assigning = true
 	e.showScores(r, "pcmk__bundle_assign")
@@ -72,13 +73,46 @@ func (e *engine) assignReplica(r *resource, rep *replica) {
 	rep.child.parent.assigning = false
 }
 
+// hostOf is the node itself, or for a bundle node where its container goes.
+func hostOf(n *node) *node {
+	if n != nil && n.forBundle && n.guest() {
+		return n.connection.launcher.assigned
+	}
+	return n
+}
+
+// compatibleContainer finds the container of a bundle on the host of a
+// dependent instance (or, if that has none yet, on its best node).
+func (e *engine) compatibleContainer(dependent, bundle *resource) *resource {
+	on := func(n *node) *resource {
+		if n == nil {
+			return nil
+		}
+		for _, rep := range bundle.bundle.replicas {
+			if e.instanceMatches(rep.container, n, roleUnknown, false) {
+				return rep.container
+			}
+		}
+		return nil
+	}
+	if n := hostOf(e.locationOf(dependent, false)); n != nil {
+		return on(n)
+	}
+	for _, c := range e.sortedAllowed(dependent, nil) {
+		if found := on(hostOf(c.n)); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
 func (e *engine) colocateWithBundle(dependent, primary *resource, c *colocation) {
 	if primary.unprovisioned {
 		return
 	}
-	if e.canInterleaveBundle(c) {
-		if inst := e.compatibleInstance(dependent, primary, roleUnknown, false); inst != nil {
-			e.applyColocation(dependent, inst, c, false)
+	if c.dependent.collective() {
+		if cont := e.compatibleContainer(dependent, primary); cont != nil {
+			e.applyColocation(dependent, cont, c, true)
 		} else if c.score >= infinity {
 			e.assignTo(dependent, nil, true, true)
 		}
@@ -95,10 +129,7 @@ func (e *engine) colocateWithBundle(dependent, primary *resource, c *colocation)
 		if chosen == nil || anyBlocked(cont) {
 			continue
 		}
-		if c.primaryRole >= rolePromoted && rep.child == nil {
-			continue
-		}
-		if c.primaryRole >= rolePromoted && stateOf(rep.child, false) < rolePromoted {
+		if c.primaryRole >= rolePromoted && (rep.child == nil || stateOf(rep.child, false) < rolePromoted) {
 			continue
 		}
 		nodes = append(nodes, candidate{chosen, cont.assignedScore})
@@ -108,10 +139,6 @@ func (e *engine) colocateWithBundle(dependent, primary *resource, c *colocation)
 	}
 }
 
-func (e *engine) canInterleaveBundle(c *colocation) bool {
-	return c.dependent.collective()
-}
-
 func (e *engine) bundleActions(r *resource) {
 	d := r.bundle
 	var containers []*resource
@@ -119,6 +146,7 @@ func (e *engine) bundleActions(r *resource) {
 		if rep.ip != nil {
 			e.createActions(rep.ip)
 		}
+		e.createActions(rep.container)
 		if rep.connection != nil {
 			e.createActions(rep.connection)
 		}
@@ -143,15 +171,12 @@ func (e *engine) bundleConstraints(r *resource) {
 	d := r.bundle
 	if d.child != nil {
 		e.orderResources(r, taskStart, d.child, taskStart, oThenImpliesFirstGraphed)
-		e.orderResources(d.child, taskStart, r, taskRunning, oFirstImpliesThenGraphed&0|oFirstImpliesThenGraphed)
-		_ = d
-	}
-	if d.child != nil {
+		e.orderResources(d.child, taskRunning, r, taskRunning, oFirstImpliesThenGraphed)
 		e.orderResources(r, taskStop, d.child, taskStop, oThenImpliesFirstGraphed)
-		e.orderResources(d.child, taskStop, r, taskStopped, oFirstImpliesThenGraphed)
+		e.orderResources(d.child, taskStopped, r, taskStopped, oFirstImpliesThenGraphed)
 	}
 	for _, rep := range d.replicas {
-		e.replicaConstraints(r, d, rep)
+		e.replicaConstraints(r, rep)
 	}
 	if d.child == nil {
 		return
@@ -165,12 +190,12 @@ func (e *engine) bundleConstraints(r *resource) {
 		e.orderResources(r, x[0], r, x[1], oOrdered)
 	}
 	e.orderResources(r, taskDemote, d.child, taskDemote, oThenImpliesFirstGraphed)
-	e.orderResources(d.child, taskDemote, r, taskDemoted, oFirstImpliesThenGraphed)
+	e.orderResources(d.child, taskDemoted, r, taskDemoted, oFirstImpliesThenGraphed)
 	e.orderResources(r, taskPromote, d.child, taskPromote, oThenImpliesFirstGraphed)
-	e.orderResources(d.child, taskPromote, r, taskPromoted, oFirstImpliesThenGraphed)
+	e.orderResources(d.child, taskPromoted, r, taskPromoted, oFirstImpliesThenGraphed)
 }
 
-func (e *engine) replicaConstraints(r *resource, d *bundleData, rep *replica) {
+func (e *engine) replicaConstraints(r *resource, rep *replica) {
 	c := rep.container
 	e.internalConstraints(c)
 	e.orderResources(r, taskStart, c, taskStart, oUnrunnableFirstBlocks|oThenImpliesFirstGraphed)
@@ -182,16 +207,13 @@ func (e *engine) replicaConstraints(r *resource, d *bundleData, rep *replica) {
 	e.orderResources(c, taskStop, r, taskStopped, oFirstImpliesThenGraphed)
 	if rep.ip != nil {
 		e.internalConstraints(rep.ip)
-		e.orderResources(rep.ip, taskStart, c, taskStart, oFirstImpliesThen|oUnrunnableFirstBlocks)
-		e.orderResources(c, taskStop, rep.ip, taskStop, oThenImpliesFirst|oOrdered)
+		e.orderResources(rep.ip, taskStart, c, taskStart, oUnrunnableFirstBlocks|oGuestAllowed)
+		e.orderResources(c, taskStop, rep.ip, taskStop, oThenImpliesFirst|oGuestAllowed)
 		e.newColocation("#ip-with-docker", "", rep.ip, c, "", "", infinity, true, false)
 	}
 	if rep.connection != nil {
 		// started after the container, stopped before it
 		e.internalConstraints(rep.connection)
-	}
-	if rep.child != nil && rep.connection == nil {
-		return
 	}
 }
 
@@ -246,20 +268,14 @@ func (e *engine) orderProbeOfOther(c, other *resource, n *node) {
 
 func (e *engine) graphBundle(r *resource) {
 	d := r.bundle
-	e.graphOwn0(r, d)
-}
-
-func (e *engine) graphOwn0(r *resource, d *bundleData) {
 	if d.child != nil {
 		e.graphResource(d.child)
 	}
 	for _, rep := range d.replicas {
-		if rep.ip != nil {
-			e.graphResource(rep.ip)
-		}
-		e.graphResource(rep.container)
-		if rep.connection != nil {
-			e.graphResource(rep.connection)
+		for _, x := range []*resource{rep.ip, rep.container, rep.connection} {
+			if x != nil {
+				e.graphResource(x)
+			}
 		}
 	}
 }

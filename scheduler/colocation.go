@@ -200,14 +200,15 @@ func (e *engine) bundleColocates(b, orig *resource) bool {
 	return orig.parent == child && !orig.unprovisioned
 }
 
-// colocAttr is the value of a colocation's node attribute on n, for rsc.
+// colocAttr is the value of a colocation's node attribute on n, for r. What is
+// inside a bundle counts as being on the container's host.
 func (e *engine) colocAttr(n *node, attr string, r *resource) string {
-	if attr == "#uname" && (r == nil || !n.guest()) {
-		return n.name
-	}
-	if r != nil && (r.bundled() || n.guest()) && r.meta.val("container-attribute-target") == "host" && n.guest() {
-		if host := e.guestHost(n); host != nil {
-			n = host
+	if r != nil && n.guest() {
+		inside := n.forBundle && r.bundled() && !r.replicaContainer && r.top(false).parent != nil
+		if inside || r.meta.val("container-attribute-target") == "host" {
+			if host := e.guestHost(n); host != nil {
+				n = host
+			}
 		}
 	}
 	if attr == "#uname" {

@@ -83,6 +83,7 @@ func (e *engine) addPromotionScores(clone *resource) {
 		return
 	}
 	clone.clone.flagPromoScores = true
+	clone.clone.choosingRoles = true
 	for _, inst := range clone.children {
 		for _, n := range e.sorted {
 			s := inst.allowed.get(n)
@@ -104,7 +105,6 @@ func (e *engine) addPromotionScores(clone *resource) {
 // chooseRoles is the choice of roles after placement.
 func (e *engine) chooseRoles(clone *resource) {
 	d := clone.clone
-	d.choosingRoles = true
 	for i := range clone.allowed {
 		clone.allowed[i].count = 0
 	}

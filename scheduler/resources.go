@@ -275,6 +275,12 @@ func (e *engine) unpackResource(orig *cib.Element, parent *resource, incarnation
 		e.rscByID[r.id] = r
 	}
 
+	if e.opt.symmetric {
+		e.defaultLocations(r)
+	} else if r.launcherID() != "" && r.isRemoteConn {
+		e.defaultLocations(r)
+	}
+
 	ok := true
 	switch r.variant {
 	case vGroup:
@@ -286,11 +292,6 @@ func (e *engine) unpackResource(orig *cib.Element, parent *resource, incarnation
 	}
 	if !ok {
 		return nil
-	}
-	if e.opt.symmetric {
-		e.defaultLocations(r)
-	} else if r.launcherID() != "" && r.isRemoteConn {
-		e.defaultLocations(r)
 	}
 	if r.isPrimitive() {
 		var u table

@@ -202,7 +202,7 @@ func (e *engine) expressionPasses(el *cib.Element, in *ruleInput) bool {
 	if in.node == nil {
 		return false
 	}
-	have, hasAttr = e.nodeAttr(in.node, attr, in.rsc)
+	have, hasAttr = in.node.attrs[attr]
 	switch el.Get("value-source") {
 	case "param":
 		if in.params != nil {
