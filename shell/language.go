@@ -15,14 +15,17 @@ func runStatement(ctx context.Context, s *Session, c *call) error {
 	if c.verb.Name == "property" && len(c.words) == 0 {
 		return s.listProperties()
 	}
-	line := *c.line
-	line.Words = slices.Clone(c.line.Words[c.head:])
-	if !grammar.IsStatement(line.Words[0].Text) { // shortened
-		line.Words[0].Text = c.verb.Name
-	}
-	st, err := grammar.Parse(line, grammar.Command)
-	if err != nil {
-		return err
+	st := c.src.parsed
+	if st == nil || c.head > 0 {
+		line := *c.line
+		line.Words = slices.Clone(c.line.Words[c.head:])
+		if !grammar.IsStatement(line.Words[0].Text) { // shortened
+			line.Words[0].Text = c.verb.Name
+		}
+		var err error
+		if st, err = grammar.Parse(line, grammar.Command); err != nil {
+			return err
+		}
 	}
 	e, err := s.editor(ctx)
 	if err != nil {
@@ -51,4 +54,27 @@ func (s *Session) listProperties() error {
 	}
 	s.printf("%s\n", strings.Join(names, "\n"))
 	return nil
+}
+
+// parseAhead parses the lines of a script that are statements, on all
+// processors if they are many. Mistakes are found again when it is their turn.
+func parseAhead(lines []grammar.Line) []*grammar.Statement {
+	const worthwhile = 64
+	parsed := make([]*grammar.Statement, len(lines))
+	if len(lines) < worthwhile {
+		return parsed
+	}
+	var statements []grammar.Line
+	var at []int
+	for i := range lines {
+		if w := lines[i].Words; len(w) > 1 && grammar.IsStatement(w[0].Text) {
+			statements = append(statements, lines[i])
+			at = append(at, i)
+		}
+	}
+	all, _ := grammar.ParseAll(statements, grammar.Command)
+	for i, st := range all {
+		parsed[at[i]] = st
+	}
+	return parsed
 }

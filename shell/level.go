@@ -270,6 +270,11 @@ func (v *Verb) names() []string {
 // written out.
 func (l *Level) find(typed string) (entry, nameMatch) {
 	for _, v := range l.Verbs {
+		if v.Name == typed {
+			return entry{verb: v}, nameMatch{exact: true}
+		}
+	}
+	for _, v := range l.Verbs {
 		if containsFold(v.Deprecated, typed) {
 			return entry{verb: v}, nameMatch{exact: true}
 		}

@@ -91,12 +91,13 @@ func (s *Session) RunArguments(ctx context.Context, args []string) (status int, 
 
 // runLines runs the lines and reports whether any failed.
 func (s *Session) runLines(ctx context.Context, file, text string, lines []grammar.Line) (failed bool) {
+	parsed := parseAhead(lines)
 	for i := range lines {
 		if ctx.Err() != nil {
 			s.msg.error("interrupted")
 			return true
 		}
-		src := &sourceLine{line: lines[i], name: file, text: text}
+		src := &sourceLine{line: lines[i], name: file, text: text, parsed: parsed[i]}
 		if n := len(src.line.Words); src.line.Unterminated && n > 0 {
 			s.where = src
 			s.reportAt("the script ends in the middle of a statement; remove the backslash at the end of its last line", src.line.Words[n-1].End)

@@ -96,6 +96,8 @@ type sourceLine struct {
 	line grammar.Line
 	// name is the file, empty for what is typed; text all of it.
 	name, text string
+	// parsed is set if the line is a statement that was parsed ahead.
+	parsed *grammar.Statement
 }
 
 // call is one invocation of a verb.
