@@ -15,6 +15,7 @@ import (
 
 	"gcrm/drivers"
 	"gcrm/drivers/meta"
+	"gcrm/drivers/secret"
 )
 
 // Action carries out one action. It returns soon after ctx is done, having
@@ -73,6 +74,11 @@ func (a *Agent) run(ctx context.Context, req drivers.Request, dry bool) ([]strin
 	if ctx.Err() != nil {
 		return nil, ended(ctx, req, "before it began")
 	}
+	filled, err := secret.Fill(secret.DefaultDir, req.Resource, req.Params)
+	if err != nil && checks(req.Action) {
+		return nil, Fail(drivers.NotConfigured, "%v", err)
+	}
+	req.Params = filled
 	params, problems := a.Table.Read(req.Params)
 	c := &Call{Request: req, Params: params, agent: a, dry: dry}
 	if res := refuse(req, problems); res.RC != drivers.OK {

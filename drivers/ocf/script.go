@@ -13,6 +13,7 @@ import (
 
 	"gcrm/drivers"
 	"gcrm/drivers/process"
+	"gcrm/drivers/secret"
 )
 
 const reasonPrefix = "ocf-exit-reason:"
@@ -55,7 +56,7 @@ func (s *Script) Run(ctx context.Context, req drivers.Request) drivers.Result {
 		ctx, cancel = context.WithTimeout(ctx, req.Timeout)
 		defer cancel()
 	}
-	params, err := secrets(DefaultSecrets, req.Resource, req.Params)
+	params, err := secret.Fill(secret.DefaultDir, req.Resource, req.Params)
 	if err != nil && req.Action != drivers.Stop {
 		return drivers.Result{RC: drivers.NotConfigured, Reason: err.Error()}
 	}

@@ -1,4 +1,5 @@
-package ocf
+// Package secret fills in parameters whose values are kept out of the CIB.
+package secret
 
 import (
 	"crypto/md5"
@@ -10,23 +11,23 @@ import (
 	"strings"
 )
 
-// DefaultSecrets is where the values of secret parameters lie on each node,
+// DefaultDir is where the values of secret parameters lie on each node,
 // in files RESOURCE/PARAMETER with the MD5 sum beside them in a .sign file.
-const DefaultSecrets = "/var/lib/pacemaker/lrm/secrets"
+const DefaultDir = "/var/lib/pacemaker/lrm/secrets"
 
-// secretMarker stands in the CIB for a value that is kept out of it.
-const secretMarker = "lrm://"
+// marker stands in the CIB for a value that is kept out of it.
+const marker = "lrm://"
 
-// secrets returns the parameters with their secret values filled in. On an
-// error the rest is filled in all the same.
-func secrets(dir, resource string, params map[string]string) (map[string]string, error) {
+// Fill returns the parameters with their secret values filled in. On an error
+// the rest is filled in all the same.
+func Fill(dir, resource string, params map[string]string) (map[string]string, error) {
 	var first error
 	out := maps.Clone(params)
 	for name, value := range params {
-		if value != secretMarker {
+		if value != marker {
 			continue
 		}
-		secret, err := readSecret(filepath.Join(dir, resource, name))
+		secret, err := read(filepath.Join(dir, resource, name))
 		if err != nil {
 			if first == nil {
 				first = fmt.Errorf("secret parameter %s of %s: %w", name, resource, err)
@@ -38,7 +39,7 @@ func secrets(dir, resource string, params map[string]string) (map[string]string,
 	return out, first
 }
 
-func readSecret(path string) (string, error) {
+func read(path string) (string, error) {
 	value, err := os.ReadFile(path)
 	if err != nil {
 		return "", err

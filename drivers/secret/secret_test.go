@@ -1,4 +1,4 @@
-package ocf
+package secret
 
 import (
 	"os"
@@ -19,15 +19,15 @@ func TestSecrets(t *testing.T) {
 	put("password", "geheim\n")
 	put("password.sign", "e8636ea013e682faf61f56ce1cb1ab5c\n") // md5 of "geheim"
 	given := map[string]string{"password": "lrm://", "user": "root"}
-	got, err := secrets(dir, "db", given)
+	got, err := Fill(dir, "db", given)
 	if err != nil || got["password"] != "geheim" || got["user"] != "root" || given["password"] != "lrm://" {
 		t.Errorf("%v, %v; given became %v", got, err, given)
 	}
 	put("password", "other\n")
-	if _, err := secrets(dir, "db", given); err == nil || !strings.Contains(err.Error(), "does not match") {
+	if _, err := Fill(dir, "db", given); err == nil || !strings.Contains(err.Error(), "does not match") {
 		t.Errorf("changed value: %v", err)
 	}
-	if _, err := secrets(dir, "web", given); err == nil || !strings.Contains(err.Error(), "secret parameter password of web") {
+	if _, err := Fill(dir, "web", given); err == nil || !strings.Contains(err.Error(), "secret parameter password of web") {
 		t.Errorf("absent value: %v", err)
 	}
 }
