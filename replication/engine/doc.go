@@ -10,9 +10,9 @@
 //     point. After each, the runner takes the effects with Take and carries them out.
 //  2. Effects are carried out in their order. Persist is synchronous: the runner
 //     flushes the data device, writes the bitmap pages and then the super block, all
-//     durable, before it carries out any later effect. If that fails it calls
-//     MetaFailed and carries out nothing more of the batch that goes to the peer or
-//     to an application.
+//     durable, before it carries out any later effect. If that fails it carries out
+//     the rest of the batch and calls MetaFailed: the disk is given up then, and the
+//     peer's copy is what is left.
 //  3. Send keeps the order per socket. Messages are encoded with Dialect, except the
 //     features packet, which always has the oldest header. Data is not copied: a
 //     buffer given to Write belongs to the engine until the request completes; the

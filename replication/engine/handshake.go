@@ -328,13 +328,14 @@ func (e *Engine) receiveSizes(s *wire.Sizes) {
 
 func (e *Engine) receiveUUIDs(u *wire.UUIDs) {
 	e.peer.uuids = u
-	same := metadata.SameGeneration(u.Current, e.exposed)
-	if !e.hasDisk && e.state.Role() == wire.Primary && e.exposed != 0 && !same {
+	switch {
+	case e.hasDisk:
+	case e.state.Conn() >= wire.Connected:
+		// The peer began a new generation with us looking on: that is our data now.
+		e.exposed = u.Current
+	case e.state.Role() == wire.Primary && e.exposed != 0 && !metadata.SameGeneration(u.Current, e.exposed):
 		e.standAlone("the peer has other data than this Primary without a disk")
 		return
-	}
-	if !e.hasDisk && e.state.Conn() >= wire.Connected {
-		e.exposed = u.Current
 	}
 	if u.Flags&wire.UUIDSkipInitialResync != 0 && e.hasDisk && e.state.Conn() == wire.Connected &&
 		e.super.UUID.Current == metadata.JustCreated {

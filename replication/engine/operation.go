@@ -123,7 +123,7 @@ func (e *Engine) pump() {
 			if o.kind == appWrite || o.kind == appFlush {
 				// Writes of the application keep their order: the log and suspensions
 				// hold back all that come later.
-				ok = !blockedApp && e.mayStartWrite(o)
+				ok = !blockedApp && e.mayStartWrite()
 				blockedApp = blockedApp || !ok
 			}
 			for j := 0; ok && j < len(kept); j++ {

@@ -105,8 +105,8 @@ func (e *Engine) complete(o *op, data []byte, err error) {
 }
 
 // mayStartWrite tells whether the state lets writes of applications through.
-func (e *Engine) mayStartWrite(*op) bool {
-	if e.state&anySuspended != 0 || e.sending.logFor != nil && e.sending.logFor.completed {
+func (e *Engine) mayStartWrite() bool {
+	if e.state&anySuspended != 0 {
 		return false
 	}
 	switch e.state.Conn() {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -26,6 +27,7 @@ import (
 //	invalidate X [remote] | resume X
 //	write X block=N [count=M] | read X block=N | flush X
 //	handler X NAME CODE   the handler ends
+//	break X         from now on the disk of X fails
 //	tick DURATION   time passes in steps of 100 ms; messages and disks work
 //	state           what both nodes know
 //
@@ -69,6 +71,7 @@ type pairNode struct {
 	area    *metadata.Area
 	e       *Engine
 	linked  bool
+	broken  bool     // every operation of the disk fails
 	work    []Effect // disk effects under way
 	reads   map[uint64]bool
 	nextTag uint64
@@ -76,6 +79,8 @@ type pairNode struct {
 
 // pairDisk is the usual size of a disk, in bytes.
 const pairDisk = 8 << 20
+
+var errBroken = errors.New("broken disk")
 
 func (p *pair) reset(cfg [2]Config) {
 	*p = pair{t: p.t, size: p.size, cfg: cfg, uuid: 0x1000, tap: p.tap}
@@ -101,6 +106,7 @@ func (p *pair) effects(n *pairNode) {
 		if len(list) == 0 {
 			return
 		}
+		metaFailed := false
 		for _, f := range list {
 			name := nodeName(n.id)
 			switch f.Kind {
@@ -112,6 +118,10 @@ func (p *pair) effects(n *pairNode) {
 				}
 				n.work = append(n.work, f)
 			case Persist:
+				if n.broken {
+					metaFailed = true
+					continue
+				}
 				p.must(n.disk.Sync())
 				p.must(n.area.WritePages(n.e.Bitmap(), f.Pages))
 				p.must(n.area.WriteSuperblock(f.Super))
@@ -141,6 +151,9 @@ func (p *pair) effects(n *pairNode) {
 				}
 				n.linked = false
 			}
+		}
+		if metaFailed {
+			n.e.MetaFailed(p.now)
 		}
 	}
 }
@@ -226,6 +239,11 @@ func (p *pair) step(quiet bool) bool {
 		f := n.work[0]
 		n.work = n.work[1:]
 		var data []byte
+		if n.broken {
+			n.e.DiskDone(p.now, f.Tag, nil, errBroken)
+			p.effects(n)
+			return true
+		}
 		switch f.Kind {
 		case WriteDisk:
 			b := f.Data
@@ -354,6 +372,8 @@ func (p *pair) command(t *testing.T, d *datadriven.TestData) {
 		p.run(d.HasArg("quiet"))
 	case "drop":
 		p.drop()
+	case "break":
+		node().broken = true
 	case "crash":
 		p.crash(node())
 	case "tick":
