@@ -75,6 +75,16 @@ func (s *Session) commit(ctx context.Context, opt commitOptions) error {
 		s.msg.error("nothing was committed: the configuration has errors; correct them, or override them with commit force")
 		return errReported
 	}
+	if !opt.quiet {
+		ok, err := s.confirmImpact(ctx, st.work, force)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			s.msg.info("nothing was committed; the changes are still staged")
+			return errReported
+		}
+	}
 	return s.send(ctx, opt)
 }
 
