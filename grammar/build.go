@@ -249,10 +249,10 @@ func (b *builder) expression(s *Simple) *cib.Element {
 
 // typed returns a keyword as it was typed; the token has it in small letters.
 func (b *builder) typed(t Token) string {
-	for _, w := range b.st.line.Words {
-		if w.Pos.Offset == t.Pos.Offset {
-			return w.Text
-		}
+	words := b.st.line.Words
+	i, found := slices.BinarySearchFunc(words, t.Pos.Offset, func(w Word, offset int) int { return w.Pos.Offset - offset })
+	if found {
+		return words[i].Text
 	}
 	return t.Value
 }

@@ -67,8 +67,10 @@ func (e *Edit) putContainer(b *builder, el *cib.Element, id Token, members []Tok
 		switch {
 		case !ok:
 			hint := ""
-			if n := nearest(m.Value, e.resourceIDs()); n != "" {
-				hint = "did you mean " + n + "?"
+			if len(b.errs) == 0 { // looking at all ids once is enough
+				if n := nearest(m.Value, e.resourceIDs()); n != "" {
+					hint = "did you mean " + n + "?"
+				}
 			}
 			b.hint(m, hint, "%s refers to missing object %s", el.ID(), m.Value)
 			continue

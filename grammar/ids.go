@@ -188,9 +188,11 @@ func idWish(e *cib.Element, prefix string) string {
 // keep gives elements below e the ids of the elements of old that they match.
 func (s *idSpace) keep(e, old *cib.Element) {
 	used := make([]bool, len(old.Children))
-	find := func(c *cib.Element, same func(o *cib.Element) bool) *cib.Element {
-		for i, o := range old.Children {
-			if !used[i] && o.Name == c.Name && same(o) {
+	// The search begins at the same place: most edits leave the order alone.
+	find := func(c *cib.Element, at int, same func(o *cib.Element) bool) *cib.Element {
+		for k := range old.Children {
+			i := (at + k) % len(old.Children)
+			if o := old.Children[i]; !used[i] && o.Name == c.Name && same(o) {
 				used[i] = true
 				return o
 			}
@@ -200,7 +202,7 @@ func (s *idSpace) keep(e, old *cib.Element) {
 	match := make([]*cib.Element, len(e.Children))
 	for i, c := range e.Children {
 		if id := c.ID(); id != "" && !c.IsComment() {
-			match[i] = find(c, func(o *cib.Element) bool { return o.ID() == id })
+			match[i] = find(c, i, func(o *cib.Element) bool { return o.ID() == id })
 		}
 	}
 	for pass := range 2 {
@@ -208,7 +210,7 @@ func (s *idSpace) keep(e, old *cib.Element) {
 			if c.IsComment() || match[i] != nil || cib.IsResource(c.Name) && cib.IsContainer(e.Name) {
 				continue
 			}
-			match[i] = find(c, func(o *cib.Element) bool {
+			match[i] = find(c, i, func(o *cib.Element) bool {
 				return sameKey(c, o) && (pass == 1 || sameContent(c, o))
 			})
 		}

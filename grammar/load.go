@@ -65,6 +65,7 @@ type loading struct {
 	// repeat applies also what the CIB says already.
 	repeat    bool
 	selection []Object
+	picked    map[string]bool // selection by kind and id
 }
 
 func (e *Edit) load(l loading) (Errors, error) {
@@ -90,7 +91,7 @@ func (e *Edit) load(l loading) (Errors, error) {
 	for _, i := range all {
 		named[i.key()] = true
 	}
-	work.release(items, named, l)
+	work.release(items, named, &l)
 	if l.edited {
 		work.renewSets(items)
 	}
@@ -103,7 +104,7 @@ func (e *Edit) load(l loading) (Errors, error) {
 			errs = append(errs, several...)
 		}
 	}
-	work.removeMissing(l, named)
+	work.removeMissing(&l, named)
 	for _, p := range work.pending {
 		if !work.resolve(p.reference) {
 			x := p.st.fail(p.at, "Reference not found: %s", after(p.at, "="))
@@ -385,7 +386,7 @@ func (e *Edit) Erase(nodes bool) {
 
 // release moves the members of containers that the text defines anew, or that
 // it will remove, to the top, so that they can move between containers.
-func (e *Edit) release(items []loadItem, named map[string]bool, l loading) {
+func (e *Edit) release(items []loadItem, named map[string]bool, l *loading) {
 	resources := e.section("resources")
 	for _, i := range items {
 		p, ok := e.objects[i.id]
@@ -395,7 +396,7 @@ func (e *Edit) release(items []loadItem, named map[string]bool, l loading) {
 	}
 	if l.method == Push || l.edited {
 		for _, o := range Objects(e.CIB, true) {
-			if cib.IsContainer(o.Element.Name) && !named[o.ID] && (l.method == Push || selected(l.selection, o)) {
+			if cib.IsContainer(o.Element.Name) && !named[o.ID] && (l.method == Push || l.selected(o)) {
 				e.releaseMembers(o.Element, resources)
 			}
 		}
@@ -410,8 +411,15 @@ func kindElement(kind string) string {
 	return kind
 }
 
-func selected(list []Object, o Object) bool {
-	return slices.ContainsFunc(list, func(s Object) bool { return s.Kind == o.Kind && s.ID == o.ID })
+// selected reports whether an object was among those given for editing.
+func (l *loading) selected(o Object) bool {
+	if l.picked == nil {
+		l.picked = make(map[string]bool, len(l.selection))
+		for _, s := range l.selection {
+			l.picked[s.Kind+" "+s.ID] = true
+		}
+	}
+	return l.picked[o.Kind+" "+o.ID]
 }
 
 // renewSets marks the property and defaults sets that the text defines: the
@@ -443,13 +451,13 @@ func (e *Edit) applyItem(i loadItem) (Errors, error) {
 }
 
 // removeMissing removes what a text leaves out, as far as the method says so.
-func (e *Edit) removeMissing(l loading, named map[string]bool) {
+func (e *Edit) removeMissing(l *loading, named map[string]bool) {
 	if l.method != Push && !l.edited {
 		return
 	}
 	for _, o := range Objects(e.CIB, true) {
 		key := loadItem{kind: o.Kind, id: o.ID}.key()
-		if named[key] || l.edited && !selected(l.selection, o) {
+		if named[key] || l.edited && !l.selected(o) {
 			continue
 		}
 		if e.merged[o.ID] && defaultSets[o.Kind] != "" {

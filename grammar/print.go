@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"cmp"
+	"iter"
 	"path"
 	"slices"
 	"strings"
@@ -45,19 +46,29 @@ type PrintOptions struct {
 // the other, ending in a newline; it is empty if there is nothing to print.
 func Print(c *cib.CIB, opts PrintOptions) string {
 	var b strings.Builder
-	p := newPrinter(c, opts)
-	for _, o := range Objects(c, opts.Unsorted) {
-		if opts.Select != nil && !opts.Select(o) {
-			continue
-		}
-		b.WriteString(p.object(o))
+	for _, text := range Texts(c, opts) {
+		b.WriteString(text)
 		b.WriteByte('\n')
 	}
 	return b.String()
 }
 
+// Texts iterates over the objects with the text of each, in the order of
+// [Print] and without the newline at the end.
+func Texts(c *cib.CIB, opts PrintOptions) iter.Seq2[Object, string] {
+	return func(yield func(Object, string) bool) {
+		p := newPrinter(c, opts)
+		for _, o := range Objects(c, opts.Unsorted) {
+			if (opts.Select == nil || opts.Select(o)) && !yield(o, p.object(o)) {
+				return
+			}
+		}
+	}
+}
+
 // PrintObject returns the canonical text of one object, without the newline at
-// its end. c is the CIB that it belongs to.
+// its end. c is the CIB that it belongs to, all of which is looked at: for more
+// than one object use [Texts].
 func PrintObject(c *cib.CIB, o Object, opts PrintOptions) string {
 	return newPrinter(c, opts).object(o)
 }

@@ -16,7 +16,7 @@ func (p *printer) location(e *cib.Element) []string {
 	case named && !patterned:
 		head += p.color(ResourceRef, p.id(rsc))
 	case patterned && !named:
-		if pattern == "" || strings.HasSuffix(pattern, ":") {
+		if pattern == "" {
 			p.failed = true
 		}
 		head += "/" + p.color(ResourceRef, p.bare(pattern)) + "/"
