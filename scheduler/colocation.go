@@ -204,7 +204,8 @@ func (e *engine) bundleColocates(b, orig *resource) bool {
 // inside a bundle counts as being on the container's host.
 func (e *engine) colocAttr(n *node, attr string, r *resource) string {
 	if r != nil && n.guest() {
-		inside := n.forBundle && r.bundled() && !r.replicaContainer && r.top(false).parent != nil
+		top := r.top(false)
+		inside := n.forBundle && top.variant == vClone && top.parent != nil
 		if inside || r.meta.val("container-attribute-target") == "host" {
 			if host := e.guestHost(n); host != nil {
 				n = host

@@ -130,7 +130,7 @@ func (e *engine) orderRemoteAction(a *action) {
 		if state == connResting || state == connUnknown {
 			e.after(c, a, 0)
 		}
-	case a.interval > 0 && a.task != taskCancel:
+	case a.interval > 0:
 		e.after(c, a, oFirstImpliesThen)
 	default:
 		if a.task == taskMonitor && state == connFailed {
@@ -160,9 +160,11 @@ func (e *engine) orderGuestAction(a *action) {
 			e.beforeStop(a, c, 0)
 		}
 	default:
-		if a.interval > 0 && a.task != taskCancel {
+		switch {
+		case a.task == taskCancel:
+		case a.interval > 0:
 			e.after(c, a, oFirstImpliesThen)
-		} else {
+		default:
 			e.after(c, a, 0)
 		}
 	}
