@@ -235,6 +235,8 @@ func (w *world) done(e Done) {
 		}
 	case e.Result.Proof == ProofNone:
 		w.t.Errorf("request %d: success without proof", e.ID)
+	case e.Result.Proof == ProofReported && r.Action == Off:
+		w.t.Errorf("request %d: the power could have been read back", e.ID)
 	case e.Result.Proof == ProofReadBack:
 		// Joined requests may be younger than the moment of the reading.
 		if off, ok := w.offSince[r.Target]; w.power[r.Target] && (!ok || off.Before(begun.Add(-2*time.Minute))) {

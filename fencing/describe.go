@@ -1,0 +1,84 @@
+package fencing
+
+import (
+	"context"
+	"strings"
+
+	"gcrm/cib"
+)
+
+// Description is what a native method tells about itself, in the shape of the
+// agent whose name it has.
+type Description struct {
+	Name, Short, Long string
+	Params            []Param
+	Actions           []string // "on:automatic" marks unfencing
+}
+
+// Param is one parameter of a [Description].
+type Param struct {
+	Name, Type, Default, Short string
+	Required                   bool
+	Obsoletes                  string // older name, described with it
+	Values                     []string
+}
+
+// Metadata implements [Method] for those that embed a Description.
+func (d Description) Metadata(context.Context) (string, error) { return d.XML(), nil }
+
+// XML is the description in the words of the fence agent API.
+func (d Description) XML() string {
+	root := cib.NewElement("resource-agent", "name", d.Name, "shortdesc", d.Short)
+	long := cib.NewElement("longdesc")
+	long.Text = d.Long
+	root.Add(long)
+	params := cib.NewElement("parameters")
+	add := func(p Param, name, obsoletes string, old bool) {
+		e := cib.NewElement("parameter", "name", name, "unique", "0", "required", flag(p.Required && !old), "obsoletes", obsoletes)
+		if old {
+			e.Set("deprecated", "1")
+		}
+		e.Add(cib.NewElement("getopt", "mixed", "--"+strings.ReplaceAll(name, "_", "-")+"="))
+		c := cib.NewElement("content", "type", nonEmpty(p.Type, "string"), "default", p.Default)
+		for _, v := range p.Values {
+			c.Add(cib.NewElement("option", "value", v))
+		}
+		short := cib.NewElement("shortdesc", "lang", "en")
+		short.Text = p.Short
+		params.Add(e.Add(c, short))
+	}
+	for _, p := range append([]Param{{Name: "action", Default: Reboot, Short: "fencing action", Required: true}}, d.Params...) {
+		add(p, p.Name, p.Obsoletes, false)
+		if p.Obsoletes != "" {
+			add(p, p.Obsoletes, "", true)
+		}
+	}
+	actions := cib.NewElement("actions")
+	for _, a := range append(d.Actions, "metadata") {
+		name, automatic := strings.CutSuffix(a, ":automatic")
+		e := cib.NewElement("action", "name", name)
+		if name == On {
+			e.Set("automatic", flag(automatic))
+		}
+		actions.Add(e)
+	}
+	return root.Add(params, actions).String()
+}
+
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+// powerParams are the parameters that [Operate] looks at.
+var powerParams = [...]Param{
+	{Name: "power_timeout", Type: "second", Default: "20", Short: "how long the power may take to change"},
+	{Name: "power_wait", Type: "second", Default: "0", Short: "wait after a change of the power"},
+	{Name: "stonith_status_sleep", Type: "second", Default: "1", Short: "pause between readings of the power"},
+	{Name: "delay", Type: "second", Default: "0", Short: "wait before off and reboot"},
+}
+
+// WithPower adds the parameters that [Operate] looks at.
+func WithPower(params ...Param) []Param { return append(params, powerParams[:]...) }
