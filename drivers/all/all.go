@@ -12,6 +12,7 @@ import (
 	"gcrm/drivers/ipaddr"
 	"gcrm/drivers/lsb"
 	"gcrm/drivers/lvm"
+	"gcrm/drivers/mdraid"
 	"gcrm/drivers/mysql"
 	"gcrm/drivers/nfs"
 	"gcrm/drivers/ocf"
@@ -48,7 +49,7 @@ func Registry(o Options) *drivers.Registry {
 func Natives() map[drivers.Name]drivers.Agent {
 	out := map[drivers.Name]drivers.Agent{}
 	for _, agents := range []map[drivers.Name]drivers.Agent{
-		dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(),
+		dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(), mdraid.Agents(),
 	} {
 		maps.Copy(out, agents)
 	}
