@@ -299,15 +299,6 @@ func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Elem
 	expired := e.opExpired(r, n, h)
 	e.remapOp(r, n, h, acc, expired)
 
-	if expired && h.rc != h.target {
-		if h.interval == 0 {
-			return
-		}
-		if n.online && !n.unclean {
-			e.expiredMonitors[el] = true
-			return
-		}
-	}
 	if masked {
 		if expired {
 			if r.role == roleStopped {
@@ -319,6 +310,15 @@ func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Elem
 		e.recordFailure(r, n, h)
 		e.ban(ban, n)
 		return
+	}
+	if expired && h.rc != h.target {
+		if h.interval == 0 {
+			return
+		}
+		if n.online && !n.unclean {
+			e.expiredMonitors[el] = true
+			return
+		}
 	}
 
 	switch h.status {

@@ -335,9 +335,8 @@ func (e *engine) groupFlags(a *action, n *node) actionFlag {
 			continue
 		}
 		mf := e.actionFlags(ma, n)
-		if flags&fOptional != 0 && mf&fOptional == 0 {
+		if mf&fOptional == 0 {
 			flags &^= fOptional
-			a.clear(fOptional)
 		}
 		if task != a.task && flags&fRunnable != 0 && mf&fRunnable == 0 {
 			flags &^= fRunnable

@@ -322,7 +322,8 @@ func (x *execution) record(a *action) {
 		op = &cib.Element{Name: "lrm_rsc_op", Attrs: []cib.Attr{{Name: "id", Value: id}}}
 		l.Add(op)
 	}
-	magicKey := fmt.Sprintf("%d:1:%d:00000000-0000-0000-0000-000000000000", a.id, rc)
+	// A transition number of -1 makes the entry newer than pending ones.
+	magicKey := fmt.Sprintf("%d:-1:%d:xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", call, rc)
 	for _, p := range [][2]string{
 		{"operation_key", key}, {"operation", a.task}, {"crm-debug-origin", "simulate"}, {"crm_feature_set", cib.FeatureSet},
 		{"transition-key", magicKey}, {"transition-magic", "0:" + strconv.Itoa(rc) + ";" + magicKey},

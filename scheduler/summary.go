@@ -88,6 +88,10 @@ func (e *engine) summarizeResource(r *resource, out *[]summaryLine) {
 	if start != nil && start.task == taskStart && next == nil {
 		start = key(taskStart, nil)
 	}
+	if r.stopUnexpected {
+		// it does not stop where it is expected, but elsewhere
+		stop = key(taskStop, nil)
+	}
 	promote, demote := key(taskPromote, next), key(taskDemote, next)
 	if next == nil {
 		promote = nil
