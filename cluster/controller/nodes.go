@@ -14,6 +14,7 @@ import (
 type node struct {
 	name, id    string
 	incarnation string
+	parallel    int // actions its executor runs at a time
 	// ready: its executor answered since the last doubt about it. Only
 	// ready nodes get jobs.
 	ready bool
@@ -117,7 +118,7 @@ func (c *Controller) answered(in Answered) {
 		return
 	}
 	n.tries = 0
-	n.ready, n.incarnation = true, in.Report.Incarnation
+	n.ready, n.incarnation, n.parallel = true, in.Report.Incarnation, in.Report.Parallel
 	if known, _ := operation.Attribute(c.doc, n.id, IncarnationAttribute); known != n.incarnation {
 		c.newIncarnation(n)
 		return

@@ -74,7 +74,7 @@ func (c *Controller) walk() {
 				}
 				if n == nil || !n.ready || t.unproven(a) ||
 					t.plan.Header.BatchLimit > 0 && l.total >= t.plan.Header.BatchLimit ||
-					perNode > 0 && l.node[n.name] >= perNode ||
+					l.node[n.name] >= n.window(perNode) ||
 					isMigration(a.Task) && t.plan.Header.MigrationLimit >= 0 && l.migrating[n.name] >= t.plan.Header.MigrationLimit {
 					continue
 				}
@@ -98,6 +98,16 @@ func (c *Controller) walk() {
 		}
 		c.change(fmt.Sprintf("%d actions of transition %d are about to start", len(batch), t.number), "", edits, batch...)
 	}
+}
+
+// window is how many actions a node is given at a time: as many as the property
+// node-action-limit says, or else enough that its executor always has the next
+// ones at hand, but no flood of records and messages.
+func (n *node) window(limit int) int {
+	if limit > 0 {
+		return limit
+	}
+	return max(16, 4*n.parallel)
 }
 
 // executes is the cluster node whose executor runs an action.

@@ -230,7 +230,7 @@ func (c *Core) Report(token operation.Token) (operation.Report, error) {
 			keys[s.job.Key] = true
 		}
 	}
-	return operation.Report{Incarnation: c.cfg.Incarnation, Jobs: slices.Sorted(maps.Keys(keys))}, nil
+	return operation.Report{Incarnation: c.cfg.Incarnation, Parallel: c.cfg.Parallel, Jobs: slices.Sorted(maps.Keys(keys))}, nil
 }
 
 // accept queues a new job.

@@ -129,6 +129,9 @@ type Dispatch struct {
 type Report struct {
 	// Incarnation changes with every start of the executor.
 	Incarnation string
+	// Parallel is how many actions the executor runs at a time if the cluster
+	// does not say.
+	Parallel int
 	// Jobs are the keys of jobs that are waiting, running, or whose result
 	// is not committed yet.
 	Jobs []string
