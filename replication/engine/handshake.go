@@ -107,6 +107,13 @@ func (e *Engine) Receive(now time.Duration, m *wire.Message) {
 		e.receiveMeta(m)
 		return
 	}
+	if r := &e.receiving; len(r.queue) == 0 && !r.barrier && !r.pumping && !e.tooEarly(m) {
+		r.pumping = true
+		e.receiveData(m)
+		e.receiving.pumping = false
+		e.pumpData() // what it may have left behind
+		return
+	}
 	e.receiving.queue = append(e.receiving.queue, *m)
 	e.pumpData()
 }

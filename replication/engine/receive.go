@@ -32,8 +32,8 @@ func (e *Engine) pumpData() {
 	}
 	r.pumping = true
 	for e.link.up && len(r.queue) > 0 && !r.barrier {
-		if r.queue[0].Command == wire.CmdSyncUUID && e.cmd.asked && e.cmd.fullSync != 0 {
-			break // it overtook the answer that comes on the other socket
+		if e.tooEarly(&r.queue[0]) {
+			break
 		}
 		m := r.queue[0]
 		r.queue[0] = wire.Message{}
@@ -44,6 +44,12 @@ func (e *Engine) pumpData() {
 		e.receiveData(&m)
 	}
 	e.receiving.pumping = false
+}
+
+// tooEarly tells whether a message overtook the answer that comes on the other
+// socket.
+func (e *Engine) tooEarly(m *wire.Message) bool {
+	return m.Command == wire.CmdSyncUUID && e.cmd.asked && e.cmd.fullSync != 0
 }
 
 // receiveData handles one message of the data socket.

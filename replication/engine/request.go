@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"gcrm/replication/metadata"
@@ -390,7 +391,7 @@ func (e *Engine) barrierAnswered(m *wire.Message) {
 		e.protocolError("acknowledgement of an epoch that does not fit")
 		return
 	}
-	s.unanswered = s.unanswered[1:]
+	s.unanswered = slices.Delete(s.unanswered, 0, 1)
 	kept := s.log[:0]
 	for _, o := range s.log {
 		switch {

@@ -868,7 +868,7 @@ func simConfig() Config {
 // TestSimulationOfWeakerPolicies runs schedules in which writes may be lost, and
 // split brains happen and are resolved by policy: afterwards the nodes are equal.
 func TestSimulationOfWeakerPolicies(t *testing.T) {
-	count := uint64(8)
+	count := uint64(3)
 	if *simCount > 0 {
 		count = uint64(*simCount)
 	}
@@ -924,7 +924,7 @@ func TestSimulation(t *testing.T) {
 	}
 	count := *simCount
 	if count == 0 {
-		count = 40
+		count = 25
 		if testing.Short() {
 			count = 10
 		}

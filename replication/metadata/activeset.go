@@ -1,9 +1,6 @@
 package metadata
 
-import (
-	"container/list"
-	"slices"
-)
+import "slices"
 
 // ActiveSet is the activity log in memory: which extents may be written without a
 // log transaction. An extent is in use while writes to it are under way or their
@@ -13,33 +10,53 @@ type ActiveSet struct {
 	layout Layout
 	slots  []activeSlot
 	where  map[uint32]int // slot of an extent
-	idle   *list.List     // slots not in use, longest idle first; free ones foremost
-	number uint32         // of the next transaction
-	cursor int            // first context slot of the next transaction
+	// idle are the slots not in use, longest idle first, free ones foremost: a ring
+	// through prev and next of the slots, with the slot after the last as its head.
+	idle   int    // how many
+	number uint32 // of the next transaction
+	cursor int    // first context slot of the next transaction
 	// pending are slots changed by the transaction that is being written.
 	pending map[int]bool
 }
 
 type activeSlot struct {
-	extent uint32 // NoExtent when free
-	refs   int
-	elem   *list.Element // in idle, nil while in use
+	extent     uint32 // NoExtent when free
+	refs       int
+	prev, next int // in the ring of idle slots, while there
 }
 
 // NewActiveSet makes an empty set of size extents (al-extents), limited to what
 // the ring of the layout can describe.
 func NewActiveSet(l Layout, size int) *ActiveSet {
 	size = max(1, min(size, 65534, int(l.LogBlocks-1)*ContextSlots))
-	a := &ActiveSet{layout: l, where: map[uint32]int{}, idle: list.New(), pending: map[int]bool{}}
-	a.slots = make([]activeSlot, size)
-	for i := range a.slots {
-		a.slots[i] = activeSlot{extent: NoExtent, elem: a.idle.PushBack(i)}
+	a := &ActiveSet{layout: l, where: map[uint32]int{}, pending: map[int]bool{}}
+	a.slots = make([]activeSlot, size+1)
+	a.slots[size] = activeSlot{prev: size, next: size}
+	for i := range size {
+		a.slots[i].extent = NoExtent
+		a.pushIdle(i)
 	}
 	return a
 }
 
 // Size is the number of slots.
-func (a *ActiveSet) Size() int { return len(a.slots) }
+func (a *ActiveSet) Size() int { return len(a.slots) - 1 }
+
+// pushIdle makes a slot the last to be taken for another extent.
+func (a *ActiveSet) pushIdle(i int) {
+	head := len(a.slots) - 1
+	last := a.slots[head].prev
+	a.slots[i].prev, a.slots[i].next = last, head
+	a.slots[last].next, a.slots[head].prev = i, i
+	a.idle++
+}
+
+// dropIdle takes a slot out of the ring.
+func (a *ActiveSet) dropIdle(i int) {
+	s := a.slots[i]
+	a.slots[s.prev].next, a.slots[s.next].prev = s.next, s.prev
+	a.idle--
+}
 
 // Extents of a range of sectors, first and last.
 func Extents(sector, count uint64) (first, last uint32) {
@@ -60,12 +77,11 @@ func (a *ActiveSet) Hot(first, last uint32) bool {
 
 func (a *ActiveSet) take(first, last uint32) {
 	for e := first; e <= last; e++ {
-		s := &a.slots[a.where[e]]
-		s.refs++
-		if s.elem != nil {
-			a.idle.Remove(s.elem)
-			s.elem = nil
+		i := a.where[e]
+		if a.slots[i].refs == 0 {
+			a.dropIdle(i)
 		}
+		a.slots[i].refs++
 	}
 }
 
@@ -87,10 +103,10 @@ func (a *ActiveSet) Begin(first, last uint32) (t Transaction, evicted []uint32, 
 			pinned++
 		}
 	}
-	if a.Busy() || cold > MaxUpdates || cold+pinned > a.idle.Len() {
+	if a.Busy() || cold > MaxUpdates || cold+pinned > a.idle {
 		return Transaction{}, nil, false
 	}
-	t = Transaction{Number: a.number, Size: uint16(len(a.slots))}
+	t = Transaction{Number: a.number, Size: uint16(a.Size())}
 	// References first, so that no extent of the request is evicted for another one.
 	for e := first; e <= last; e++ {
 		if _, hot := a.where[e]; hot {
@@ -101,8 +117,8 @@ func (a *ActiveSet) Begin(first, last uint32) (t Transaction, evicted []uint32, 
 		if _, hot := a.where[e]; hot {
 			continue
 		}
-		front := a.idle.Front()
-		i := a.idle.Remove(front).(int)
+		i := a.slots[a.Size()].next
+		a.dropIdle(i)
 		s := &a.slots[i]
 		if s.extent != NoExtent {
 			delete(a.where, s.extent)
@@ -121,13 +137,13 @@ func (a *ActiveSet) Begin(first, last uint32) (t Transaction, evicted []uint32, 
 // context adds the rotating window of slots and advances the counters.
 func (a *ActiveSet) context(t *Transaction) {
 	t.ContextStart = uint16(a.cursor)
-	n := min(ContextSlots, len(a.slots)-a.cursor)
+	n := min(ContextSlots, a.Size()-a.cursor)
 	t.Context = make([]uint32, n)
 	for i := range n {
 		t.Context[i] = a.slots[a.cursor+i].extent
 	}
 	a.number++
-	if a.cursor += ContextSlots; a.cursor >= len(a.slots) {
+	if a.cursor += ContextSlots; a.cursor >= a.Size() {
 		a.cursor = 0
 	}
 }
@@ -144,7 +160,7 @@ func (a *ActiveSet) Release(first, last uint32) {
 		}
 		s := &a.slots[i]
 		if s.refs--; s.refs == 0 {
-			s.elem = a.idle.PushBack(i)
+			a.pushIdle(i)
 		}
 	}
 }
