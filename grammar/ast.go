@@ -51,9 +51,9 @@ type Template struct {
 // head of the operations, or one operation.
 type Section struct {
 	Pos  Position
-	Kind Token       `parser:"( @('params'|'meta'|'utilization')"`
+	Op   *Op         `parser:"( @@"`
+	Kind Token       `parser:"| @('params'|'meta'|'utilization')"`
 	Set  *SetBody    `parser:"  @@?" expect:"section"`
-	Op   *Op         `parser:"| @@"`
 	Ops  *Operations `parser:"| @@ )"`
 }
 
@@ -86,7 +86,7 @@ type OpSet struct {
 // least. (The lookahead keeps the parser from a match of nothing.)
 type SetBody struct {
 	Pos   Position
-	Ref   Token   `parser:"(?= IDRef|ID|Label|'rule':Key|Pair) @IDRef?" expect:"set"`
+	Ref   Token   `parser:"(?= Pair|'rule':Key|Label|ID|IDRef) @IDRef?" expect:"set"`
 	ID    Token   `parser:"@ID?"`
 	Score Token   `parser:"@Label?" expect:"score"`
 	Rules []*Rule `parser:"@@*"`

@@ -46,11 +46,23 @@ func newParser[T any]() func([]lexer.Token) (any, error) {
 	build := sync.OnceValue(func() *participle.Parser[T] {
 		return participle.MustBuild[T](participle.Lexer(words{}), participle.UseLookahead(2))
 	})
-	return func(tokens []lexer.Token) (any, error) {
+	return func(tokens []lexer.Token) (body any, err error) {
 		peek, err := lexer.Upgrade(&tokenLexer{tokens: tokens})
 		if err != nil {
 			return nil, err
 		}
+		// The parser panics when it has matched an alternative that took
+		// nothing. The grammar has none; should one slip in, a statement is
+		// refused rather than a shell lost.
+		defer func() {
+			if p := recover(); p != nil {
+				syntax, ok := p.(participle.Error)
+				if !ok {
+					panic(p)
+				}
+				body, err = nil, syntax
+			}
+		}()
 		return build().ParseFromLexer(peek)
 	}
 }
