@@ -59,6 +59,22 @@ func runClusterStatus(ctx context.Context, s *Session, c *call) error {
 	return tab.render(s.msg.out, s.color)
 }
 
+// runOnHost hands a command over to the program: it is about the daemon of
+// this host, not about a cluster's configuration.
+func runOnHost(ctx context.Context, s *Session, c *call) error {
+	if s.cfg.Host == nil {
+		return problemf("%s: there is no daemon of this host behind %s", c.path, s.source()).at(c.line.Words[c.head].Pos)
+	}
+	if s.rehearsing {
+		return nil
+	}
+	if status := s.cfg.Host(ctx, append([]string{c.verb.Name}, c.args()...)); status != 0 {
+		s.msg.errors++
+		return errReported
+	}
+	return nil
+}
+
 func runClusterWait(ctx context.Context, s *Session, c *call) error {
 	if len(c.words) > 0 {
 		n, err := strconv.Atoi(c.arg(0))

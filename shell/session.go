@@ -56,6 +56,9 @@ type Config struct {
 	Ask func(prompt string) (string, error)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Host runs a command about this host's daemon ("cluster init ...") and
+	// returns its exit status; nil where there is none.
+	Host func(ctx context.Context, args []string) int
 }
 
 // Session is one conversation: where it stands in the levels, and what is

@@ -58,6 +58,16 @@ func clusterLevel() *Level {
 			{Name: "health", Help: "Tell whether everything that should run runs.", Example: "health", Observes: true, run: runClusterHealth},
 			{Name: "wait", Aliases: []string{"wait_for_startup"}, Help: "Wait until the cluster has settled.",
 				Example: "wait 60", Args: []Arg{maybe("seconds", argFree)}, Live: true, run: runClusterWait},
+			{Name: "init", Help: "Make a new cluster with this host as its first node.", Example: "init --name web", Args: hostArgs(), run: runOnHost},
+			{Name: "token", Help: "Make a token with which one other host can join.", Example: "token", Args: hostArgs(), run: runOnHost},
+			{Name: "join", Help: "Make this host a node of an existing cluster.", Example: "join 192.0.2.11 --token TOKEN", Args: hostArgs(), run: runOnHost},
+			{Name: "witness", Help: "Join as a voter that runs no resources.", Example: "witness 192.0.2.11 --token TOKEN", Args: hostArgs(), run: runOnHost},
+			{Name: "start", Help: "Start the daemon of this host.", Example: "start", Args: hostArgs(), run: runOnHost},
+			{Name: "stop", Help: "Move resources away, leave the cluster and end the daemon.", Example: "stop", Args: hostArgs(), run: runOnHost},
+			{Name: "restart", Help: "Stop and start the daemon of this host.", Example: "restart", Args: hostArgs(), run: runOnHost},
+			{Name: "links", Help: "Show the links of this node to the others.", Example: "links", Args: hostArgs(), run: runOnHost},
+			{Name: "remove", Help: "Forget a node that is gone for good.", Example: "remove node3", Args: hostArgs(), run: runOnHost},
+			{Name: "force-alone", Help: "Go on without the other one of two nodes.", Example: "force-alone node2 --i-verified-it-is-down", Args: hostArgs(), run: runOnHost},
 		},
 	}
 }
@@ -122,3 +132,6 @@ func applyVerb() *Verb {
 			"It tells whether anything changed; --check changes nothing.",
 		Example: "apply web.crm", Args: []Arg{need("file", argFile), maybeOneOf("check", "--check")}, Changes: true, run: runApply}
 }
+
+// hostArgs are options of commands that the daemon's program reads itself.
+func hostArgs() []Arg { return []Arg{any0("option", argFree)} }

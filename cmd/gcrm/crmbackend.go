@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"gcrm/cib"
 	"gcrm/cluster/client"
+	"gcrm/cluster/node/daemon"
 	"gcrm/drivers"
 	"gcrm/drivers/crmtools"
 )
@@ -39,7 +41,7 @@ func socketPath(option string) string {
 	if s := os.Getenv(drivers.EnvSocket); s != "" {
 		return s
 	}
-	return "/run/gcrm/api.sock"
+	return filepath.Join(daemon.DefaultRunDir, "api.sock")
 }
 
 // crmBackend gives agents' helper commands the cluster.

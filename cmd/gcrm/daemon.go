@@ -15,6 +15,9 @@ func daemonVerbs(args []string) (status int, ok bool) {
 	if len(args) == 0 || args[0] != "daemon" && args[0] != "cluster" {
 		return 0, false
 	}
+	if args[0] == "cluster" && len(args) > 1 && args[1] == "wait" {
+		return 0, false // the shell's: it needs a cluster that runs
+	}
 	s := daemon.Streams{Out: os.Stdout, Err: os.Stderr}
 	if args[0] == "daemon" {
 		return daemon.Command(context.Background(), args[1:], nil, s), true

@@ -5,22 +5,39 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"gcrm/cib"
 	"gcrm/cluster/client"
+	"gcrm/cluster/node/daemon"
 	"gcrm/shell"
 )
 
 func isConflict(err error) bool { return errors.Is(err, cib.ErrConflict) }
+
+// answerLimit is how long the daemon of this host may take to say who it is.
+const answerLimit = 5 * time.Second
 
 // openLive connects to the daemon of this host.
 func (o *options) openLive(cfg *shell.Config) error {
 	path := socketPath(o.socket)
 	c, err := client.Dial(path, "gcrm shell")
 	if err != nil {
-		return fmt.Errorf("no daemon answers at %s (%w); start one, or use --embedded N or --cib FILE", path, err)
+		return fmt.Errorf("%w; to try things out, use --embedded N", err)
 	}
 	cfg.Cluster, cfg.Source = c, "live"
+	cfg.Host = func(ctx context.Context, args []string) int {
+		return daemon.ClusterCommand(ctx, args, daemon.Streams{Out: os.Stdout, Err: os.Stderr})
+	}
+	// A daemon that does not answer is found out now, not at the first command.
+	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
+	defer cancel()
+	info, err := c.Info(ctx)
+	if err != nil {
+		c.Close()
+		return fmt.Errorf("no daemon answers at %s (%w); start one, or use --embedded N or --cib FILE", path, err)
+	}
+	cfg.Source = "live/" + info.Node
 	return nil
 }
 
