@@ -164,7 +164,10 @@ func (e *engine) probeBeforeOrdered(o *ordering) {
 	}
 	for _, p := range probes {
 		for _, t := range thens {
-			e.orderActions(p, t, flags)
+			// unfencing comes before probes
+			if !slices.ContainsFunc(t.after, func(rel *relation) bool { return rel.act == p && rel.flags != 0 }) {
+				e.orderActions(p, t, flags)
+			}
 		}
 	}
 }
