@@ -34,7 +34,7 @@ func (d Description) XML() string {
 	root.Add(long)
 	params := cib.NewElement("parameters")
 	add := func(p Param, name, obsoletes string, old bool) {
-		e := cib.NewElement("parameter", "name", name, "unique", "0", "required", flag(p.Required && !old), "obsoletes", obsoletes)
+		e := cib.NewElement("parameter", "name", name, "unique", "0", "required", oneOrZero(p.Required && !old), "obsoletes", obsoletes)
 		if old {
 			e.Set("deprecated", "1")
 		}
@@ -58,14 +58,14 @@ func (d Description) XML() string {
 		name, automatic := strings.CutSuffix(a, ":automatic")
 		e := cib.NewElement("action", "name", name)
 		if name == On {
-			e.Set("automatic", flag(automatic))
+			e.Set("automatic", oneOrZero(automatic))
 		}
 		actions.Add(e)
 	}
 	return root.Add(params, actions).String()
 }
 
-func flag(b bool) string {
+func oneOrZero(b bool) string {
 	if b {
 		return "1"
 	}
