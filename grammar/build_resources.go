@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -150,6 +151,10 @@ func (b *builder) operation(o *Op, units bool) *cib.Element {
 				params = &cib.Element{Name: "instance_attributes"}
 			}
 			params.Add(b.pair(t))
+			if n := nearest(name, operationAttributes); n != "" && valued && len(name) > 3 {
+				b.remark(Warning, t, "%s is taken as a parameter of the operation", name)
+				b.remarks[len(b.remarks)-1].Hint = fmt.Sprintf("did you mean %q?", n)
+			}
 			continue
 		}
 		if params != nil {

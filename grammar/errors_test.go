@@ -87,6 +87,7 @@ func TestRemarks(t *testing.T) {
 		{"primitive w Dummy parms state=/x", `"parms" is taken as the name of an attribute without value; did you mean "params"?`},
 		{"primitive w Dummy params state=“/x”", `"state=“/x”" is taken as it stands; these are typographic quotes; type " instead`},
 		{"primitive w Dummy params —state", `"—state" is taken as it stands; this is a typographic dash; type - instead`},
+		{"primitive w Dummy op monitor intervall=10s", `intervall is taken as a parameter of the operation; did you mean "interval"?`},
 		{"collocation c inf: a b", `"collocation" is accepted as "colocation"`},
 		{"resource w Dummy", `"resource" is accepted as "primitive"`},
 		{"ms m w", `"ms" is deprecated; write a clone with meta promotable=true`},

@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -101,5 +102,38 @@ func TestExpectContext(t *testing.T) {
 		if got := strings.Join(s, " "); got != want {
 			t.Errorf("%q:\n got %s\nwant %s", typed, got, want)
 		}
+	}
+}
+
+// TestExpectFollowsStatements: whatever the parser accepts, every beginning of
+// it can be continued, and the whole may end there.
+func TestExpectFollowsStatements(t *testing.T) {
+	scripts, _ := filepath.Glob(filepath.Join(corpus, "cases", "*.crm"))
+	if len(scripts) == 0 {
+		t.Skip("the conformance corpus is not here: ", corpus)
+	}
+	n := 0
+	for _, s := range scripts {
+		for _, l := range ReadScript(filepath.Base(s), readFile(t, s)) {
+			if !IsStatement(l.Words[0].Text) {
+				continue
+			}
+			if _, err := Parse(l, Text); err != nil {
+				continue
+			}
+			n++
+			for i := range l.Words {
+				x := Expect(l.Words[:i])
+				if x.Err != nil || len(x.Options) == 0 {
+					t.Errorf("%s: after %d words: %v, %d options", l.Text, i, x.Err, len(x.Options))
+				}
+			}
+			if x := Expect(l.Words); x.Err != nil || !x.MayEnd {
+				t.Errorf("%s: may not end: %v", l.Text, x.Err)
+			}
+		}
+	}
+	if n < 500 {
+		t.Errorf("only %d statements", n)
 	}
 }
