@@ -199,7 +199,7 @@ func (e *engine) observeReplica(rep *replica) ResourceState {
 func (e *engine) idleNodes(r *resource) []IdleNode {
 	started := 0
 	for _, c := range r.children {
-		if e.partiallyActive(c) && !c.removed {
+		if c.active(false) && !c.removed {
 			started++
 		}
 	}
