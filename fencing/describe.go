@@ -2,6 +2,9 @@ package fencing
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 
 	"gcrm/cib"
@@ -82,3 +85,32 @@ var powerParams = [...]Param{
 
 // WithPower adds the parameters that [Operate] looks at.
 func WithPower(params ...Param) []Param { return append(params, powerParams[:]...) }
+
+// WithLogin adds address and login of a device, with the names of fence agents.
+// port is the default of ipport.
+func WithLogin(port string, params ...Param) []Param {
+	return append([]Param{
+		{Name: "ip", Obsoletes: "ipaddr", Required: true, Short: "address or name of the device"},
+		{Name: "ipport", Type: "integer", Default: port, Short: "port of the device"},
+		{Name: "username", Obsoletes: "login", Short: "user on the device"},
+		{Name: "password", Obsoletes: "passwd", Short: "password of the user"},
+		{Name: "password_script", Obsoletes: "passwd_script", Short: "program that prints the password"},
+	}, params...)
+}
+
+// Login is what [WithLogin] describes.
+type Login struct {
+	Host, Port, User, Password string
+}
+
+// Login reads the parameters of [WithLogin].
+func (c Call) Login(port string) (Login, error) {
+	l := Login{c.Param("ip", "ipaddr", ""), c.Param("ipport", port), c.Param("username", "login", ""), c.Param("password", "passwd", "")}
+	if l.Host == "" {
+		return l, &Error{"configure", c.Device, errors.New("the address of the device is missing"), "set the parameter ip"}
+	}
+	if n, err := strconv.ParseUint(l.Port, 10, 16); err != nil || n == 0 {
+		return l, &Error{"configure", c.Device, fmt.Errorf("ipport %q is no port", l.Port), ""}
+	}
+	return l, nil
+}

@@ -13,7 +13,8 @@ import (
 )
 
 // completeSecrets adds passwords that the configuration does not hold itself:
-// passwd comes from the program passwd_script, and any secret parameter of the
+// passwd and
+// the like come from the programs passwd_script and the like, and any secret parameter of the
 // agent from the file DEVICE.PARAMETER in the credentials folder that systemd
 // gave the daemon.
 func completeSecrets(ctx context.Context, d *Device, params map[string]string) error {
@@ -30,17 +31,22 @@ func completeSecrets(ctx context.Context, d *Device, params map[string]string) e
 			}
 		}
 	}
-	script := params["passwd_script"]
-	if script == "" || params["passwd"] != "" {
-		return nil
+	for _, name := range []string{"passwd", "password", "snmp_priv_passwd"} {
+		script := params[name+"_script"]
+		if script == "" {
+			continue
+		}
+		// Agents would prefer the script to the password, and run it again.
+		delete(params, name+"_script")
+		if params[name] != "" {
+			continue
+		}
+		text, err := runScript(ctx, script)
+		if err != nil {
+			return fmt.Errorf("%s_script of %s: %w", name, d.ID, err)
+		}
+		params[name] = text
 	}
-	text, err := runScript(ctx, script)
-	if err != nil {
-		return fmt.Errorf("passwd_script of %s: %w", d.ID, err)
-	}
-	// Agents prefer the script to the password, and would run it again.
-	delete(params, "passwd_script")
-	params["passwd"] = text
 	return nil
 }
 
