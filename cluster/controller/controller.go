@@ -190,7 +190,7 @@ func (c *Controller) compute() {
 	t.began = c.now
 	if len(plan.Actions) > 0 && t.fingerprint == c.lastDone {
 		c.event(slog.LevelWarn, "", "transition %d would repeat what was just done without effect; waiting for a change", t.number)
-		t.actions, t.ready = nil, nil
+		t.actions, t.ready, t.light = nil, nil, nil
 	}
 	c.transition = t
 	if len(t.actions) > 0 {
@@ -208,7 +208,7 @@ func (c *Controller) settled() bool {
 			return false
 		}
 	}
-	return t.aborted || len(t.ready) == 0
+	return t.aborted || t.idle()
 }
 
 // finish ends a transition that is settled.
@@ -276,7 +276,7 @@ func (c *Controller) Wake() time.Time {
 	for _, f := range c.flights.list {
 		sooner(f.deadline)
 	}
-	if t := c.transition; t != nil && !t.aborted && len(t.ready) > 0 {
+	if t := c.transition; t != nil && !t.aborted && !t.idle() {
 		if patience := t.began.Add(c.cfg.Patience); patience.After(c.now) {
 			sooner(patience)
 		}

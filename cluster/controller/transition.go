@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gcrm/cib"
+	"gcrm/cluster/executor/operation"
 	"gcrm/scheduler"
 )
 
@@ -22,8 +23,9 @@ type transition struct {
 	waits []int
 	feeds [][]int
 	index map[int]int // by action id
-	// ready are the indexes of actions that may start, ascending.
-	ready []int
+	// ready are the indexes of actions that may start, ascending: those that
+	// need a record first, and the others.
+	ready, light []int
 	// probes counts the probes of each resource that are not yet confirmed.
 	probes map[string]int
 
@@ -55,7 +57,7 @@ func newTransition(number int, plan *scheduler.Plan, version cib.Version) *trans
 			}
 		}
 		if t.waits[i] == 0 {
-			t.ready = append(t.ready, i)
+			t.release(i)
 		}
 		print = append(print, fmt.Sprintf("%s@%s/%d", a.Key, a.Node, a.Kind))
 	}
@@ -80,12 +82,31 @@ func (t *transition) unproven(a *scheduler.Action) bool {
 	return false
 }
 
-// take removes an index from ready.
+// list is the one of ready and light to which an action belongs.
+func (t *transition) list(i int) *[]int {
+	if a := t.actions[i]; a.Kind == scheduler.ResourceAction && operation.RecordedTask(a.Task) {
+		return &t.ready
+	}
+	return &t.light
+}
+
+// release makes an action ready.
+func (t *transition) release(i int) {
+	list := t.list(i)
+	at, _ := slices.BinarySearch(*list, i)
+	*list = slices.Insert(*list, at, i)
+}
+
+// take removes an action from what is ready.
 func (t *transition) take(i int) {
-	if at, ok := slices.BinarySearch(t.ready, i); ok {
-		t.ready = slices.Delete(t.ready, at, at+1)
+	list := t.list(i)
+	if at, ok := slices.BinarySearch(*list, i); ok {
+		*list = slices.Delete(*list, at, at+1)
 	}
 }
+
+// idle reports whether nothing is ready.
+func (t *transition) idle() bool { return len(t.ready) == 0 && len(t.light) == 0 }
 
 // confirm marks an action as done and makes ready what waited for it alone.
 func (t *transition) confirm(i int) {
@@ -95,8 +116,7 @@ func (t *transition) confirm(i int) {
 	}
 	for _, j := range t.feeds[i] {
 		if t.waits[j]--; t.waits[j] == 0 {
-			at, _ := slices.BinarySearch(t.ready, j)
-			t.ready = slices.Insert(t.ready, at, j)
+			t.release(j)
 		}
 	}
 }

@@ -44,51 +44,28 @@ func isMigration(task string) bool { return task == "migrate_to" || task == "mig
 // walk starts everything that may start now.
 func (c *Controller) walk() {
 	t := c.transition
-	if len(t.ready) == 0 {
+	if t.idle() {
 		return
 	}
-	l := c.load()
-	perNode := c.nodeActionLimit()
-	var batch []*flight
+	w := &walker{Controller: c, t: t, load: c.load(), perNode: c.nodeActionLimit()}
 	for again := true; again; {
 		again = false
-		for _, i := range slices.Clone(t.ready) {
-			a := t.actions[i]
-			switch a.Kind {
-			case scheduler.Pseudo:
-				t.take(i)
-				again = true
-				c.pseudo(t, i)
-			case scheduler.ClusterAction:
-				if !c.held(t, a) {
-					t.take(i)
-					t.worked, again = true, true
-					c.clusterAction(t, i)
-				}
-			case scheduler.ResourceAction:
-				n := c.nodes[executes(a)]
-				if n == nil && !c.now.Before(t.began.Add(c.cfg.Patience)) {
-					t.take(i)
-					c.event(slog.LevelWarn, a.Node, "%s on %s is left out: %q is not an online node of the cluster", a.Key, a.Node, executes(a))
-					continue
-				}
-				if n == nil || !n.ready || t.unproven(a) ||
-					t.plan.Header.BatchLimit > 0 && l.total >= t.plan.Header.BatchLimit ||
-					l.node[n.name] >= n.window(perNode) ||
-					isMigration(a.Task) && t.plan.Header.MigrationLimit >= 0 && l.migrating[n.name] >= t.plan.Header.MigrationLimit {
-					continue
-				}
-				f := c.resourceAction(t, i)
-				t.take(i)
-				t.worked = true
-				l.count(f)
-				c.flights.add(f)
-				if f.job.Recorded() {
-					batch = append(batch, f)
-				} else {
-					c.dispatch(f)
-				}
-			}
+		for _, i := range slices.Clone(t.light) {
+			again = w.light(i) || again
+		}
+	}
+	// What becomes ready while records are on their way shares the next
+	// change: under load there are few and large ones.
+	if len(t.ready) == 0 || slices.ContainsFunc(c.flights.list, func(f *flight) bool { return f.stage == committing }) {
+		return
+	}
+	var batch []*flight
+	for _, i := range slices.Clone(t.ready) {
+		if !w.room() {
+			break
+		}
+		if f := w.resource(i); f != nil {
+			batch = append(batch, f)
 		}
 	}
 	if len(batch) > 0 {
@@ -98,6 +75,74 @@ func (c *Controller) walk() {
 		}
 		c.change(fmt.Sprintf("%d actions of transition %d are about to start", len(batch), t.number), "", edits, batch...)
 	}
+}
+
+// walker is one walk over the graph.
+type walker struct {
+	*Controller
+	t       *transition
+	load    load
+	perNode int // node-action-limit
+}
+
+// room reports whether anything could start anywhere.
+func (w *walker) room() bool {
+	if w.t.plan.Header.BatchLimit > 0 && w.load.total >= w.t.plan.Header.BatchLimit {
+		return false
+	}
+	for _, n := range w.nodes {
+		if n.ready && w.load.node[n.name] < n.window(w.perNode) {
+			return true
+		}
+	}
+	return len(w.nodes) == 0
+}
+
+// light starts an action that needs no record. It reports whether others may
+// have become ready.
+func (w *walker) light(i int) bool {
+	a := w.t.actions[i]
+	switch a.Kind {
+	case scheduler.Pseudo:
+		w.t.take(i)
+		w.pseudo(w.t, i)
+		return true
+	case scheduler.ClusterAction:
+		if w.held(w.t, a) {
+			return false
+		}
+		w.t.take(i)
+		w.t.worked = true
+		w.clusterAction(w.t, i)
+		return true
+	}
+	if f := w.resource(i); f != nil {
+		w.dispatch(f)
+	}
+	return false
+}
+
+// resource starts an agent action, if its node and the limits allow it.
+func (w *walker) resource(i int) *flight {
+	t, a := w.t, w.t.actions[i]
+	n := w.nodes[executes(a)]
+	if n == nil && !w.now.Before(t.began.Add(w.cfg.Patience)) {
+		t.take(i)
+		w.event(slog.LevelWarn, a.Node, "%s on %s is left out: %q is not an online node of the cluster", a.Key, a.Node, executes(a))
+		return nil
+	}
+	if n == nil || !n.ready || t.unproven(a) ||
+		t.plan.Header.BatchLimit > 0 && w.load.total >= t.plan.Header.BatchLimit ||
+		w.load.node[n.name] >= n.window(w.perNode) ||
+		isMigration(a.Task) && t.plan.Header.MigrationLimit >= 0 && w.load.migrating[n.name] >= t.plan.Header.MigrationLimit {
+		return nil
+	}
+	f := w.resourceAction(t, i)
+	t.take(i)
+	t.worked = true
+	w.load.count(f)
+	w.flights.add(f)
+	return f
 }
 
 // window is how many actions a node is given at a time: as many as the property
@@ -196,7 +241,7 @@ func (c *Controller) held(t *transition, a *scheduler.Action) bool {
 	case "do_shutdown":
 		n := c.nodes[a.Node]
 		return n == nil || !n.ready || slices.ContainsFunc(c.flights.list, func(f *flight) bool { return f.node == a.Node }) ||
-			slices.ContainsFunc(t.ready, func(i int) bool { return t.actions[i] != a && executes(t.actions[i]) == a.Node })
+			slices.ContainsFunc(slices.Concat(t.ready, t.light), func(i int) bool { return t.actions[i] != a && executes(t.actions[i]) == a.Node })
 	}
 	return false
 }

@@ -58,8 +58,11 @@ func (j *Job) MetaValue(name string) string {
 
 // Recorded reports whether the job gets a pending record and a result in the
 // history that decides about the resource's state.
-func (j *Job) Recorded() bool {
-	switch j.Task {
+func (j *Job) Recorded() bool { return RecordedTask(j.Task) }
+
+// RecordedTask is [Job.Recorded] for a task.
+func RecordedTask(task string) bool {
+	switch task {
 	case Cancel, Delete, "notify", "meta-data":
 		return false
 	}
