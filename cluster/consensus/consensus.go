@@ -67,9 +67,12 @@ type Consensus struct {
 	// replacing is held while raft is stopped and started again, or closed.
 	replacing sync.Mutex
 
-	mu      sync.Mutex // guards what follows
-	run     *instance
-	closed  bool
+	mu     sync.Mutex // guards what follows
+	run    *instance
+	closed bool
+	// past is what was known to be committed when the node was opened. It
+	// is shown until raft has found out the same from a leader.
+	past    *State
 	changed chan struct{} // closed at every change of leadership
 }
 
@@ -93,6 +96,7 @@ const (
 	logFile      = "raft.db"
 	snapshotsDir = "snapshots"
 	keyEpoch     = "gcrm-epoch"
+	keyApplied   = "gcrm-applied"
 
 	snapshotEvery   = 512 // log entries
 	trailingEntries = 1024
@@ -122,6 +126,9 @@ func Open(cfg Config) (*Consensus, error) {
 	c.snaps, err = openSnapshotStore(filepath.Join(cfg.Dir, snapshotsDir), cfg.Log)
 	if err == nil {
 		err = c.snaps.verify(store)
+	}
+	if err == nil {
+		c.past, err = c.remembered()
 	}
 	if err == nil {
 		err = c.bootstrap()
@@ -229,6 +236,10 @@ func (s *streams) Dial(node raft.ServerAddress, timeout time.Duration) (net.Conn
 func (c *Consensus) start() error {
 	r := &instance{machine: newMachine(), notify: make(chan bool, 8), stop: make(chan struct{})}
 	r.machine.fatal, r.machine.observe = c.cfg.Fatal, c.cfg.Observe
+	c.store.applied = func() uint64 {
+		s, _ := r.machine.current()
+		return s.Index
+	}
 	r.net = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:  &streams{c.cfg.Transport.Streams(), c.node, make(chan struct{})},
 		MaxPool: 3, Timeout: c.cfg.Timing.IO, Logger: &raftLog{log: c.cfg.Log}})
@@ -330,7 +341,58 @@ func (c *Consensus) Close() error {
 
 // State returns the newest state this node has, and a channel that is closed
 // when there is a newer one.
-func (c *Consensus) State() (*State, <-chan struct{}) { return c.current().machine.current() }
+func (c *Consensus) State() (*State, <-chan struct{}) {
+	c.mu.Lock()
+	r, past := c.run, c.past
+	c.mu.Unlock()
+	state, newer := r.machine.current()
+	if past != nil && state.Index < past.Index {
+		return past, newer
+	}
+	return state, newer
+}
+
+// remembered builds the state that was known to be committed, from the last
+// snapshot and the log.
+func (c *Consensus) remembered() (*State, error) {
+	applied, err := c.store.GetUint64([]byte(keyApplied))
+	if err != nil {
+		return nil, err
+	}
+	m := newMachine()
+	var failed error
+	m.fatal = func(err error) { failed = err }
+	metas, err := c.snaps.List()
+	if err != nil {
+		return nil, err
+	}
+	var from uint64
+	if len(metas) > 0 {
+		_, r, err := c.snaps.Open(metas[0].ID)
+		if err != nil {
+			return nil, err
+		}
+		if err := m.Restore(r); err != nil {
+			return nil, err
+		}
+		from = metas[0].Index
+	}
+	for i := from + 1; i <= applied; i++ {
+		var l raft.Log
+		err := c.store.GetLog(i, &l)
+		if errors.Is(err, raft.ErrLogNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if l.Type == raft.LogCommand {
+			m.Apply(&l)
+		}
+	}
+	state, _ := m.current()
+	return state, failed
+}
 
 // Leadership is who leads.
 type Leadership struct {

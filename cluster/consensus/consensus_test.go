@@ -232,6 +232,38 @@ func TestRestartFromDisk(t *testing.T) {
 	}
 }
 
+// A node that starts without the others shows what it knew to be committed.
+func TestAloneAfterRestartShowsThePast(t *testing.T) {
+	c := newCluster(t, 3, t.TempDir())
+	c.leader()
+	n := c.nodes["node2"]
+	for i := range 5 {
+		if _, err := n.Apply(within(t, 5*time.Second), NewRequest(), increment("x")); err != nil {
+			t.Fatal(err)
+		}
+		if i == 2 {
+			if err := n.Snapshot(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, name := range c.names {
+		c.kill(name)
+	}
+	n = c.start("node2", c.names)
+	// The last entries may not have been known to be committed on its disk.
+	if s, _ := n.State(); counter(s.CIB, "x") < "3" || counter(s.CIB, "x") > "5" {
+		t.Errorf("x=%q", counter(s.CIB, "x"))
+	}
+	if _, err := n.Read(within(t, 300*time.Millisecond)); !errors.Is(err, ErrNoLeader) {
+		t.Errorf("linearizable read: %v", err)
+	}
+	c.start("node1", c.names)
+	if s, err := n.Read(within(t, 5*time.Second)); err != nil || counter(s.CIB, "x") != "5" {
+		t.Errorf("with a majority: %v, %v", s, err)
+	}
+}
+
 func TestDamageIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	c := newCluster(t, 1, dir)

@@ -107,6 +107,9 @@ func (c *Consensus) StartOver(epoch uint64) error {
 			return err
 		}
 		c.cfg.Transport.SetEpoch(epoch)
+		c.mu.Lock()
+		c.past = nil
+		c.mu.Unlock()
 		return nil
 	})
 }

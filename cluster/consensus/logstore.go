@@ -20,6 +20,9 @@ type logStore struct {
 	path string
 	// failed, if set, is told of writes that did not succeed.
 	failed func(error)
+	// applied, if set, gives the index of the last entry that is known to be
+	// committed; it is stored along with new entries.
+	applied func() uint64
 }
 
 const (
@@ -208,7 +211,10 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 				return err
 			}
 		}
-		return nil
+		if s.applied == nil {
+			return nil
+		}
+		return putSetting(tx, keyApplied, key(s.applied()))
 	})
 }
 
@@ -231,10 +237,12 @@ func (s *logStore) IsMonotonic() bool { return true }
 
 // Set implements raft.StableStore.
 func (s *logStore) Set(k, v []byte) error {
-	return s.update(func(tx *bbolt.Tx) error {
-		sum := crc32.Checksum(v, crc32.MakeTable(crc32.Castagnoli))
-		return tx.Bucket([]byte(bucketStable)).Put(k, binary.BigEndian.AppendUint32(append([]byte(nil), v...), sum))
-	})
+	return s.update(func(tx *bbolt.Tx) error { return putSetting(tx, string(k), v) })
+}
+
+func putSetting(tx *bbolt.Tx, k string, v []byte) error {
+	sum := crc32.Checksum(v, crc32.MakeTable(crc32.Castagnoli))
+	return tx.Bucket([]byte(bucketStable)).Put([]byte(k), binary.BigEndian.AppendUint32(append([]byte(nil), v...), sum))
 }
 
 // Get implements raft.StableStore; an unknown key gives nothing.
@@ -282,9 +290,7 @@ func (s *logStore) wipe(keep map[string]uint64) error {
 			}
 		}
 		for k, v := range keep {
-			val := key(v)
-			sum := crc32.Checksum(val, crc32.MakeTable(crc32.Castagnoli))
-			if err := tx.Bucket([]byte(bucketStable)).Put([]byte(k), binary.BigEndian.AppendUint32(val, sum)); err != nil {
+			if err := putSetting(tx, k, key(v)); err != nil {
 				return err
 			}
 		}

@@ -45,6 +45,8 @@ func translate(err error) error {
 func (b *backend) CIB(ctx context.Context, linearizable bool) (*cib.CIB, string, error) {
 	n := (*Node)(b)
 	if linearizable {
+		ctx, cancel := n.bounded(ctx)
+		defer cancel()
 		s, err := n.cons.Load().Read(ctx)
 		if err != nil {
 			return nil, "", translate(err)
@@ -63,6 +65,11 @@ func (b *backend) CIB(ctx context.Context, linearizable bool) (*cib.CIB, string,
 	return c, tag(s, false), nil
 }
 
+// bounded limits how long a request waits for a leader.
+func (n *Node) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, max(5*n.timing.Detection, 5*time.Second))
+}
+
 func tag(s *consensus.State, quorate bool) string {
 	return fmt.Sprintf("%d-%d-%v", s.Epoch, s.Index, quorate)
 }
@@ -77,6 +84,8 @@ func (n *Node) quorate() bool {
 
 // Apply implements api.Backend.
 func (b *backend) Apply(ctx context.Context, request string, change cib.Change) (cib.Version, error) {
+	ctx, cancel := (*Node)(b).bounded(ctx)
+	defer cancel()
 	r, err := b.cons.Load().Apply(ctx, request, consensus.Command{Change: &change})
 	return r.Version, translate(err)
 }
