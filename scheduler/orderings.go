@@ -127,7 +127,7 @@ func (e *engine) orderProbes() {
 
 // probeBeforeOrdered makes "stop X then Y" also "probe X then Y".
 func (e *engine) probeBeforeOrdered(o *ordering) {
-	if o.flags == 0 || o.rsc1 == nil || o.rsc1 == o.rsc2 {
+	if o.flags == 0 || o.rsc1 == nil || o.rsc2 == nil || o.rsc1 == o.rsc2 {
 		return
 	}
 	if o.act1 != nil {
@@ -137,7 +137,7 @@ func (e *engine) probeBeforeOrdered(o *ordering) {
 	} else if !strings.HasSuffix(o.key1, "_stop_0") {
 		return
 	}
-	if o.rsc2 != nil && o.rsc1.launcher == o.rsc2 {
+	if o.rsc1.launcher == o.rsc2 {
 		if o.act2 != nil && o.act2.task == taskStop || o.act2 == nil && strings.HasSuffix(o.key2, "_stop_0") {
 			return
 		}
@@ -164,10 +164,7 @@ func (e *engine) probeBeforeOrdered(o *ordering) {
 	}
 	for _, p := range probes {
 		for _, t := range thens {
-			// unfencing comes before probes
-			if !slices.ContainsFunc(t.after, func(rel *relation) bool { return rel.act == p && rel.flags != 0 }) {
-				e.orderActions(p, t, flags)
-			}
+			e.orderActions(p, t, flags)
 		}
 	}
 }

@@ -222,7 +222,7 @@ func (e *engine) idleNodes(r *resource) []IdleNode {
 	slices.SortFunc(nodes, func(a, b *node) int { return a.rank - b.rank })
 	var out []IdleNode
 	for _, n := range nodes {
-		if slices.ContainsFunc(r.children, func(c *resource) bool { return activeOn(c, n) }) {
+		if occupied(r, n) {
 			continue
 		}
 		i := IdleNode{Node: n.name}

@@ -560,19 +560,16 @@ func (e *engine) shutdownLockEntry(n *node, r *resource, l *cib.Element) {
 }
 
 // active reports whether r runs somewhere; all asks for all members of a
-// collective resource.
+// collective resource. A managed resource on a node that is cleanly offline is
+// not active.
 func (r *resource) active(all bool) bool {
 	if len(r.children) == 0 {
-		return len(r.runningOn) > 0 && r.role > roleStopped || len(r.runningOn) > 0
+		return slices.ContainsFunc(r.runningOn, func(n *node) bool { return n.unclean || n.online || !r.managed })
 	}
 	for _, c := range r.children {
-		a := c.active(all)
-		if all && !a {
-			return false
-		}
-		if !all && a {
-			return true
+		if a := c.active(all); a != all {
+			return a
 		}
 	}
-	return all && len(r.children) > 0
+	return all
 }

@@ -28,13 +28,11 @@ func (w *textWriter) line(format string, args ...any) {
 // nodeStatus is the state of a node that does not just appear in a list.
 func (e *engine) nodeStatus(n *node) (text string, single bool) {
 	health := ""
-	if !n.guest() || true {
-		switch e.healthColour(n) {
-		case "red":
-			health = " (health is RED)"
-		case "yellow":
-			health = " (health is YELLOW)"
-		}
+	switch e.healthColour(n) {
+	case "red":
+		health = " (health is RED)"
+	case "yellow":
+		health = " (health is YELLOW)"
 	}
 	switch {
 	case n.unclean && n.online:
@@ -100,12 +98,10 @@ func (e *engine) writeStatus(w *textWriter) {
 	lists := map[string][]string{}
 	order := []string{"Online", "OFFLINE", "RemoteOnline", "RemoteOFFLINE", "GuestOnline"}
 	for _, n := range e.sorted {
-		if n.guest() && !n.online && !n.unclean && true {
-			if st, single := e.nodeStatus(n); !single || strings.HasPrefix(st, "OFFLINE") {
-				continue
-			}
-		}
 		st, single := e.nodeStatus(n)
+		if n.guest() && !n.online && !n.unclean && (!single || strings.HasPrefix(st, "OFFLINE")) {
+			continue
+		}
 		kind := "Node"
 		prefix := ""
 		switch {
@@ -135,7 +131,7 @@ func (e *engine) writeStatus(w *textWriter) {
 	w.depth = 2
 	any := false
 	for _, r := range e.resources {
-		if e.writeResource(w, r, false) {
+		if e.writeResource(w, r) {
 			any = true
 		}
 	}
@@ -189,15 +185,7 @@ func agentText(r *resource) string {
 	return r.class + ":" + r.typ
 }
 
-// printName is the name of a resource in status listings.
-func printName(r *resource, inGroupOfClone bool) string {
-	if r.unique || inGroupOfClone {
-		return r.id
-	}
-	return stripInstance(r.id)
-}
-
-func (e *engine) writeResource(w *textWriter, r *resource, inClone bool) bool {
+func (e *engine) writeResource(w *textWriter, r *resource) bool {
 	switch r.variant {
 	case vGroup:
 		return e.writeGroup(w, r)
@@ -206,7 +194,7 @@ func (e *engine) writeResource(w *textWriter, r *resource, inClone bool) bool {
 	case vBundle:
 		return e.writeBundle(w, r)
 	}
-	if r.removed && !isActive(r) || r.internal {
+	if r.parent == nil && r.removed && !isActive(r) || r.internal {
 		return false
 	}
 	name := r.id
@@ -324,8 +312,6 @@ func (e *engine) roleText(r *resource, role role) string {
 	return role.String()
 }
 
-func (e *engine) collectiveFlags0(r *resource) string { return "" }
-
 func disabled(r *resource) bool {
 	v, ok := r.meta.get("target-role")
 	if !ok {
@@ -355,7 +341,7 @@ func (e *engine) writeGroup(w *textWriter, r *resource) bool {
 	w.item("%s:", text)
 	w.depth++
 	for _, c := range r.children {
-		e.writeResource(w, c, true)
+		e.writeResource(w, c)
 	}
 	w.depth--
 	return true
@@ -392,53 +378,32 @@ func (e *engine) writeClone(w *textWriter, r *resource) bool {
 // nodes where that is all there is to say.
 func (e *engine) writeInstances(w *textWriter, r *resource) {
 	var promoted, started []*node
-	activeInstances := 0
-	stoppedUnique := map[string][]string{}
-	var stoppedOrder []string
 	for _, inst := range r.children {
 		whole := false
-		partial := e.partiallyActive(inst)
+		partial := inst.active(false)
 		switch {
 		case r.unique:
-			if partial || !inst.removed {
-				whole = true
-			}
+			whole = partial || !inst.removed
+		case !e.hidePending && anyPendingTask(inst):
+			whole = true
 		case !partial:
-			if inst.removed {
-				continue
-			}
-			if inst.pendingNode != nil || anyPending(inst) {
-				whole = true
-			} else {
-				continue
-			}
-		case inst.removed || !inst.managed || anyUnmanaged(inst) || anyFailed(inst):
+		case inst.removed || anyUnmanaged(inst) || anyFailed(inst):
 			whole = true
 		case inst.active(true):
 			n := e.locationOf(inst, true)
-			if n == nil {
+			switch {
+			case n == nil, !n.online && n.unclean:
 				whole = true
-				break
-			}
-			if !n.online && n.unclean || anyPendingTask(inst) && !e.hidePending {
-				whole = true
-				break
-			}
-			if stateOf(inst, true) == rolePromoted {
+			case stateOf(inst, true) == rolePromoted:
 				promoted = append(promoted, n)
-			} else {
+			default:
 				started = append(started, n)
 			}
 		default:
 			whole = true
 		}
-		if r.unique || whole {
-		}
 		if whole {
-			e.writeInstance(w, inst)
-		}
-		if !r.unique {
-			activeInstances++
+			e.writeResource(w, inst)
 		}
 	}
 	byName := func(list []*node) string {
@@ -467,12 +432,15 @@ func (e *engine) writeInstances(w *textWriter, r *resource) {
 	if r.unique {
 		return
 	}
-	if activeInstances < r.clone.max {
-		e.stoppedInstances(w, r, stoppedUnique, stoppedOrder)
+	if len(promoted)+len(started) < r.clone.max {
+		e.stoppedInstances(w, r)
 	}
 }
 
-func (e *engine) stoppedInstances(w *textWriter, r *resource, byState map[string][]string, order []string) {
+// stoppedInstances lists the nodes without an active instance, by why.
+func (e *engine) stoppedInstances(w *textWriter, r *resource) {
+	byState := map[string][]string{}
+	var order []string
 	var nodes []*node
 	any := false
 	for i := range r.allowed {
@@ -490,7 +458,7 @@ func (e *engine) stoppedInstances(w *textWriter, r *resource, byState map[string
 	}
 	slices.SortFunc(nodes, func(a, b *node) int { return a.rank - b.rank })
 	for _, n := range nodes {
-		if slices.ContainsFunc(r.children, func(c *resource) bool { return activeOn(c, n) }) {
+		if occupied(r, n) {
 			continue
 		}
 		state := "Stopped"
@@ -534,22 +502,11 @@ func (e *engine) probeReason(r *resource, n *node) string {
 	return ""
 }
 
-func activeOn(r *resource, n *node) bool {
-	on := false
-	r.eachLeaf(func(l *resource) { on = on || l.runsOn(n) && l.role > roleUnknown })
+// occupied reports that something of a clone is on a node, in whatever state.
+func occupied(r *resource, n *node) bool {
+	on := r.runsOn(n)
+	r.eachLeaf(func(l *resource) { on = on || l.runsOn(n) })
 	return on
-}
-
-func (e *engine) partiallyActive(r *resource) bool {
-	any := false
-	r.eachLeaf(func(l *resource) { any = any || len(l.runningOn) > 0 })
-	return any
-}
-
-func anyPending(r *resource) bool {
-	any := false
-	r.eachLeaf(func(l *resource) { any = any || l.pendingNode != nil && l.role > roleStopped })
-	return any
 }
 
 func anyPendingTask(r *resource) bool {
@@ -566,16 +523,8 @@ func anyUnmanaged(r *resource) bool {
 
 func anyFailed(r *resource) bool {
 	any := false
-	r.eachLeaf(func(l *resource) { any = any || l.failed || l.failureIgnored })
+	r.eachLeaf(func(l *resource) { any = any || l.failed })
 	return any
-}
-
-func (e *engine) writeInstance(w *textWriter, inst *resource) {
-	if inst.variant == vGroup {
-		e.writeGroup(w, inst)
-		return
-	}
-	e.writeResource(w, inst, true)
 }
 
 func (e *engine) writeBundle(w *textWriter, r *resource) bool {

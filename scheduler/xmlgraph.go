@@ -90,10 +90,19 @@ func (p *Plan) GraphXML() string {
 		for _, m := range pa.Meta {
 			w(" CRM_meta_%s=%s", m.Name, q(m.Value))
 		}
+		var odd []string // what cannot be the name of an XML attribute
 		for _, m := range pa.Params {
+			if c := m.Name[0]; c >= '0' && c <= '9' {
+				odd = append(odd, fmt.Sprintf("          <param name=%s value=%s/>\n", q(m.Name), q(m.Value)))
+				continue
+			}
 			w(" %s=%s", m.Name, q(m.Value))
 		}
-		w("/>\n")
+		if len(odd) == 0 {
+			w("/>\n")
+		} else {
+			w(">\n%s        </attributes>\n", strings.Join(odd, ""))
+		}
 		if len(pa.Downed) > 0 {
 			w("        <downed>\n")
 			for _, d := range pa.Downed {
