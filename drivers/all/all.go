@@ -16,6 +16,7 @@ import (
 	"gcrm/drivers/mysql"
 	"gcrm/drivers/nfs"
 	"gcrm/drivers/ocf"
+	"gcrm/drivers/pgsql"
 	"gcrm/drivers/ping"
 	"gcrm/drivers/systemd"
 	"gcrm/drivers/web"
@@ -49,7 +50,7 @@ func Registry(o Options) *drivers.Registry {
 func Natives() map[drivers.Name]drivers.Agent {
 	out := map[drivers.Name]drivers.Agent{}
 	for _, agents := range []map[drivers.Name]drivers.Agent{
-		dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(), mdraid.Agents(),
+		dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(), mdraid.Agents(), pgsql.Agents(),
 	} {
 		maps.Copy(out, agents)
 	}

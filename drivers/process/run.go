@@ -30,6 +30,8 @@ type Command struct {
 	// Limit bounds what is kept of each output stream, in bytes; zero is
 	// DefaultLimit. The middle of a longer output is left out.
 	Limit int
+	// User runs the program as another user; nil is the daemon's own.
+	User *syscall.Credential
 }
 
 // DefaultLimit is how much of an output stream is kept.
@@ -90,7 +92,7 @@ func Run(ctx context.Context, c Command) Outcome {
 		env = []string{}
 	}
 	cmd := &exec.Cmd{Path: c.Path, Args: append([]string{c.Path}, c.Args...), Env: env, Dir: dir,
-		Stdout: stdout.w, Stderr: stderr.w, SysProcAttr: &syscall.SysProcAttr{Setpgid: true}}
+		Stdout: stdout.w, Stderr: stderr.w, SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Credential: c.User}}
 	if c.Stdin != "" {
 		cmd.Stdin = strings.NewReader(c.Stdin)
 		cmd.WaitDelay = Grace
