@@ -25,7 +25,8 @@ type link struct {
 	phase    phase
 	resolver bool // this node accepted the meta socket
 	dialect  wire.Dialect
-	seq      uint32
+	seq      uint32 // of the last message sent that counts
+	peerSeq  uint32 // of the last one seen
 
 	challenge []byte
 	// told: our own state of this connection was sent.

@@ -57,7 +57,7 @@ type op struct {
 	completed  bool
 	restarted  bool
 	dropped    bool // the connection it belongs to is gone
-	mark       bool // set bits when the write is done
+	postponed  bool // the peer wants its own write first
 }
 
 func (o *op) sectors() uint64 { return uint64(o.size) / metadata.SectorSize }
@@ -127,7 +127,10 @@ func (e *Engine) pump() {
 				blockedApp = blockedApp || !ok
 			}
 			for j := 0; ok && j < len(kept); j++ {
-				ok = !(kept[j].overlaps(o) && kept[j].excludes(o))
+				// A write of the peer overtakes own ones that have not begun: between
+				// the two there is no order yet, and the peer may wait for ours.
+				overtakes := o.kind == peerWrite && kept[j].kind == appWrite
+				ok = overtakes || !(kept[j].overlaps(o) && kept[j].excludes(o))
 			}
 			for j := 0; ok && j < len(e.active); j++ {
 				ok = !(e.active[j].overlaps(o) && e.active[j].excludes(o))

@@ -46,10 +46,24 @@ func (e *Engine) pumpData() {
 	e.receiving.pumping = false
 }
 
-// tooEarly tells whether a message overtook the answer that comes on the other
-// socket.
+// tooEarly tells whether a message overtook one that the peer sent before it on the
+// other socket and that has to be known first.
 func (e *Engine) tooEarly(m *wire.Message) bool {
-	return m.Command == wire.CmdSyncUUID && e.cmd.asked && e.cmd.fullSync != 0
+	switch m.Command {
+	case wire.CmdSyncUUID:
+		return e.cmd.asked && e.cmd.fullSync != 0
+	case wire.CmdData, wire.CmdTrim, wire.CmdZeroes:
+		// Only the node that decides about conflicts looks at the order.
+		return e.link.resolver && e.cfg.TwoPrimaries && int32(m.Seq-1-e.link.peerSeq) > 0
+	}
+	return false
+}
+
+// sawSequence notes the sequence number of a message of the peer.
+func (e *Engine) sawSequence(m *wire.Message) {
+	if m.Command.CountsInSequence() && int32(m.Seq-e.link.peerSeq) > 0 {
+		e.link.peerSeq = m.Seq
+	}
 }
 
 // receiveData handles one message of the data socket.
@@ -110,12 +124,14 @@ func (e *Engine) receiveBlocks(m *wire.Message) {
 
 // receiveMeta handles a message of the meta socket.
 func (e *Engine) receiveMeta(m *wire.Message) {
+	e.sawSequence(m)
+	defer e.pumpData()
 	switch m.Command {
 	case wire.CmdPing:
 		e.send(wire.Message{Command: wire.CmdPingAck})
 	case wire.CmdPingAck:
 		e.pingAnswered()
-	case wire.CmdWriteAck, wire.CmdReceiveAck, wire.CmdSuperseded, wire.CmdNegAck, wire.CmdResyncWriteAck:
+	case wire.CmdWriteAck, wire.CmdReceiveAck, wire.CmdSuperseded, wire.CmdRetryWrite, wire.CmdNegAck, wire.CmdResyncWriteAck:
 		if m.ID == wire.SyncerID {
 			e.resyncAnswered(m)
 			return
@@ -144,6 +160,7 @@ func (e *Engine) inside(m *wire.Message) bool {
 
 // receiveWrite takes a mirrored write.
 func (e *Engine) receiveWrite(m *wire.Message) {
+	e.sawSequence(m)
 	if !e.inside(m) {
 		e.protocolError("a write outside of the volume")
 		return
@@ -164,9 +181,13 @@ func (e *Engine) receiveWrite(m *wire.Message) {
 	if m.Flags&wire.FlagWantReceiveAck != 0 {
 		e.answerWrite(o, wire.CmdReceiveAck)
 	}
+	if answer, conflict := e.conflict(o); conflict {
+		e.answerWrite(o, answer)
+		e.free(o)
+		return
+	}
 	// With no disk of its own, the writer leaves the bookkeeping to us.
-	o.mark = e.state.PeerDisk() < wire.Inconsistent
-	if o.mark {
+	if e.state.PeerDisk() < wire.Inconsistent {
 		e.bitmap.SetSectors(o.sector, o.sectors())
 	}
 	e.receiving.writes++

@@ -295,6 +295,10 @@ func (e *Engine) settleWrite(o *op) {
 		return
 	}
 	e.deactivate(o)
+	if o.postponed {
+		e.restart(o)
+		return
+	}
 	if !o.completed {
 		if o.local != partOK && o.net != partOK && e.state&anySuspended == 0 {
 			e.complete(o, nil, ErrIO)
@@ -364,6 +368,9 @@ func (e *Engine) writeAnswered(m *wire.Message) {
 		if e.hasDisk {
 			e.bitmap.SetSectors(o.sector, o.sectors())
 		}
+	case wire.CmdRetryWrite:
+		e.forget(o)
+		o.net, o.postponed = partNone, true
 	case wire.CmdResyncWriteAck:
 		o.net, o.inSync = partOK, true
 	default:

@@ -569,6 +569,9 @@ func (n *simNode) completed(f Effect) {
 		if s := n.e.State(); !w.weak && !q.v.arrived && w.cfg.Fencing == FencingStonith && s.Conn() < wire.Connected && s.PeerDisk() > wire.Outdated {
 			w.fail("write %d is acknowledged alone, and the peer is not fenced: %v", q.v.n, s)
 		}
+		if peer := w.nodes[1-n.id]; !w.weak && !q.v.arrived && w.only != n.id && peer.up && peer.e.State().Disk() > wire.Outdated {
+			w.fail("write %d is acknowledged, and the peer could be promoted without it: %v and %v", q.v.n, n.e.State(), peer.e.State())
+		}
 		w.logf("%d acked %d at %d (holders %v)", n.id, q.v.n, q.block.sector, q.v.holders)
 	}
 }

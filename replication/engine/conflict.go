@@ -1,0 +1,34 @@
+package engine
+
+import "gcrm/replication/wire"
+
+// Two Primaries that write to the same place at the same time: the node that accepted
+// the meta socket decides, so that both disks end with the same data. Its own write
+// wins. The other node lets the winner's write wait until its own is answered.
+
+// conflict tells whether a write of the peer must not be done, and what it is
+// answered.
+func (e *Engine) conflict(o *op) (wire.Command, bool) {
+	if !e.cfg.TwoPrimaries || !e.link.resolver {
+		return 0, false
+	}
+	for _, own := range e.active {
+		if own.kind != appWrite || own.completed || !own.overlaps(o) {
+			continue
+		}
+		e.note("concurrent writes of both nodes")
+		if own.sector <= o.sector && o.end() <= own.end() {
+			// All of it would be overwritten by ours.
+			return wire.CmdSuperseded, true
+		}
+		return wire.CmdRetryWrite, true
+	}
+	return 0, false
+}
+
+// restart does a write again after the peer's, which waits for it.
+func (e *Engine) restart(o *op) {
+	o.postponed = false
+	o.local, o.net, o.epoch = partNone, partNone, 0
+	e.enqueue(o)
+}
