@@ -413,7 +413,6 @@ TimeoutStopSec=25min
 RuntimeDirectory=gcrm
 RuntimeDirectoryPreserve=yes
 StateDirectory=gcrm
-OOMScoreAdjust=-900
 TasksMax=infinity
 
 [Install]
