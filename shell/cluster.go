@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gcrm/cib"
+	"gcrm/cluster/client"
 )
 
 func runClusterStatus(ctx context.Context, s *Session, c *call) error {
@@ -17,7 +18,7 @@ func runClusterStatus(ctx context.Context, s *Session, c *call) error {
 		return err
 	}
 	if s.cfg.Format == "json" {
-		return s.writeJSON(info)
+		return s.writeJSON(infoJSON(info))
 	}
 	leader := info.Leader
 	if leader == "" {
@@ -57,6 +58,38 @@ func runClusterStatus(ctx context.Context, s *Session, c *call) error {
 		tab.row(m.Name, m.ID, state, vote, since)
 	}
 	return tab.render(s.msg.out, s.color)
+}
+
+// infoJSON is what cluster status says to programs.
+func infoJSON(info *client.Info) any {
+	type member struct {
+		Name   string    `json:"name"`
+		ID     string    `json:"id"`
+		Online bool      `json:"online"`
+		Voter  bool      `json:"voter"`
+		Since  time.Time `json:"since,omitzero"`
+	}
+	type transition struct {
+		Number  int      `json:"number"`
+		Idle    bool     `json:"idle"`
+		Done    int      `json:"done"`
+		Total   int      `json:"total"`
+		Running []string `json:"running"`
+	}
+	out := struct {
+		Cluster    string     `json:"cluster"`
+		Node       string     `json:"node"`
+		Leader     string     `json:"leader"`
+		Quorate    bool       `json:"quorate"`
+		Version    string     `json:"version"`
+		Members    []member   `json:"members"`
+		Transition transition `json:"transition"`
+	}{info.ClusterName, info.Node, info.Leader, info.Quorate, info.Version.String(), []member{},
+		transition{info.Transition.Number, info.Transition.Idle, info.Transition.Done, info.Transition.Total, append([]string{}, info.Transition.Running...)}}
+	for _, m := range info.Members {
+		out.Members = append(out.Members, member{m.Name, m.ID, m.Online, m.Voter, m.Since})
+	}
+	return out
 }
 
 // runOnHost hands a command over to the program: it is about the daemon of

@@ -25,13 +25,20 @@ func (w *statusWriter) operations(doc *cib.CIB) {
 		if state == nil || !n.Online {
 			continue
 		}
-		w.item(1, "%s: %s:", nodePrefix(n), n.Name)
+		titled := false
+		title := func() {
+			if !titled {
+				w.item(1, "%s: %s:", nodePrefix(n), n.Name)
+				titled = true
+			}
+		}
 		for r := range state.Child("lrm").Child("lrm_resources").Named("lrm_resource") {
 			id := historyName(r.ID())
 			fails := failCount(doc, n.ID, id)
 			if fails == 0 && !w.o.operations {
 				continue
 			}
+			title()
 			line := fmt.Sprintf("%s: migration-threshold=%s", r.ID(), migrationThreshold(doc, id))
 			if fails > 0 {
 				line += " fail-count=" + cib.FormatScore(fails)

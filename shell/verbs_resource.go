@@ -47,6 +47,8 @@ func resourceLevel() *Level {
 				Args: []Arg{rsc, set, need("name", argUtilization), maybe("value", argFree)}, Changes: true, run: runResourcePair},
 			{Name: "locate", Help: "Show on which nodes a resource runs.", Example: "locate web", Args: []Arg{rsc}, Observes: true, run: runLocate},
 			{Name: "constraints", Help: "Show the constraints that name a resource.", Example: "constraints web", Args: []Arg{rsc}, run: runConstraints},
+			{Name: "why", Help: "Explain where a resource runs, and why not elsewhere.", Example: "why web",
+				Args: []Arg{rsc}, Observes: true, run: runWhy},
 			{Name: "operations", Help: "Show what was done to a resource, node by node.", Example: "operations web",
 				Args: []Arg{maybe("resource", argResource), maybe("node", argNode)}, Observes: true, run: runOperations},
 			{Name: "scores", Help: "Show the scores of resources on nodes.", Example: "scores", Observes: true, run: runScores},

@@ -42,7 +42,11 @@ func (o *options) runEmbedded(ctx context.Context, cfg shell.Config, script *str
 		fmt.Fprintf(os.Stderr, "gcrm: the embedded cluster did not start: %v\n", err)
 		return exitFailed
 	}
-	note("%d nodes started in %.1fs, their state is in %s", c.Nodes(), time.Since(started).Seconds(), c.StateDir())
+	nodes := "1 node"
+	if c.Nodes() != 1 {
+		nodes = fmt.Sprintf("%d nodes", c.Nodes())
+	}
+	note("%s started in %.1fs; state is kept in %s", nodes, time.Since(started).Seconds(), c.StateDir())
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 		defer cancel()
