@@ -103,11 +103,11 @@ func (m *manager) job(name, during, after string) (dbus.ObjectPath, *dbus.Error)
 		return "", dbus.NewError("org.freedesktop.systemd1.NoSuchUnit", []any{"Unit " + name + " not found."})
 	}
 	m.nextJob++
-	id, result := m.nextJob, m.result
+	id, result, slow := m.nextJob, m.result, m.slow
 	path := dbus.ObjectPath("/org/freedesktop/systemd1/job/" + string(rune('0'+id%10)))
 	m.set(name, during)
 	go func() {
-		time.Sleep(m.slow)
+		time.Sleep(slow)
 		if result == "done" {
 			m.set(name, after)
 		} else {
@@ -132,6 +132,15 @@ func (m *manager) StopUnit(name, mode string) (dbus.ObjectPath, *dbus.Error) {
 
 func (m *manager) Reload() *dbus.Error    { m.log("reload"); return nil }
 func (m *manager) Subscribe() *dbus.Error { return nil }
+
+// taken returns the calls since it was asked last.
+func (m *manager) taken() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	calls := m.calls
+	m.calls = nil
+	return calls
+}
 
 func (m *manager) log(s string) {
 	m.mu.Lock()
@@ -171,7 +180,7 @@ func TestContract(t *testing.T) {
 	s.Break = func(*testing.T) { m.set("web.service", "failed") }
 	agenttest.Contract(t, s)
 
-	m.calls = nil
+	m.taken()
 	s.Want(t, drivers.Start, drivers.OK)
 	dropin := filepath.Join(o.RuntimeDir, "web.service.d", "50-gcrm.conf")
 	text, err := os.ReadFile(dropin)
@@ -183,8 +192,8 @@ func TestContract(t *testing.T) {
 		t.Error("the drop-in stayed after stop")
 	}
 	want := []string{"reload", "start web.service replace", "reload", "stop web.service replace"}
-	if !slices.Equal(m.calls, want) {
-		t.Errorf("calls %q, want %q", m.calls, want)
+	if got := m.taken(); !slices.Equal(got, want) {
+		t.Errorf("calls %q, want %q", got, want)
 	}
 }
 
@@ -217,11 +226,15 @@ func TestJobsThatFail(t *testing.T) {
 	m, f, _ := setUp(t)
 	m.unit("web.service", "loaded", "inactive")
 	s := subject(t, f, "web")
+	m.mu.Lock()
 	m.result = "dependency"
+	m.mu.Unlock()
 	if res := s.Want(t, drivers.Start, drivers.GenericError); !strings.Contains(res.Reason, "could not start unit web.service: job dependency") {
 		t.Error(res.Reason)
 	}
+	m.mu.Lock()
 	m.result, m.slow = "done", 5*time.Second
+	m.mu.Unlock()
 	s.Timeout = 300 * time.Millisecond
 	began := time.Now()
 	if res := s.Do(t.Context(), drivers.Start); res.Status != drivers.TimedOut || time.Since(began) > 2*time.Second {
