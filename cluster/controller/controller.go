@@ -189,7 +189,7 @@ func (c *Controller) compute() {
 	t := newTransition(c.number, plan, c.doc.Version())
 	t.began = c.now
 	if len(plan.Actions) > 0 && t.fingerprint == c.lastDone {
-		c.event(slog.LevelWarn, "", "transition %d would repeat what was just done without effect; waiting for a change", t.number)
+		c.event(slog.LevelInfo, "", "transition %d would repeat what was just done without effect; waiting for a change", t.number)
 		t.actions, t.ready, t.light = nil, nil, nil
 	}
 	c.transition = t
