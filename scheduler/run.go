@@ -58,8 +58,6 @@ func (e *engine) indexReferences() {
 	})
 }
 
-var debugHook func(*engine)
-
 // run goes through all phases.
 func (e *engine) run() {
 	e.unpack()            // 1
@@ -84,10 +82,7 @@ func (e *engine) run() {
 	e.orderRemoteActions() // 10
 	e.fencingAndShutdown() // 11
 	e.applyOrderings()     // 12
-	if debugHook != nil {
-		debugHook(e)
-	}
-	e.buildGraph() // 13
+	e.buildGraph()         // 13
 }
 
 // clearRemovedFailcounts clears the fail counts of a removed resource.
