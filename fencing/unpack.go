@@ -226,7 +226,8 @@ func (u *unpacker) device(e *cib.Element, agent string) {
 	}
 	on := d.Meta.Action(On, "")
 	d.Unfences = slices.Contains(strings.Fields(cmp.Or(params["provides"], meta["provides"])), "unfencing") || on != nil && on.Automatic
-	for name, v := range params {
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		v := params[name]
 		switch {
 		case strings.HasPrefix(name, "pcmk_"):
 			u.pcmk(d, strings.TrimPrefix(name, "pcmk_"), v)
@@ -325,7 +326,7 @@ func (u *unpacker) complete(d *Device, params map[string]string) {
 		u.problem(cib.Warning, d.ID, "the device fences no node: pcmk_host_check is static-list, and there is no list",
 			"add pcmk_host_list or pcmk_host_map")
 	}
-	for node := range maps.Keys(d.Map) {
+	for _, node := range slices.Sorted(maps.Keys(d.Map)) {
 		if _, known := u.conf.attributes[node]; !known && len(u.conf.attributes) > 0 {
 			u.problem(cib.Warning, d.ID, "pcmk_host_map names "+node+", which is not a node of the cluster", "")
 		}

@@ -1,0 +1,44 @@
+// Package native puts all fencing methods together that need no package of the
+// distribution, under the names of the agents they stand for.
+package native
+
+import (
+	"gcrm/fencing"
+	"gcrm/fencing/agent"
+	"gcrm/fencing/apcsnmp"
+	"gcrm/fencing/ipmilan"
+	"gcrm/fencing/kdump"
+	"gcrm/fencing/laboratory"
+	"gcrm/fencing/redfish"
+	"gcrm/fencing/xvm"
+)
+
+// Methods returns the native methods by the names of their agents. Some have
+// two: the older one of a plug-in, and the one with fence_ in front.
+func Methods() map[string]fencing.Method {
+	all := map[string]fencing.Method{
+		"fence_xvm":      xvm.New("fence_xvm"),
+		"fence_virt":     xvm.New("fence_virt"),
+		"fence_kdump":    kdump.New(),
+		"fence_apc_snmp": apcsnmp.New(),
+		"fence_redfish":  redfish.New(),
+		"fence_ssh":      laboratory.NewSSH(),
+		"ssh":            laboratory.NewSSH(),
+		"external/ssh":   laboratory.NewSSH(),
+		"fence_null":     laboratory.NewNull(),
+		"null":           laboratory.NewNull(),
+		"fence_manual":   laboratory.NewManual(),
+		"meatware":       laboratory.NewManual(),
+	}
+	for name, m := range ipmilan.All() {
+		all[name] = m
+	}
+	return all
+}
+
+// Registry finds the native methods, and for other names the programs that are
+// installed on this node.
+func Registry() *fencing.Registry {
+	f := agent.Finder{}
+	return fencing.NewRegistry(Methods(), f.Find, f.Names)
+}

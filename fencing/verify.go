@@ -1,0 +1,73 @@
+package fencing
+
+import (
+	"fmt"
+	"strings"
+
+	"gcrm/cib"
+)
+
+// Verify tells what is wrong with the fencing that a document configures, as
+// far as that can be known without asking a device: what [Unpack] finds, and
+// nodes that nothing can fence, or only what proves nothing by itself.
+func Verify(doc *cib.CIB, s Sources) []cib.Problem {
+	conf, problems := Unpack(doc, s)
+	add := func(object, text, hint string) {
+		problems = append(problems, cib.Problem{Severity: cib.Warning, Object: object, Text: text, Hint: hint})
+	}
+	if v, ok := doc.Property("stonith-enabled", "fencing-enabled"); ok && !cib.IsTrue(v) || len(conf.Devices) == 0 {
+		return problems // cib.Verify has its say on that
+	}
+	for _, n := range doc.Nodes() {
+		if n.Type != "" && n.Type != "member" {
+			continue
+		}
+		op := &operation{conf: conf, target: n.Uname, m: &Machine{}}
+		watchdog := conf.WatchdogTimeout != 0 && (conf.watchdog == nil || !conf.watchdog.Disabled)
+		var levels [][]string
+		if topology := conf.Levels(n.Uname); len(topology) > 0 {
+			for _, l := range topology {
+				if able := op.possible(l.Devices); len(able) == len(l.Devices) {
+					levels = append(levels, l.Devices)
+				} else {
+					add(n.Uname, fmt.Sprintf("fencing level %d cannot be used: not all of %s can fence the node", l.Index, strings.Join(l.Devices, ", ")),
+						"see pcmk_host_list and pcmk_host_map of the devices, and that they exist")
+				}
+			}
+		} else {
+			for _, id := range op.possible(conf.Order) {
+				levels = append(levels, []string{id})
+			}
+		}
+		if len(levels) == 0 && !watchdog {
+			add(n.Uname, "no fence device can fence the node", "add one, or the node to pcmk_host_list or pcmk_host_map of another")
+			continue
+		}
+		proves := watchdog
+		for _, l := range levels {
+			for _, id := range l {
+				proves = proves || id == WatchdogDevice || conf.Devices[id].Proves == Always
+			}
+		}
+		if !proves {
+			add(n.Uname, fmt.Sprintf("nothing that can fence the node (%s) is proof by itself that it is down", strings.Join(levels[0], ", ")),
+				"add a fencing level with a device that switches the power off")
+		}
+	}
+	return problems
+}
+
+// possible leaves those devices that may be able to fence the target.
+func (op *operation) possible(ids []string) []string {
+	var out []string
+	for _, id := range ids {
+		d := op.conf.Devices[id]
+		switch {
+		case id == WatchdogDevice && op.conf.WatchdogTimeout != 0:
+		case d == nil || d.Disabled || d.Check == StaticList && !d.static(op.target):
+			continue
+		}
+		out = append(out, id)
+	}
+	return out
+}
