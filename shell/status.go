@@ -102,12 +102,33 @@ func runResourceStatus(ctx context.Context, s *Session, c *call) error {
 	if s.cfg.Format == "json" {
 		return s.writeJSON(picked)
 	}
-	w := &statusWriter{v: v, o: statusOptions{inactive: true}, color: s.color}
-	for i := range picked {
-		w.resource(0, &picked[i])
+	for _, word := range c.words {
+		s.located(word.Text, findView(v.Resources, word.Text))
 	}
-	s.printf("%s", w.b.String())
 	return nil
+}
+
+// located says where a resource runs, as crm_resource --locate does.
+func (s *Session) located(id string, found []*resourceView) {
+	running := false
+	for _, r := range found {
+		r.eachInstance(func(m *resourceView) {
+			if !m.Active {
+				return
+			}
+			role := ""
+			if m.Role == "Promoted" {
+				role = " Promoted"
+			}
+			for _, n := range m.Nodes {
+				running = true
+				s.printf("resource %s is running on: %s%s\n", id, n, s.color.good(role))
+			}
+		})
+	}
+	if !running {
+		s.printf("resource %s is NOT running\n", id)
+	}
 }
 
 func runLocate(ctx context.Context, s *Session, c *call) error {
@@ -136,17 +157,7 @@ func runLocate(ctx context.Context, s *Session, c *call) error {
 	if s.cfg.Format == "json" {
 		return s.writeJSON(places)
 	}
-	if len(places) == 0 {
-		s.printf("resource %s is NOT running\n", id)
-		return nil
-	}
-	for _, p := range places {
-		role := ""
-		if p.Role == "Promoted" {
-			role = " Promoted"
-		}
-		s.printf("resource %s is running on: %s%s\n", p.Resource, p.Node, role)
-	}
+	s.located(id, found)
 	return nil
 }
 

@@ -86,8 +86,12 @@ func (o *options) scriptOnCluster(ctx context.Context, s *shell.Session, script,
 		return exitFailed
 	}
 	p := shell.NewProgress(os.Stderr)
+	began := time.Now()
 	err := s.Settle(ctx, p.Update)
 	p.Done()
+	if err == nil && o.format == "text" {
+		fmt.Fprintf(os.Stderr, "the cluster has settled %.2fs after the commit\n", time.Since(began).Seconds())
+	}
 	if ctx.Err() != nil {
 		return exitInterrupted
 	}

@@ -70,7 +70,7 @@ func TestConsoleEmbeddedCluster(t *testing.T) {
 	c.typing("node standby node1\r")
 	c.expect("# ")
 	began := time.Now()
-	moved := regexp.MustCompile(`webserver\t\(ocf:heartbeat:anything\):\t Started node[23]\n`)
+	moved := regexp.MustCompile(`resource webserver is running on: node[23]`)
 	for !moved.MatchString(c.ask("resource status webserver")) {
 		if time.Since(began) > 2*time.Second {
 			t.Fatalf("webserver has not left node1 after %v", time.Since(began))
@@ -82,6 +82,16 @@ func TestConsoleEmbeddedCluster(t *testing.T) {
 	c.typing("node online node1\r")
 	c.expect("# ")
 
+	for {
+		if _, err := page(address); err == nil {
+			break
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("the page is not served after the move")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	time.Sleep(300 * time.Millisecond) // the start is recorded, monitors run
 	pid := servingProcess(t, dir)
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
