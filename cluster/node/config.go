@@ -20,6 +20,7 @@ import (
 	"gcrm/cluster/controller"
 	"gcrm/cluster/transport"
 	"gcrm/drivers"
+	"gcrm/fencing"
 	"gcrm/scheduler"
 )
 
@@ -67,8 +68,10 @@ type Config struct {
 	Agents *drivers.Registry
 	// Schedule computes plans; scheduler.Schedule outside of tests.
 	Schedule func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error)
-	// Fencer makes sure that a node is down.
-	Fencer Fencer
+	// Fencer makes sure that a node is down. If it is nil, the fence devices
+	// of the configuration do, by the methods of Fencing.
+	Fencer  Fencer
+	Fencing *fencing.Registry
 	// Expelled is called, once, when the cluster went on without this
 	// incarnation of the node and everything it ran is stopped: the caller
 	// is to stop the node and start it again. Leave is called when the node

@@ -42,6 +42,8 @@ type Node struct {
 	beat *heartbeat.Runner
 	ctrl *controller.Runner
 	api  *api.Server
+	// devices is nil if the node has a fencer of another kind.
+	devices *devices
 
 	// feed orders what the controller is told.
 	feed    sync.Mutex
@@ -116,6 +118,11 @@ func (n *Node) start() error {
 		return err
 	}
 	n.handle()
+	if n.cfg.Fencer == nil && n.cfg.Fencing != nil {
+		if err := n.startFencing(); err != nil {
+			return err
+		}
+	}
 	n.ctrl = controller.NewRunner(controller.Config{Node: n.cfg.Name, Schedule: n.cfg.Schedule}, (*ruler)(n), n.report, n.log.With("room", "controller"))
 	var bootstrap []string
 	if n.cfg.Bootstrap {
@@ -143,6 +150,9 @@ func (n *Node) start() error {
 	n.wg.Go(n.govern)
 	n.wg.Go(n.attend)
 	n.wg.Go(n.spread)
+	if n.devices != nil {
+		n.wg.Go(n.devices.follow)
+	}
 	return nil
 }
 
@@ -194,6 +204,9 @@ func (n *Node) end(farewell bool) {
 		}
 		if n.ctrl != nil {
 			n.ctrl.Close()
+		}
+		if n.devices != nil {
+			n.devices.runner.Close()
 		}
 		if e := n.execute.Load(); e != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"gcrm/cluster/client"
-	"gcrm/cluster/node"
+	"gcrm/fencing"
 )
 
 // Streams are where commands read and write.
@@ -419,10 +419,11 @@ TasksMax=infinity
 WantedBy=multi-user.target
 `
 
-// Command is "gcrm daemon ARGS"; it returns the exit status. fencer may be nil.
-func Command(ctx context.Context, args []string, fencer node.Fencer, s Streams) int {
+// Command is "gcrm daemon ARGS"; it returns the exit status. methods are those
+// of fence devices; nil stands for the agents installed on the host.
+func Command(ctx context.Context, args []string, methods *fencing.Registry, s Streams) int {
 	f := flags(s, "daemon")
-	o := Options{Fencer: fencer}
+	o := Options{Fencing: methods}
 	dir := stateDirFlag(f)
 	f.StringVar(&o.RunDir, "run-dir", DefaultRunDir, "folder for what lives as long as the boot")
 	f.StringVar(&o.Socket, "socket", "", "socket of the API (default RUN-DIR/api.sock)")

@@ -13,6 +13,8 @@ import (
 	"gcrm/cluster/transport"
 	"gcrm/drivers"
 	"gcrm/drivers/all"
+	"gcrm/fencing"
+	"gcrm/fencing/agent"
 	"gcrm/scheduler"
 )
 
@@ -26,7 +28,10 @@ type Options struct {
 	Program  string
 	Agents   *drivers.Registry                                          // those of the host if nil
 	Schedule func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error) // the scheduler if nil
-	Fencer   node.Fencer
+	// Fencing are the methods of fence devices; the fence agents installed on
+	// the host if nil. Fencer, if set, is used instead of devices.
+	Fencing *fencing.Registry
+	Fencer  node.Fencer
 	// LeaveRunning makes the end of the daemon leave resources alone.
 	LeaveRunning bool
 	// EvacuationLimit is how long the end of the daemon waits for resources
@@ -79,6 +84,9 @@ func (o *Options) complete() error {
 	if o.Schedule == nil {
 		o.Schedule = func(c *cib.CIB, so scheduler.Options) (*scheduler.Plan, error) { return scheduler.Schedule(c, so) }
 	}
+	if o.Fencing == nil {
+		o.Fencing = fencing.NewRegistry(nil, agent.Finder{}.Find, agent.Finder{}.Names)
+	}
 	if o.EvacuationLimit == 0 {
 		o.EvacuationLimit = 20 * time.Minute
 	}
@@ -122,7 +130,7 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, notify *notifier) (a
 	n, err := node.Start(node.Config{Cluster: s.Cluster, Name: s.Name, ID: s.ID, StateDir: o.StateDir, RunDir: filepath.Join(o.RunDir, "agents"),
 		Socket: o.Socket, Program: o.Program, Seeds: s.Seeds, Bootstrap: s.First, Epoch: s.Epoch,
 		Detection: time.Duration(s.DetectionMilliseconds) * time.Millisecond, Credentials: creds, Authority: authority,
-		HeartbeatKeys: [][]byte{key}, Listener: l, Links: links, Agents: o.Agents, Schedule: o.Schedule, Fencer: o.Fencer,
+		HeartbeatKeys: [][]byte{key}, Listener: l, Links: links, Agents: o.Agents, Schedule: o.Schedule, Fencer: o.Fencer, Fencing: o.Fencing,
 		Expelled: func(why string) { expelled <- why },
 		Leave:    once(leave),
 		Quit:     once(quit),
