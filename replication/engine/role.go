@@ -3,7 +3,6 @@ package engine
 import (
 	"time"
 
-	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
 )
 
@@ -383,11 +382,24 @@ func (e *Engine) tickCommand() {
 	}
 }
 
-// CleanSuper is the super block of a device that is put away in good order: its
-// next attach needs no replay.
-func (e *Engine) CleanSuper() metadata.Superblock {
-	s := e.super
-	s.Flags = e.flags()&^metadata.FlagPrimary | metadata.FlagLogClean
-	s.Magic = metadata.MagicClean
-	return s
+// Shutdown puts a Secondary away in good order: the connection ends and everything
+// is on the disk. The runner then seals the metadata (metadata.Area.Seal), so that
+// the next attach, also by a kernel, needs no replay. The engine is of no use after.
+func (e *Engine) Shutdown(now time.Duration, tag uint64) {
+	e.now = now
+	if e.state.Role() == wire.Primary {
+		e.reply(tag, wire.DeviceInUse)
+		return
+	}
+	if e.state.Conn() != wire.StandAlone {
+		e.dropLink(wire.Disconnecting)
+	}
+	if e.localWork() {
+		// Writes of the peer that are under way have to end first.
+		e.reply(tag, wire.InTransient)
+		return
+	}
+	e.persist()
+	e.hasDisk = false
+	e.reply(tag, wire.ResultOK)
 }

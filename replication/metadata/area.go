@@ -276,6 +276,31 @@ func (a *Area) ApplyLog() (Applied, error) {
 	return r, nil
 }
 
+// ErrPrimary refuses to call the metadata of a Primary clean.
+var ErrPrimary = errors.New("the metadata says that the node is Primary")
+
+// Seal makes the metadata of a node that stopped as Secondary clean: an empty log,
+// the clean magic. The log has to be emptied, since whoever attaches the device next
+// counts transactions from 0 again, and old ones would look newer.
+func (a *Area) Seal() error {
+	if a.Super.Flags&FlagPrimary != 0 {
+		return fmt.Errorf("seal metadata: %w", ErrPrimary)
+	}
+	if err := a.initLog(); err != nil {
+		return fmt.Errorf("seal metadata: %w", err)
+	}
+	if err := a.Dev.Sync(); err != nil {
+		return fmt.Errorf("seal metadata: %w", err)
+	}
+	s := a.Super
+	s.Flags |= FlagLogClean
+	s.Magic = MagicClean
+	if err := a.WriteSuperblock(s); err != nil {
+		return fmt.Errorf("seal metadata: %w", err)
+	}
+	return nil
+}
+
 // Wipe overwrites the super block, so that the device has no metadata any more.
 func (a *Area) Wipe() error {
 	if err := a.write(make([]byte, BlockSize), a.Layout.Superblock); err != nil {
