@@ -165,15 +165,10 @@ func unmount(ctx context.Context, c *native.Call, t target, m mount, press press
 		}
 		last = users(find)
 		if press.signals && time.Now().After(nextSignal) {
-			sigs := press.term
 			if hard {
-				sigs = press.kill
-			}
-			for _, u := range last {
-				for _, sig := range sigs {
-					_ = c.Do(fmt.Sprintf("kill -%s %d (%s, %s)", strings.TrimPrefix(unix.SignalName(sig), "SIG"), u.Pid, u.name, u.how),
-						func() error { return u.Signal(sig) })
-				}
+				last = kill(c, find, last, press.kill)
+			} else {
+				signalAll(c, last, press.term)
 			}
 			nextSignal = time.Now().Add(max(press.delay, 100*time.Millisecond))
 			pause = 10 * time.Millisecond
@@ -188,6 +183,33 @@ func unmount(ctx context.Context, c *native.Call, t target, m mount, press press
 		how = "signals did not help"
 	}
 	return native.Fail(drivers.GenericError, "cannot unmount %s: %s; %s", m.point, blockers(last, otherUse(m.point)), how)
+}
+
+// kill signals users and everybody they started meanwhile: a process that dies
+// between two looks may leave a child behind that holds the same files.
+func kill(c *native.Call, find search, found []user, sigs []syscall.Signal) []user {
+	done := map[int]bool{}
+	for range 10 {
+		fresh := slices.DeleteFunc(slices.Clone(found), func(u user) bool { return done[u.Pid] })
+		if len(fresh) == 0 {
+			break
+		}
+		signalAll(c, fresh, sigs)
+		for _, u := range fresh {
+			done[u.Pid] = true
+		}
+		found = users(find)
+	}
+	return found
+}
+
+func signalAll(c *native.Call, list []user, sigs []syscall.Signal) {
+	for _, u := range list {
+		for _, sig := range sigs {
+			_ = c.Do(fmt.Sprintf("kill -%s %d (%s, %s)", strings.TrimPrefix(unix.SignalName(sig), "SIG"), u.Pid, u.name, u.how),
+				func() error { return u.Signal(sig) })
+		}
+	}
 }
 
 func stillMounted(m mount) bool {
