@@ -356,8 +356,13 @@ func (e *engine) orderActions(first, then *action, flags orderFlag) bool {
 	if flags == 0 || first == nil || then == nil || first == then {
 		return false
 	}
-	for _, rel := range first.after {
-		if rel.act == then && rel.flags&flags != 0 {
+	// both lists hold the ordering: the shorter one tells soonest
+	list, other := first.after, then
+	if len(then.before) < len(list) {
+		list, other = then.before, first
+	}
+	for _, rel := range list {
+		if rel.act == other && rel.flags&flags != 0 {
 			return false
 		}
 	}

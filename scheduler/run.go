@@ -60,7 +60,12 @@ func (e *engine) indexReferences() {
 
 // run goes through all phases.
 func (e *engine) run() {
-	e.unpack()            // 1
+	e.unpack() // 1
+	e.decide()
+}
+
+// decide goes through the phases after unpacking.
+func (e *engine) decide() {
 	e.nodeHealth()        // 3
 	e.unpackConstraints() // 4
 	e.applyCriteria()     // 5

@@ -3,7 +3,6 @@ package scheduler
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"gcrm/cib"
@@ -43,17 +42,11 @@ type Simulated struct {
 // Simulate schedules and, if asked to, executes the transition on a copy of
 // the CIB. doc is not changed.
 func Simulate(doc *cib.CIB, opt SimulateOptions) (*Simulated, error) {
-	before, err := newEngine(doc, Options{Now: opt.Now})
-	if err != nil {
-		return nil, err
-	}
-	before.unpack()
 	e, err := newEngine(doc, Options{Now: opt.Now, Scores: opt.Scores, Sanitized: true})
 	if err != nil {
 		return nil, err
 	}
-	e.run()
-	out := &Simulated{Plan: e.plan(), Complete: true}
+	e.unpack()
 	w := &textWriter{}
 	clock := func() {
 		if opt.NowText != "" {
@@ -64,14 +57,13 @@ func Simulate(doc *cib.CIB, opt SimulateOptions) (*Simulated, error) {
 	}
 	if !opt.Quiet {
 		clock()
-		before.maintenanceBanner(w)
-		before.banner(w)
-		if w.b.Len() > 0 && !strings.HasSuffix(w.b.String(), "\n\n") {
-			before.blankAfterBanner(w)
-		}
+		e.maintenanceBanner(w)
+		e.banner(w)
 		w.line("Current cluster status:")
-		before.writeStatus(w)
+		e.writeStatus(w)
 	}
+	e.decide()
+	out := &Simulated{Plan: e.plan(), Complete: true}
 	if opt.Scores {
 		if !opt.Quiet {
 			w.line("Assignment Scores:")
@@ -123,12 +115,6 @@ func (e *engine) maintenanceBanner(w *textWriter) {
 		w.line("")
 		w.line("              *** Resource management is DISABLED ***")
 		w.line("  The cluster will not attempt to start, stop or recover services")
-		w.line("")
-	}
-}
-
-func (e *engine) blankAfterBanner(w *textWriter) {
-	if _, d, b := e.countInstances(); d+b > 0 {
 		w.line("")
 	}
 }

@@ -176,6 +176,7 @@ func (e *engine) banner(w *textWriter) {
 		return
 	}
 	w.line("%d of %d resource instances DISABLED and %d BLOCKED from further action due to failure", disabled, total, blocked)
+	w.line("")
 }
 
 func agentText(r *resource) string {
