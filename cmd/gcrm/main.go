@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"gcrm/cmd/gcrm/agenthelp"
 	"gcrm/cmd/gcrm/demoweb"
 	"gcrm/shell"
 )
@@ -43,7 +44,6 @@ type options struct {
 	display     string
 	format      string
 	timeout     time.Duration
-	debug       bool
 	args        []string
 }
 
@@ -99,7 +99,6 @@ func parseOptions(args []string, stderr io.Writer) (*options, int, bool) {
 	flagged(&o.force, "F", "force")
 	flagged(&o.no, "n", "no")
 	flagged(&o.wait, "w", "wait")
-	flagged(&o.debug, "d", "debug")
 	var version bool
 	flagged(&version, "version")
 	if err := fs.Parse(args); err != nil {
@@ -136,8 +135,8 @@ func parseOptions(args []string, stderr io.Writer) (*options, int, bool) {
 
 func run() int {
 	name := filepath.Base(os.Args[0])
-	if status, ok := helper(name, os.Args[1:]); ok {
-		return status
+	if agenthelp.Serves(name) {
+		return agenthelp.Main(name, os.Args[1:])
 	}
 	if len(os.Args) > 1 && os.Args[1] == "demo-web" {
 		return demoweb.Main(os.Args[2:])

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"gcrm/cib"
 	"gcrm/cluster/client"
 	"gcrm/cluster/node/daemon"
+	"gcrm/cmd/gcrm/agenthelp"
+	"gcrm/drivers"
 	"gcrm/shell"
 )
 
@@ -17,6 +20,12 @@ func isConflict(err error) bool { return errors.Is(err, cib.ErrConflict) }
 
 // answerLimit is how long the daemon of this host may take to say who it is.
 const answerLimit = 5 * time.Second
+
+// socketPath is where the daemon of this host listens, unless an option or the
+// environment says otherwise.
+func socketPath(option string) string {
+	return cmp.Or(option, os.Getenv(drivers.EnvSocket), agenthelp.DefaultSocket)
+}
 
 // openLive connects to the daemon of this host.
 func (o *options) openLive(cfg *shell.Config) error {
