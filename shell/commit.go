@@ -177,7 +177,13 @@ func runVerify(ctx context.Context, s *Session, c *call) error {
 		}
 		return nil
 	}
-	if s.tell(problems, true) != accept {
+	verdict := s.tell(problems, true)
+	if c.has(0, "scores") {
+		if err := runScores(ctx, s, c); err != nil {
+			return err
+		}
+	}
+	if verdict != accept {
 		return errReported
 	}
 	return nil

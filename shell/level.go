@@ -90,7 +90,6 @@ const (
 
 func need(name string, k ArgKind) Arg  { return Arg{Name: name, Kind: k} }
 func maybe(name string, k ArgKind) Arg { return Arg{Name: name, Kind: k, Optional: true} }
-func many(name string, k ArgKind) Arg  { return Arg{Name: name, Kind: k, Repeat: true} }
 func any0(name string, k ArgKind) Arg {
 	return Arg{Name: name, Kind: k, Optional: true, Repeat: true}
 }
@@ -233,13 +232,6 @@ func (e entry) name() string {
 		return e.verb.Name
 	}
 	return e.level.Name
-}
-
-func (e entry) help() string {
-	if e.verb != nil {
-		return e.verb.Help
-	}
-	return e.level.Help
 }
 
 // entries returns what can be typed in a level, with all spellings; the

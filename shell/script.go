@@ -144,9 +144,6 @@ func (s *Session) discardScript(file string) {
 	}
 }
 
-// errRehearsal stops a script whose rest has mistakes.
-var errRehearsal = errors.New("the script has mistakes")
-
 // leaveOverlay sends the commits held back so far, after the rest of the script
 // has shown no mistake.
 func (s *Session) leaveOverlay(ctx context.Context) error {

@@ -12,7 +12,7 @@ func runStatus(ctx context.Context, s *Session, c *call) error {
 	for _, w := range c.words {
 		switch w.Text {
 		case "full":
-			o.inactive, o.attributes, o.failCounts, o.operations = true, true, true, true
+			o.inactive, o.attributes, o.failCounts, o.operations, o.tickets, o.bans = true, true, true, true, true, true
 		case "inactive":
 			o.inactive = true
 		case "bynode":
@@ -31,6 +31,8 @@ func runStatus(ctx context.Context, s *Session, c *call) error {
 			o.attributes = true
 		case "tickets":
 			o.tickets = true
+		case "bans":
+			o.bans = true
 		case "noheaders", "quiet":
 			o.noHeaders = true
 		case "simple", "html", "xml":

@@ -108,8 +108,10 @@ func configureLevel() *Level {
 		&Verb{Name: "upgrade", Help: "Upgrade the configuration to the default schema.", Example: "upgrade force",
 			Args: []Arg{maybeOneOf("force", "force")}, Changes: true, run: runUpgrade},
 		&Verb{Name: "simulate", Aliases: []string{"ptest"}, Help: "Show what a commit would do.",
-			Example: "simulate", Args: []Arg{anyOf("option", "nograph", "scores", "utilization", "actions", "v", "vv", "vvv")},
-			run: runConfigureSimulate},
+			Example: "simulate", Long: "With scores, also the scores of resources on nodes; with actions, also the actions\n" +
+				"and the status after them. nograph is what always holds here.",
+			Args: []Arg{anyOf("option", "nograph", "scores", "actions")},
+			run:  runConfigureSimulate},
 		&Verb{Name: "graph", Help: "Draw the configuration in the language of graphviz.",
 			Example: "graph dot config.dot", Args: []Arg{maybeOneOf("type", "dot"), maybe("file", argFile)}, run: runGraph},
 	)

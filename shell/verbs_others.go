@@ -27,7 +27,7 @@ func cibLevel() *Level {
 			{Name: "new", Help: "Make a shadow CIB from the one in use and use it.", Example: "new test",
 				Args: []Arg{maybe("name", argFree), anyOf("option", "withstatus", "force", "empty")}, run: runCibNew},
 			{Name: "use", Help: "Work on a shadow CIB, or with live on the cluster again.", Example: "use test",
-				Args: []Arg{maybe("name", argFree), maybeOneOf("withstatus", "withstatus")}, run: runCibUse},
+				Args: []Arg{maybe("name", argVersion)}, run: runCibUse},
 			{Name: "list", Help: "List the shadow CIBs.", Example: "list", run: runCibList},
 			{Name: "commit", Help: "Make a shadow CIB the cluster's configuration.", Example: "commit test",
 				Args: []Arg{maybe("name", argFree)}, run: runCibCommit},
@@ -108,10 +108,10 @@ func siteLevel() *Level {
 
 func statusVerb() *Verb {
 	return &Verb{Name: "status", Help: "Show nodes, resources and failures.",
-		Long:    "Options: inactive (also what does not run), bynode, failcounts, ops, timing, detail,\nbrief, attributes, full.",
+		Long:    "Options: inactive (also what does not run), bynode, failcounts, ops, timing, detail,\nbrief, attributes, tickets, bans, noheaders, full.",
 		Example: "status inactive failcounts",
 		Args: []Arg{anyOf("option", "full", "bynode", "inactive", "ops", "timing", "failcounts", "verbose", "quiet", "detail",
-			"brief", "attributes", "tickets", "noheaders", "simple", "html", "xml")},
+			"brief", "attributes", "tickets", "bans", "noheaders", "simple", "html", "xml")},
 		Observes: true, run: runStatus}
 }
 

@@ -42,9 +42,7 @@ func readRooms(t *testing.T, path string) []room {
 		r.all = isAll
 		what = strings.TrimPrefix(strings.TrimSpace(what), "but ")
 		if what != "nothing of ours" {
-			for _, p := range strings.FieldsFunc(strings.ReplaceAll(what, " and ", ","), func(c rune) bool { return c == ',' || c == ' ' }) {
-				r.imports = append(r.imports, p)
-			}
+			r.imports = strings.FieldsFunc(strings.ReplaceAll(what, " and ", ","), func(c rune) bool { return c == ',' || c == ' ' })
 		}
 		rooms = append(rooms, r)
 	}
