@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -13,9 +12,10 @@ import (
 
 	"gcrm/cib"
 	"gcrm/cluster/client"
-	"gcrm/cluster/controller"
 	"gcrm/drivers"
 	"gcrm/drivers/all"
+	"gcrm/fencing"
+	"gcrm/fencing/agent"
 	"gcrm/scheduler"
 )
 
@@ -23,24 +23,10 @@ import (
 type host struct {
 	t      *testing.T
 	dir    string
-	fencer *powerSwitch
+	agents string // folder of fence agents
 	cancel context.CancelFunc
 	abrupt chan struct{}
 	done   chan error
-}
-
-// powerSwitch ends the daemons of other hosts.
-type powerSwitch struct{ hosts map[string]*host }
-
-func (p *powerSwitch) Fence(_ context.Context, r controller.Fence) (string, error) {
-	h := p.hosts[r.Node]
-	if h == nil {
-		return "", fmt.Errorf("no switch for %s", r.Node)
-	}
-	if h.done != nil {
-		return "", fmt.Errorf("node %s is still on", r.Node)
-	}
-	return "the daemon of " + r.Node + " is not running", nil
 }
 
 func newHost(t *testing.T) *host { return &host{t: t, dir: t.TempDir()} }
@@ -60,8 +46,9 @@ func (h *host) run() {
 		Schedule: func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error) { return &scheduler.Plan{}, nil },
 		Log:      slog.New(slog.NewTextHandler(log, nil)), EvacuationLimit: 5 * time.Second, crash: make(chan struct{})}
 	h.abrupt = o.crash
-	if h.fencer != nil {
-		o.Fencer = h.fencer
+	if h.agents != "" {
+		f := agent.Finder{Dirs: []string{h.agents}}
+		o.Fencing = fencing.NewRegistry(nil, f.Find, f.Names)
 	}
 	go func() {
 		defer log.Close()
@@ -276,6 +263,90 @@ func TestForceAlone(t *testing.T) {
 		t.Fatal(last)
 	}
 	members(t, c1, "node1* (node2)")
+	two.run()
+	members(t, c1, "node1* node2*")
+}
+
+// fenceAgent is a power switch with a file for every node that is off.
+const fenceAgent = `#!/bin/sh
+while read -r line; do
+	case "$line" in
+	action=*) action=${line#action=} ;;
+	plug=*|port=*) plug=${line#*=} ;;
+	esac
+done
+case "$action" in
+metadata)
+	cat <<XML
+<?xml version="1.0" ?>
+<resource-agent name="fence_files" shortdesc="test"><longdesc>test</longdesc>
+<parameters>
+<parameter name="action" unique="0" required="1"><content type="string" default="off"/><shortdesc lang="en">action</shortdesc></parameter>
+<parameter name="plug" unique="0" required="1"><content type="string"/><shortdesc lang="en">plug</shortdesc></parameter>
+</parameters>
+<actions><action name="on"/><action name="off"/><action name="reboot"/><action name="status"/><action name="monitor"/><action name="metadata"/></actions>
+</resource-agent>
+XML
+	;;
+off) touch "DIR/off-$plug" ;;
+on) rm -f "DIR/off-$plug" ;;
+status) [ ! -e "DIR/off-$plug" ] || exit 2 ;;
+monitor) ;;
+*) exit 1 ;;
+esac
+`
+
+// The survivor of two hosts fences the other with the device of the
+// configuration, has its power read back, and goes on alone.
+func TestSurvivorFencesWithDevice(t *testing.T) {
+	one, two := newHost(t), newHost(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "fence_files"), []byte(strings.ReplaceAll(fenceAgent, "DIR", dir)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	one.agents, two.agents = dir, dir
+	s, err := Init(InitOptions{StateDir: one.dir, Cluster: "c", Node: "node1", Address: freeAddress(t), Detection: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one.run()
+	c1 := one.client()
+	members(t, c1, "node1*")
+	token, err := c1.Token(t.Context(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Join(t.Context(), JoinOptions{StateDir: two.dir, Node: "node2", Address: freeAddress(t), Contact: s.Addresses[0], Token: token}); err != nil {
+		t.Fatal(err)
+	}
+	two.run()
+	members(t, c1, "node1* node2*")
+	doc, err := c1.CIB(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := doc.Configuration().Clone()
+	conf.Child("resources").Add(cib.NewElement("primitive", "id", "switch", "class", "stonith", "type", "fence_files").Add(
+		cib.NewElement("instance_attributes", "id", "ia").Add(
+			cib.NewElement("nvpair", "id", "hl", "name", "pcmk_host_list", "value", "node1 node2"))))
+	conf.Child("crm_config").Child("cluster_property_set").Add(cib.NewElement("nvpair", "id", "act", "name", "stonith-action", "value", "off"))
+	if _, err := c1.Apply(t.Context(), cib.Change{Configuration: &cib.ConfigurationChange{Base: doc.Version(), XML: conf.String()}}); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	two.crash()
+	members(t, c1, "node1* (node2)")
+	t.Logf("alone after %v", time.Since(begin))
+	if _, err := os.Stat(filepath.Join(dir, "off-node2")); err != nil {
+		t.Error(err)
+	}
+	history, err := os.ReadFile(filepath.Join(one.dir, "fencing.jsonl"))
+	if err != nil || !strings.Contains(string(history), `"Proof":"read-back"`) {
+		t.Errorf("history: %v\n%s", err, history)
+	}
+	if err := os.Remove(filepath.Join(dir, "off-node2")); err != nil {
+		t.Fatal(err)
+	}
 	two.run()
 	members(t, c1, "node1* node2*")
 }
