@@ -40,6 +40,9 @@ type Administrator interface {
 	RemoveNode(ctx context.Context, name string) error
 	ForceAlone(ctx context.Context, peer, by, words string) error
 	StopNode(ctx context.Context) error
+	Fence(ctx context.Context, node, action, by string) (proof string, err error)
+	ConfirmDown(ctx context.Context, node, by string) error
+	Fencings(ctx context.Context) ([]client.FenceEntry, error)
 }
 
 // Identity is who made a request.
@@ -147,6 +150,23 @@ func (s *Server) administer(m *http.ServeMux, a Administrator) {
 	m.HandleFunc("POST "+client.PathStop, answer(func(r *http.Request) (any, error) {
 		s.audit(r, "stop")
 		return struct{}{}, a.StopNode(r.Context())
+	}))
+	m.HandleFunc("GET "+client.PathFencing, answer(func(r *http.Request) (any, error) { return a.Fencings(r.Context()) }))
+	m.HandleFunc("POST "+client.PathFencing, answer(func(r *http.Request) (any, error) {
+		var req client.FenceRequest
+		if err := decode(r, &req); err != nil {
+			return nil, err
+		}
+		s.audit(r, "fence "+req.Node+" ("+req.Action+")")
+		return a.Fence(r.Context(), req.Node, req.Action, userOf(r))
+	}))
+	m.HandleFunc("POST "+client.PathConfirm, answer(func(r *http.Request) (any, error) {
+		var req client.FenceRequest
+		if err := decode(r, &req); err != nil {
+			return nil, err
+		}
+		s.audit(r, "confirm that "+req.Node+" is down")
+		return struct{}{}, a.ConfirmDown(r.Context(), req.Node, userOf(r))
 	}))
 	m.HandleFunc("POST "+client.PathForce, answer(func(r *http.Request) (any, error) {
 		var req client.ForceRequest

@@ -37,6 +37,7 @@ var (
 	_ Linker    = (*HTTP)(nil)
 
 	_ Administrator = (*HTTP)(nil)
+	_ Warden        = (*HTTP)(nil)
 )
 
 // Dial returns the cluster behind a daemon's unix socket. program names the
@@ -215,7 +216,8 @@ func (h *HTTP) Info(ctx context.Context) (*Info, error) {
 // Agents implements Cluster.
 func (h *HTTP) Agents(ctx context.Context, class, provider string) ([]string, error) {
 	var list []string
-	return list, h.get(ctx, PathAgents, url.Values{"class": {class}, "provider": {provider}}, &list)
+	err := h.get(ctx, PathAgents, url.Values{"class": {class}, "provider": {provider}}, &list)
+	return list, err
 }
 
 // Metadata implements Cluster.
@@ -228,7 +230,8 @@ func (h *HTTP) Metadata(ctx context.Context, agent string) (xml, source string, 
 // Revisions implements Historian.
 func (h *HTTP) Revisions(ctx context.Context) ([]Revision, error) {
 	var list []Revision
-	return list, h.get(ctx, PathRevisions, nil, &list)
+	err := h.get(ctx, PathRevisions, nil, &list)
+	return list, err
 }
 
 // Revision implements Historian.
@@ -240,7 +243,8 @@ func (h *HTTP) Revision(ctx context.Context, v cib.Version) (*Revision, error) {
 // Links implements Linker.
 func (h *HTTP) Links(ctx context.Context) ([]Link, error) {
 	var list []Link
-	return list, h.get(ctx, PathLinks, nil, &list)
+	err := h.get(ctx, PathLinks, nil, &list)
+	return list, err
 }
 
 // Token implements Administrator.
@@ -263,6 +267,24 @@ func (h *HTTP) ForceAlone(ctx context.Context, peer, words string) error {
 // StopNode implements Administrator.
 func (h *HTTP) StopNode(ctx context.Context) error {
 	return h.send(ctx, http.MethodPost, PathStop, nil, struct{}{}, nil)
+}
+
+// Fence implements Warden.
+func (h *HTTP) Fence(ctx context.Context, node, action string) (proof string, err error) {
+	err = h.send(ctx, http.MethodPost, PathFencing, nil, FenceRequest{node, action}, &proof)
+	return proof, err
+}
+
+// ConfirmDown implements Warden.
+func (h *HTTP) ConfirmDown(ctx context.Context, node string) error {
+	return h.send(ctx, http.MethodPost, PathConfirm, nil, FenceRequest{Node: node}, nil)
+}
+
+// Fencings implements Warden.
+func (h *HTTP) Fencings(ctx context.Context) ([]FenceEntry, error) {
+	var list []FenceEntry
+	err := h.get(ctx, PathFencing, nil, &list)
+	return list, err
 }
 
 // send makes a request that changes something.

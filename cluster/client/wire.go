@@ -25,6 +25,8 @@ const (
 	PathMembers   = "/v1/members"
 	PathForce     = "/v1/force-alone"
 	PathStop      = "/v1/stop"
+	PathFencing   = "/v1/fencing"
+	PathConfirm   = "/v1/fencing/confirm"
 )
 
 // MaxBody bounds requests and answers but for the watch stream.
@@ -166,6 +168,36 @@ type Administrator interface {
 	// StopNode ends the daemon in order: resources are moved away and the
 	// node leaves the cluster. It returns when that has begun.
 	StopNode(ctx context.Context) error
+}
+
+// FenceRequest asks for a node to be fenced, or (with PathConfirm) says that it
+// is known to be down.
+type FenceRequest struct {
+	Node   string
+	Action string // off, reboot or on
+}
+
+// FenceEntry is one fencing, past or under way.
+type FenceEntry struct {
+	ID, Target, Action string
+	State              string
+	Client, Origin     string
+	Delegate, Device   string
+	Started, Completed time.Time
+	// Proof says how it is known that the node was down, Text that in words,
+	// or why it failed.
+	Proof, Reason, Text string
+}
+
+// Warden is what a Cluster may offer besides: fencing by the devices of the
+// configuration.
+type Warden interface {
+	// Fence returns when the node is known to be down, with the proof.
+	Fence(ctx context.Context, node, action string) (proof string, err error)
+	// ConfirmDown takes the administrator's word that a node is down.
+	ConfirmDown(ctx context.Context, node string) error
+	// Fencings returns the history, the latest first.
+	Fencings(ctx context.Context) ([]FenceEntry, error)
 }
 
 // Historian is what a Cluster may offer besides: the remembered versions of

@@ -262,3 +262,32 @@ func (b *backend) StopNode(context.Context) error {
 	go b.cfg.Quit()
 	return nil
 }
+
+// Fence implements api.Administrator.
+func (b *backend) Fence(ctx context.Context, node, action, by string) (string, error) {
+	switch action {
+	case "off", "reboot", "on":
+		return (*Node)(b).ask(ctx, manualRequest{node, action, by})
+	}
+	return "", &client.Error{Code: client.CodeMalformed, Text: strconv.Quote(action) + " is none of off, reboot, on"}
+}
+
+// ConfirmDown implements api.Administrator.
+func (b *backend) ConfirmDown(ctx context.Context, node, by string) error {
+	_, err := (*Node)(b).ask(ctx, manualRequest{Node: node, By: by})
+	return err
+}
+
+// Fencings implements api.Administrator.
+func (b *backend) Fencings(context.Context) ([]client.FenceEntry, error) {
+	out := []client.FenceEntry{}
+	if b.devices == nil {
+		return out, nil
+	}
+	for _, e := range b.devices.runner.History() {
+		out = append(out, client.FenceEntry{ID: e.ID, Target: e.Target, Action: e.Action, State: fmt.Sprint(e.State), Client: e.Client,
+			Origin: e.Origin, Delegate: e.Delegate, Device: e.Device, Started: e.Started, Completed: e.Completed,
+			Proof: string(e.Proof), Reason: e.Reason, Text: e.Text})
+	}
+	return out, nil
+}

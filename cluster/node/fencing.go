@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gcrm/cib"
+	"gcrm/cluster/client"
 	"gcrm/cluster/consensus"
 	"gcrm/cluster/controller"
 	"gcrm/cluster/transport"
@@ -34,6 +35,7 @@ type devices struct {
 const (
 	methodFence    = "fencing.execute"
 	methodRemember = "fencing.remember"
+	methodManual   = "fencing.manual"
 
 	fencingFile = "fencing.jsonl"
 	// fencingFileLimit is the size at which the file is written anew.
@@ -53,6 +55,9 @@ func (n *Node) startFencing() error {
 	n.devices, n.cfg.Fencer = d, d
 	handle(n, methodFence, func(ctx context.Context, _ transport.Peer, x fencing.Execute) (any, error) {
 		return d.runner.Execute(ctx, x), nil
+	})
+	handle(n, methodManual, func(ctx context.Context, _ transport.Peer, r manualRequest) (any, error) {
+		return d.manual(ctx, r)
 	})
 	handle(n, methodRemember, func(_ context.Context, _ transport.Peer, list []fencing.Entry) (any, error) {
 		d.runner.Remember(list)
@@ -75,6 +80,44 @@ func (d *devices) Execute(ctx context.Context, node string, x fencing.Execute) (
 	var o fencing.Outcome
 	err := d.node.wire.Call(ctx, node, methodFence, x, &o)
 	return o, err
+}
+
+// manualRequest is an administrator's, on its way to the leader.
+type manualRequest struct{ Node, Action, By string }
+
+// manual carries it out; the caller leads, or is alone.
+func (d *devices) manual(ctx context.Context, r manualRequest) (string, error) {
+	if r.Action == "" { // the word that the node is down
+		d.runner.Confirm(r.Node, r.By)
+		return "", nil
+	}
+	res, err := d.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm fence by " + r.By, Reason: "asked for by " + r.By, Manual: true})
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s: %s", res.Proof, res.Evidence), nil
+}
+
+// ask gives a manual request to whoever is to carry it out: the leader, or
+// this node if there is none.
+func (n *Node) ask(ctx context.Context, r manualRequest) (proof string, err error) {
+	if n.devices == nil {
+		return "", &client.Error{Code: client.CodeRefused, Text: "this node does not fence by devices of the configuration"}
+	}
+	state, _ := n.cons.Load().State()
+	if _, ok := state.Member(r.Node); !ok {
+		return "", &client.Error{Code: client.CodeNotFound, Text: "the cluster has no node " + r.Node}
+	}
+	lead, _ := n.cons.Load().Leadership()
+	if lead.Leader == "" || lead.Leader == n.cfg.Name {
+		proof, err = n.devices.manual(ctx, r)
+	} else {
+		err = n.wire.Call(ctx, lead.Leader, methodManual, r, &proof)
+	}
+	if err != nil {
+		return "", &client.Error{Code: client.CodeRefused, Text: err.Error()}
+	}
+	return proof, nil
 }
 
 // follow gives the runner new configurations and the present members.

@@ -344,6 +344,16 @@ func TestSurvivorFencesWithDevice(t *testing.T) {
 	if err != nil || !strings.Contains(string(history), `"Proof":"read-back"`) {
 		t.Errorf("history: %v\n%s", err, history)
 	}
+	list, err := c1.Fencings(t.Context())
+	if err != nil || len(list) == 0 || list[0].Target != "node2" || list[0].State != "done" || list[0].Proof != "read-back" {
+		t.Errorf("history through the API: %+v, %v", list, err)
+	}
+	if _, err := c1.Fence(t.Context(), "node9", "off"); err == nil {
+		t.Error("a node that does not exist was fenced")
+	}
+	if proof, err := c1.Fence(t.Context(), "node2", "off"); err != nil || !strings.Contains(proof, "read-back") {
+		t.Errorf("fencing by hand: %q, %v", proof, err)
+	}
 	if err := os.Remove(filepath.Join(dir, "off-node2")); err != nil {
 		t.Fatal(err)
 	}
