@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -15,8 +14,6 @@ import (
 	"gcrm/drivers"
 	"gcrm/shell"
 )
-
-func isConflict(err error) bool { return errors.Is(err, cib.ErrConflict) }
 
 // answerLimit is how long the daemon of this host may take to say who it is.
 const answerLimit = 5 * time.Second
