@@ -90,6 +90,12 @@ func TestScoresFollowTheRole(t *testing.T) {
 	s.Want(t, drivers.Promote, drivers.OK)
 	score(10, true)
 	s.Want(t, drivers.Start, drivers.RunningPromoted)
+	// The daemon was restarted: scores are gone, a probe brings them back.
+	if err := s.Node.Cluster.SetPromotionScore(t.Context(), "r", nil); err != nil {
+		t.Fatal(err)
+	}
+	s.Want(t, drivers.Monitor, drivers.RunningPromoted)
+	score(10, true)
 	s.Want(t, drivers.Demote, drivers.OK)
 	score(5, true)
 	s.Want(t, drivers.Stop, drivers.OK)

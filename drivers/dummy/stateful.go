@@ -138,17 +138,27 @@ func stateful(table meta.Agent) *native.Agent {
 			}
 			return native.Failed(setScore(ctx, c, nil))
 		},
-		drivers.Monitor: func(_ context.Context, c *native.Call) drivers.Result {
+		drivers.Monitor: func(ctx context.Context, c *native.Call) drivers.Result {
 			content, there, err := readState(c)
+			// A probe that finds an instance comes after a restart of the daemon
+			// or a cleanup, which took the score away.
+			restore := func(score int, rc drivers.RC) drivers.Result {
+				if c.Probe() {
+					if err := setScore(ctx, c, &score); err != nil {
+						return native.Failed(err)
+					}
+				}
+				return drivers.Result{RC: rc}
+			}
 			switch {
 			case err != nil:
 				return native.Failed(err)
 			case !there:
 				return native.NotRunning()
 			case content == promoted:
-				return drivers.Result{RC: drivers.RunningPromoted}
+				return restore(promotedScore, drivers.RunningPromoted)
 			case content == unpromoted:
-				return native.OK()
+				return restore(unpromotedScore, drivers.OK)
 			}
 			return native.Fail(drivers.GenericError, "the state file has %.40q, which is no role", content)
 		},
