@@ -1,0 +1,87 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/client"
+)
+
+// BenchmarkCommitToStarted measures the time from a commit of so many
+// primitives to the moment when the last of them is started, on three real
+// nodes: probes everywhere, starts, results through consensus.
+func BenchmarkCommitToStarted(b *testing.B) {
+	for _, n := range []int{1, 10, 50} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				c, err := Start(b.Context(), Config{Nodes: 3, StateDir: b.TempDir()})
+				if err != nil {
+					b.Fatal(err)
+				}
+				h, err := c.Client(1)
+				if err != nil {
+					b.Fatal(err)
+				}
+				change, err := primitives(b.Context(), h, n)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+				if _, err := h.Apply(b.Context(), change); err != nil {
+					b.Fatal(err)
+				}
+				for started := 0; started < n; {
+					doc, err := h.CIB(b.Context(), false)
+					if err != nil {
+						b.Fatal(err)
+					}
+					if started = running(doc); started < n {
+						time.Sleep(time.Millisecond)
+					}
+				}
+				b.StopTimer()
+				h.Close()
+				c.Stop(context.Background())
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+// primitives is a commit of n resources on a cluster without fencing.
+func primitives(ctx context.Context, h client.Cluster, n int) (cib.Change, error) {
+	doc, err := h.CIB(ctx, true)
+	if err != nil {
+		return cib.Change{}, err
+	}
+	conf := doc.Configuration().Clone()
+	set := conf.Child("crm_config").Child("cluster_property_set")
+	if set == nil {
+		set = cib.NewElement("cluster_property_set", "id", "cib-bootstrap-options")
+		conf.Child("crm_config").Add(set)
+	}
+	set.Add(cib.NewElement("nvpair", "id", "no-fencing", "name", "stonith-enabled", "value", "false"))
+	for i := range n {
+		conf.Child("resources").Add(cib.NewElement("primitive", "id", fmt.Sprintf("d%d", i+1),
+			"class", "ocf", "provider", "heartbeat", "type", "Dummy"))
+	}
+	return cib.Change{Configuration: &cib.ConfigurationChange{Base: doc.Version(), XML: conf.String()}}, nil
+}
+
+// running counts the resources whose last start succeeded.
+func running(doc *cib.CIB) int {
+	n := 0
+	doc.Status().Walk(func(e *cib.Element) bool {
+		if e.Name == "lrm_rsc_op" && e.Get("operation") == "start" && e.Get("rc-code") == "0" &&
+			strings.HasSuffix(e.ID(), "_last_0") {
+			n++
+		}
+		return true
+	})
+	return n
+}
