@@ -44,6 +44,9 @@ const (
 	Sometimes
 	// Never: success proves nothing.
 	Never
+	// Reports: success means that the node is down by then, but there is no
+	// power that could be read.
+	Reports
 )
 
 // Device is a fence device of the configuration.

@@ -408,6 +408,8 @@ func provesByName(agent string) Proves {
 	switch agent {
 	case "fence_kdump":
 		return Sometimes
+	case "fence_sbd", "external/sbd":
+		return Reports
 	case "fence_null", "null", "fence_ssh", "ssh", "external/ssh", "suicide", "fence_dummy", "fence_heuristics_ping", "fence_watchdog":
 		return Never
 	}

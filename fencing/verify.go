@@ -46,7 +46,7 @@ func Verify(doc *cib.CIB, s Sources) []cib.Problem {
 		proves := watchdog
 		for _, l := range levels {
 			for _, id := range l {
-				proves = proves || id == WatchdogDevice || conf.Devices[id].Proves == Always
+				proves = proves || id == WatchdogDevice || conf.Devices[id].Proves == Always || conf.Devices[id].Proves == Reports
 			}
 		}
 		if !proves {
