@@ -38,6 +38,9 @@ func (e *Engine) receiveState(ps wire.State) {
 		}
 	}
 	ns := os
+	if os.Conn() == wire.VerifyT && ps.Conn() == wire.Connected {
+		ns = ns.WithConn(wire.Connected) // the peer has compared everything
+	}
 	if ns.Conn() == wire.WFReportParams {
 		ns = ns.WithConn(wire.Connected)
 	}

@@ -34,7 +34,7 @@
 // A flush completes, under protocol C, only when the peer has made the writes before
 // it durable too; the kernel waits for the local disk alone.
 //
-// Left to later: several volumes on one connection, online verify, checksum-based
-// and thin resync, data-integrity-alg, congestion (Ahead), change of size while
+// Left to later: several volumes on one connection, checksum-based resync as target,
+// thin resync, data-integrity-alg, congestion (Ahead), change of size while
 // connected, read balancing, disk-timeout, pausing a resync.
 package engine

@@ -35,6 +35,7 @@ type Engine struct {
 	sending   sendSide
 	receiving receiveSide
 	resync    resyncRun
+	verify    verifyRun
 
 	ops     map[uint64]*op // disk and network operations by tag
 	active  []*op          // those that exclude overlapping ones
@@ -215,6 +216,9 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	if inSync(os.Conn()) && ns.Conn() <= wire.Connected {
 		e.stopFetching()
 	}
+	if ns.Conn() == wire.VerifyS && os.Conn() != wire.VerifyS {
+		e.verify = verifyRun{running: true, next: e.now}
+	}
 	bumped := e.newGenerationIfAlone(os, ns)
 	if e.hasDisk && (bumped || e.flags() != flagsBefore || os.Disk() != ns.Disk() || os.Role() != ns.Role()) {
 		e.persist()
@@ -296,6 +300,7 @@ func (e *Engine) Tick(now time.Duration) {
 	e.tickLink()
 	e.tickCommand()
 	e.tickResync()
+	e.tickVerify()
 }
 
 // MetaFailed says that the metadata could not be written: the disk is given up.

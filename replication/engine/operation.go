@@ -18,6 +18,7 @@ const (
 	resyncRead  // a block the target asked for
 	resyncFetch // a block this target asked for and does not have yet
 	resyncStore // a block that came
+	verifyRead  // a block whose digest is compared with the peer's
 	epochFlush  // end of an epoch of the peer's
 	logWrite    // transaction of the activity log
 )
@@ -44,8 +45,9 @@ type op struct {
 	trim   bool
 	fua    bool
 
-	id    uint64 // of the peer's request
-	flags uint32 // of the peer's write
+	id     uint64 // of the peer's request
+	digest []byte // to compare with; nil when the peer only wants ours
+	flags  uint32 // of the peer's write
 
 	local, net part
 	epoch      uint32
@@ -68,12 +70,14 @@ func (o *op) overlaps(p *op) bool { return o.sector < p.end() && p.sector < o.en
 // excludes tells whether two overlapping operations must not run at the same time.
 func (o *op) excludes(p *op) bool {
 	writes := func(k opKind) bool { return k == appWrite || k == peerWrite || k == resyncStore }
+	reads := func(k opKind) bool { return k == resyncRead || k == verifyRead }
 	a, b := o.kind, p.kind
 	switch {
 	case writes(a) && writes(b):
 		return true
-	case a == resyncRead && writes(b), writes(a) && b == resyncRead:
-		// What goes to the target must not be older than a write that went before it.
+	case reads(a) && writes(b), writes(a) && reads(b):
+		// What goes to the target, or is compared, must not be older than a write that
+		// went before it.
 		return true
 	case a == resyncFetch && b == appWrite, a == appWrite && b == resyncFetch:
 		// The answer must not overwrite what an application wrote meanwhile.
@@ -128,8 +132,9 @@ func (e *Engine) pump() {
 			}
 			for j := 0; ok && j < len(kept); j++ {
 				// A write of the peer overtakes own ones that have not begun: between
-				// the two there is no order yet, and the peer may wait for ours.
-				overtakes := o.kind == peerWrite && kept[j].kind == appWrite
+				// the two there is no order yet, and the peer may wait for ours. So
+				// does the read of a verify, which keeps them from beginning.
+				overtakes := (o.kind == peerWrite || o.kind == verifyRead) && kept[j].kind == appWrite
 				ok = overtakes || !(kept[j].overlaps(o) && kept[j].excludes(o))
 			}
 			for j := 0; ok && j < len(e.active); j++ {
@@ -227,6 +232,8 @@ func (e *Engine) DiskDone(now time.Duration, tag uint64, data []byte, err error)
 		e.epochFlushed(o, err)
 	case peerRead, resyncRead:
 		e.readForPeerDone(o, data, err)
+	case verifyRead:
+		e.verifyReadDone(o, data, err)
 	case resyncStore:
 		e.resyncStored(o, err)
 	}

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+
 	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
 )
@@ -104,6 +106,10 @@ func (e *Engine) receiveBlocks(m *wire.Message) {
 		e.endEpoch()
 	case wire.CmdDataRequest, wire.CmdResyncRequest, wire.CmdThinRequest:
 		e.receiveReadRequest(m)
+	case wire.CmdChecksumRequest, wire.CmdVerifyRequest:
+		e.receiveCompare(m)
+	case wire.CmdVerifyReply:
+		e.verifyArrived(m)
 	case wire.CmdDataReply:
 		e.readAnswered(m)
 	case wire.CmdResyncReply:
@@ -145,6 +151,8 @@ func (e *Engine) receiveMeta(m *wire.Message) {
 		e.barrierAnswered(m)
 	case wire.CmdStateReply, wire.CmdConnReply:
 		e.changeAnswered(m.Code)
+	case wire.CmdVerifyResult:
+		e.verifyAnswered(m)
 	case wire.CmdDelayProbe:
 	default:
 		// The kernel never connects again after this; a new attempt may heal it here.
@@ -298,9 +306,14 @@ func (e *Engine) readForPeerDone(o *op, data []byte, err error) {
 		if o.kind == peerRead {
 			reply, refusal = wire.CmdDataReply, wire.CmdNegDataReply
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			e.answerWrite(o, refusal)
-		} else {
+		case o.digest != nil && bytes.Equal(digestOf(e.cfg.CsumsAlg, data), o.digest):
+			// The target has it already.
+			e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)
+			e.answerWrite(o, wire.CmdInSync)
+		default:
 			e.send(wire.Message{Command: reply, Sector: o.sector, ID: o.id, Size: o.size, Data: data})
 		}
 	}
@@ -314,7 +327,7 @@ func (e *Engine) readForPeerDone(o *op, data []byte, err error) {
 // operations that run go on, but nobody is told.
 func (e *Engine) dropPeerWork() {
 	forPeer := func(k opKind) bool {
-		return k == peerWrite || k == peerRead || k == resyncRead || k == resyncStore || k == resyncFetch || k == epochFlush
+		return k == peerWrite || k == peerRead || k == resyncRead || k == resyncStore || k == resyncFetch || k == verifyRead || k == epochFlush
 	}
 	for _, o := range e.ops {
 		if forPeer(o.kind) {

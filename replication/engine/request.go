@@ -144,7 +144,7 @@ func (e *Engine) run(o *op) bool {
 	case peerWrite, resyncStore:
 		e.activate(o)
 		e.writeDisk(o)
-	case peerRead, resyncRead:
+	case peerRead, resyncRead, verifyRead:
 		e.activate(o)
 		e.readDisk(o)
 	}

@@ -287,6 +287,11 @@ func (e *Engine) resyncRefused(m *wire.Message) {
 		e.protocolError("refusal of an unknown request")
 		return
 	}
+	if e.verify.running {
+		e.verify.failed++
+		e.maybeFinishVerify()
+		return
+	}
 	if m.Command == wire.CmdNegResyncReply {
 		e.resync.failed += uint64(m.Size) / metadata.SectorSize
 	}
@@ -370,7 +375,7 @@ func (e *Engine) stopFetching() {
 	}
 	clear(e.active[len(active):])
 	e.active = active
-	e.resync = resyncRun{}
+	e.resync, e.verify = resyncRun{}, verifyRun{}
 }
 
 // ResyncDone is how much of a resync is done, in bits of all bits; running is false

@@ -105,7 +105,7 @@ func (e *Engine) valid(s State) Result {
 		return NeedUpToDate
 	case (conn == Connected || conn == WFBitMapS || conn == SyncSource || conn == PausedSyncS) && disk == Outdated:
 		return ConnectedOutdates
-	case conn == VerifyS || conn == VerifyT:
+	case (conn == VerifyS || conn == VerifyT) && !knownHash(e.cfg.VerifyAlg):
 		return NoVerifyAlg
 	case primary && disk < UpToDate && pdsk < UpToDate:
 		return NeedUpToDate
@@ -139,8 +139,10 @@ func (e *Engine) allowed(os, ns State) Result {
 	case os.Role() != Primary && ns.Role() == Primary && ns.PeerDisk() == UpToDate && ns.Disk() != UpToDate && ns.Disk() != Diskless &&
 		nc >= WFBitMapS && nc <= WFSyncUUID:
 		return InTransient
-	case (nc == StartingSyncS || nc == StartingSyncT) && oc < Connected:
+	case (nc == StartingSyncS || nc == StartingSyncT || nc == VerifyS || nc == VerifyT) && oc < Connected:
 		return NeedConnection
+	case (nc == VerifyS || nc == VerifyT) && oc > Connected && nc != oc:
+		return ResyncRunning
 	case nc == Disconnecting && ns.PeerDisk() == Outdated && oc < Connected && os.PeerDisk() > Outdated:
 		return OutdateUnconnected
 	}

@@ -16,7 +16,7 @@ import (
 // TestTranscripts runs testdata/*.txt: two nodes, a and b, driven step by step. The
 // commands:
 //
-//	nodes [fencing=stonith|resource] [protocol=A|B|C] [sb0= sb1= sb2= rr=N] [two] [secret=X] [secret-b=Y]
+//	nodes [fencing=stonith|resource] [protocol=A|B|C] [sb0= sb1= sb2= rr=N] [two] [verify-alg=X] [secret=X] [secret-b=Y]
 //	        two fresh nodes; the policies are numbers of the wire protocol
 //	up X            attach the disk of X and start to connect
 //	link [resolver=b]  the sockets come up; b accepted the meta socket unless told otherwise
@@ -24,7 +24,8 @@ import (
 //	drop            the connection breaks, both nodes notice
 //	crash X         X stops, its cache is lost; up X starts it again
 //	promote X [force] | demote X | outdate X | disconnect X | connect X [discard]
-//	invalidate X [remote] | resume X
+//	invalidate X [remote] | resume X | verify X
+//	spoil X block=N       a block of X's disk changes behind its back
 //	write X block=N [count=M] | read X block=N | flush X
 //	handler X NAME CODE   the handler ends
 //	break X         from now on the disk of X fails
@@ -344,6 +345,9 @@ func (p *pair) command(t *testing.T, d *datadriven.TestData) {
 			c.AfterSB = [3]uint32{uint32(number("sb0", 0)), uint32(number("sb1", 0)), uint32(number("sb2", 0))}
 			c.RRConflict = uint32(number("rr", 0))
 			c.TwoPrimaries = d.HasArg("two")
+			if d.HasArg("verify-alg") {
+				d.ScanArgs(t, "verify-alg", &c.VerifyAlg)
+			}
 			if d.HasArg("secret") {
 				c.CramHMACAlg = "sha1"
 				d.ScanArgs(t, "secret", &c.SharedSecret)
@@ -416,6 +420,11 @@ func (p *pair) drive(d *datadriven.TestData, n *pairNode, number func(string, in
 		e.Promote(p.now, d.HasArg("force"), n.tag())
 	case "demote":
 		e.Demote(p.now, n.tag())
+	case "verify":
+		e.Verify(p.now, n.tag())
+	case "spoil":
+		_, err := n.disk.WriteAt(make([]byte, metadata.BlockSize), int64(number("block", 0))*metadata.BlockSize)
+		p.must(err)
 	case "outdate":
 		e.Outdate(p.now, n.tag())
 	case "disconnect":
