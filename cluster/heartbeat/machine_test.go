@@ -201,10 +201,10 @@ func TestDerive(t *testing.T) {
 		in                                         time.Duration
 		interval, dead, raft, lease, commit, outIO time.Duration
 	}{
-		{LAN, 200 * time.Millisecond, 1800 * time.Millisecond, time.Second, 500 * time.Millisecond, 20 * time.Millisecond, 4 * time.Second},
-		{Embedded, 100 * time.Millisecond, 900 * time.Millisecond, 500 * time.Millisecond, 250 * time.Millisecond, 10 * time.Millisecond, 2 * time.Second},
-		{Stretched, 600 * time.Millisecond, 5400 * time.Millisecond, 3 * time.Second, 1500 * time.Millisecond, 50 * time.Millisecond, 12 * time.Second},
-		{200 * time.Millisecond, 20 * time.Millisecond, 180 * time.Millisecond, 100 * time.Millisecond, 50 * time.Millisecond, 5 * time.Millisecond, time.Second},
+		{LAN, 200 * time.Millisecond, 1800 * time.Millisecond, 800 * time.Millisecond, 500 * time.Millisecond, 20 * time.Millisecond, 4 * time.Second},
+		{Embedded, 100 * time.Millisecond, 900 * time.Millisecond, 400 * time.Millisecond, 250 * time.Millisecond, 10 * time.Millisecond, 2 * time.Second},
+		{Stretched, 600 * time.Millisecond, 5400 * time.Millisecond, 2400 * time.Millisecond, 1500 * time.Millisecond, 50 * time.Millisecond, 12 * time.Second},
+		{200 * time.Millisecond, 20 * time.Millisecond, 180 * time.Millisecond, 80 * time.Millisecond, 50 * time.Millisecond, 5 * time.Millisecond, time.Second},
 	} {
 		got, err := Derive(c.in)
 		if err != nil {

@@ -55,7 +55,7 @@ const (
 //	DeadAfter     = Detection − Interval      judged every Interval/2, so that
 //	                                          the sum stays below Detection
 //	LinkDeadAfter = 4 × Interval
-//	RaftHeartbeat = RaftElection = Detection / 2
+//	RaftHeartbeat = RaftElection = Detection × 2/5
 //	RaftLease     = Detection / 4             < RaftHeartbeat
 //	RaftCommit    = Detection / 100, within 5 ms and 50 ms
 //	IO            = 2 × Detection, at least 1 s
@@ -69,8 +69,8 @@ func Derive(detection time.Duration) (Timing, error) {
 		Interval:      interval,
 		DeadAfter:     detection - interval,
 		LinkDeadAfter: 4 * interval,
-		RaftHeartbeat: detection / 2,
-		RaftElection:  detection / 2,
+		RaftHeartbeat: detection * 2 / 5,
+		RaftElection:  detection * 2 / 5,
 		RaftLease:     detection / 4,
 		RaftCommit:    min(max(detection/100, 5*time.Millisecond), 50*time.Millisecond),
 		IO:            max(2*detection, time.Second),
