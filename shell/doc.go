@@ -13,13 +13,14 @@
 //
 // # Exit status
 //
-//	0    everything was done
-//	1    a command failed, a commit was refused, or a resource that should run does not
-//	2    the script file or an option cannot be used
+//	0    everything was done; the prompt was left
+//	1    a command failed, a commit was refused, the cluster did not settle,
+//	     or a resource that should run does not
+//	2    an option or the script file cannot be used
 //	64   gcrm simulate: wrong options
-//	66   gcrm simulate: input file not readable
-//	65   gcrm simulate: input is not a CIB
-//	75   the cluster does not answer in time (-w, settling)
-//	102  no cluster to talk to
+//	65   gcrm simulate: the input is not a CIB
+//	66   gcrm simulate: the input cannot be read
+//	73   gcrm simulate: an output file cannot be written
+//	102  there is no cluster to talk to
 //	130  interrupted
 package shell

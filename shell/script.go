@@ -40,7 +40,7 @@ func (s *Session) RunScript(ctx context.Context, file, text string) bool {
 		s.discardScript(file)
 		return false
 	}
-	if err := s.overlay.flush(ctx); err != nil {
+	if err := s.flushAll(ctx); err != nil {
 		s.report(err)
 		return false
 	}
@@ -49,6 +49,19 @@ func (s *Session) RunScript(ctx context.Context, file, text string) bool {
 		return false
 	}
 	return true
+}
+
+// flushAll sends what a script has committed: to what it uses now, and to the
+// cluster if that is a shadow CIB.
+func (s *Session) flushAll(ctx context.Context) error {
+	if err := s.overlay.flush(ctx); err != nil {
+		return err
+	}
+	if p := s.parked; p != nil {
+		s.parked = nil
+		return p.flush(ctx)
+	}
+	return nil
 }
 
 // waitDone waits, after the commits of a script were sent, if -w asks for it.
@@ -72,7 +85,7 @@ func (s *Session) RunArguments(ctx context.Context, args []string) (status int, 
 		ok = s.finish(ctx)
 	}
 	if ok && s.overlay != nil {
-		if err := s.overlay.flush(ctx); err != nil {
+		if err := s.flushAll(ctx); err != nil {
 			s.report(err)
 			ok = false
 		} else if err := s.waitDone(ctx); err != nil {
@@ -80,7 +93,7 @@ func (s *Session) RunArguments(ctx context.Context, args []string) (status int, 
 			ok = false
 		}
 	}
-	s.overlay = nil
+	s.overlay, s.parked = nil, nil
 	s.where = nil
 	if !ok {
 		s.drop()
@@ -134,8 +147,9 @@ func (s *Session) finish(ctx context.Context) bool {
 }
 
 func (s *Session) discardScript(file string) {
-	staged := s.changed() || len(s.overlay.changes) > 0
+	staged := s.changed() || len(s.overlay.changes) > 0 || s.parked != nil && len(s.parked.changes) > 0
 	s.drop()
+	s.parked = nil
 	if staged {
 		if file == "" {
 			file = "the input"

@@ -50,10 +50,21 @@ func (s *Session) switchTo(ctx context.Context, cluster client.Cluster, source s
 			return err
 		}
 	}
-	if s.overlay != nil {
-		if err := s.leaveOverlay(ctx); err != nil {
-			return err
+	if o := s.overlay; o != nil {
+		if s.live == nil {
+			s.parked = o // the cluster's commits wait for the end of the script
+		} else if !s.rehearsing {
+			// A shadow CIB is nobody's but the user's: its commits are kept.
+			if err := o.flush(ctx); err != nil {
+				return err
+			}
 		}
+		next := &overlay{Cluster: cluster}
+		if s.live != nil && s.parked != nil && cluster == s.live.cluster {
+			next, s.parked = s.parked, nil
+		}
+		next.rest, next.failed = o.rest, o.failed
+		s.overlay = next
 	}
 	s.drop()
 	if s.live == nil {
@@ -270,11 +281,16 @@ func runCibDiff(ctx context.Context, s *Session, c *call) error {
 		s.printf("%s", s.difference(a, b))
 		return nil
 	}
-	path, _, err := s.namedShadow(c)
+	path, name, err := s.namedShadow(c)
 	if err != nil {
 		return err
 	}
-	shadow, err := cib.ReadFile(path)
+	var shadow *cib.CIB
+	if s.live != nil && name == s.cfg.Source {
+		shadow, err = s.view(ctx)
+	} else {
+		shadow, err = cib.ReadFile(path)
+	}
 	if err != nil {
 		return err
 	}
