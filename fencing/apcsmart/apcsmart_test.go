@@ -31,7 +31,7 @@ type fakeUPS struct {
 
 var graces, wakes = []string{"020", "180", "300", "000"}, []string{"060", "000"}
 
-func (u *fakeUPS) answer(c byte, at string) string {
+func (u *fakeUPS) answer(c byte) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	flag := func(b bool, v int) string {
@@ -145,7 +145,7 @@ func (u *fakeUPS) plug(t *testing.T) string {
 				}
 				b[0] = '@'
 			}
-			master.WriteString(u.answer(b[0], ""))
+			master.WriteString(u.answer(b[0]))
 		}
 	}()
 	return path

@@ -5,11 +5,14 @@ package native
 import (
 	"gcrm/fencing"
 	"gcrm/fencing/agent"
+	"gcrm/fencing/apcsmart"
 	"gcrm/fencing/apcsnmp"
 	"gcrm/fencing/ipmilan"
 	"gcrm/fencing/kdump"
 	"gcrm/fencing/laboratory"
 	"gcrm/fencing/redfish"
+	"gcrm/fencing/sbd"
+	"gcrm/fencing/watchdog"
 	"gcrm/fencing/xvm"
 )
 
@@ -22,6 +25,9 @@ func Methods() map[string]fencing.Method {
 		"fence_kdump":    kdump.New(),
 		"fence_apc_snmp": apcsnmp.New(),
 		"fence_redfish":  redfish.New(),
+		"fence_sbd":      sbd.New(),
+		"apcsmart":       apcsmart.New(),
+		"fence_watchdog": watchdog.NewMethod(),
 		"fence_ssh":      laboratory.NewSSH(),
 		"ssh":            laboratory.NewSSH(),
 		"external/ssh":   laboratory.NewSSH(),
