@@ -3,6 +3,7 @@ package shell
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -101,6 +102,11 @@ func (k *catalog) answer(name cib.AgentName) *metaAnswer {
 	}
 	a = &metaAnswer{}
 	a.xml, a.source, a.err = k.cluster.Metadata(k.ctx, name.String())
+	var remote *client.Error
+	if !errors.Is(a.err, cib.ErrNoAgent) && errors.As(a.err, &remote) &&
+		(remote.Code == client.CodeNotFound || strings.Contains(remote.Text, "is not installed")) {
+		a.err = fmt.Errorf("%w: %w", cib.ErrNoAgent, a.err)
+	}
 	if a.err == nil && a.xml != "" {
 		a.meta, a.err = cib.ParseAgentMeta(a.xml)
 	}
@@ -175,6 +181,4 @@ var (
 )
 
 // noAgent tells whether an error means that an agent is not installed.
-func noAgent(err error) bool {
-	return errors.Is(err, cib.ErrNoAgent) || err != nil && strings.Contains(err.Error(), "not installed")
-}
+func noAgent(err error) bool { return errors.Is(err, cib.ErrNoAgent) }

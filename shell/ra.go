@@ -84,7 +84,7 @@ func runRaInfo(ctx context.Context, s *Session, c *call) error {
 	}
 	a := s.agents(ctx).answer(name)
 	if a.err != nil {
-		p := problemf("%v", a.err).at(c.at(0))
+		p := problemf("%s", strings.TrimPrefix(a.err.Error(), cib.ErrNoAgent.Error()+": ")).at(c.at(0))
 		if noAgent(a.err) {
 			if near := s.nearAgent(ctx, name); near != "" && !strings.Contains(p.text, "did you mean") {
 				p.hinting("did you mean %s?", near)
