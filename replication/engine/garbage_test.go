@@ -34,6 +34,9 @@ func nonsense(r *rand.Rand, n *pairNode) wire.Message {
 		m.State = n.e.State()
 		m.Mask = []wire.State{wire.MaskRole, wire.MaskConn, wire.MaskDisk, wire.MaskPeerDisk}[r.IntN(4)]
 	}
+	if r.IntN(40) == 0 && m.Command.OfVolume() {
+		m.Volume = 9
+	}
 	switch m.Command {
 	case wire.CmdData, wire.CmdDataReply, wire.CmdResyncReply:
 		m.Data = make([]byte, m.Size)

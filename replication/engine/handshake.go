@@ -100,6 +100,15 @@ func (e *Engine) Receive(now time.Duration, m *wire.Message) {
 		return
 	}
 	e.link.lastHeard = now
+	if m.Command.OfVolume() && m.Volume != e.cfg.Volume && e.link.dialect.Version >= 100 {
+		switch m.Command {
+		case wire.CmdSyncParam89, wire.CmdSizes, wire.CmdUUIDs, wire.CmdState, wire.CmdDelayProbe, wire.CmdUnplug:
+			// Settings of a volume that only the peer has.
+		default:
+			e.protocolError("a packet for another volume")
+		}
+		return
+	}
 	if e.link.phase != phaseRunning && e.link.phase != phaseParams {
 		e.opening(m)
 		return

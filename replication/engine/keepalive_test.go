@@ -134,3 +134,21 @@ func TestChecksumRequests(t *testing.T) {
 		t.Errorf("answers %v, want %v", got, want)
 	}
 }
+
+// TestOtherVolumes: settings of a volume that this node does not have are passed
+// over, anything else about it ends the connection.
+func TestOtherVolumes(t *testing.T) {
+	p := connectedPair(t, Defaults())
+	a := p.nodes[0].e
+	before := a.State()
+	a.Receive(p.now, &wire.Message{Command: wire.CmdState, Volume: 1, State: wire.State(0).WithDisk(wire.Failed)})
+	p.effects(p.nodes[0])
+	if a.State() != before {
+		t.Errorf("the state of another volume changes %v to %v", before, a.State())
+	}
+	a.Receive(p.now, &wire.Message{Command: wire.CmdData, Volume: 1, Data: make([]byte, 512), Size: 512})
+	p.effects(p.nodes[0])
+	if a.State().Conn() == wire.Connected {
+		t.Error("a write to another volume is taken")
+	}
+}

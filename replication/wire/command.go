@@ -152,6 +152,10 @@ func (c Command) CountsInSequence() bool {
 	return commands[c].form == formAck
 }
 
+// OfVolume tells whether the command is about one volume; the others are about the
+// connection.
+func (c Command) OfVolume() bool { return !c.connectionWide() }
+
 // connectionWide tells whether the command belongs to no volume.
 func (c Command) connectionWide() bool {
 	switch c {
