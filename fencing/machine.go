@@ -181,6 +181,17 @@ func (m *Machine) members(in Members) {
 	}
 }
 
+// acting reports whether a device is still busy with a node, for an operation
+// that ended before it.
+func (m *Machine) acting(target string) bool {
+	for _, c := range m.pending {
+		if strings.EqualFold(c.execute.Target, target) {
+			return true
+		}
+	}
+	return false
+}
+
 func (m *Machine) isOnline(node string) bool { return containsFold(m.online, node) }
 
 // request begins an operation, or joins one.
@@ -235,7 +246,7 @@ func (m *Machine) confirm(in Confirm) {
 	text := "confirmed by " + nonEmpty(in.By, "a human")
 	found := false
 	for _, op := range slices.Clone(m.ops) {
-		if strings.EqualFold(op.target, in.Target) && op.action != On {
+		if strings.EqualFold(op.target, in.Target) && op.action != On && !op.answered {
 			found = true
 			op.succeed(ProofHuman, text)
 		}

@@ -113,6 +113,9 @@ func (op *operation) advance() bool {
 				return false
 			}
 		}
+		if op.m.acting(op.target) {
+			return false
+		}
 		op.stage = surveying
 		op.survey()
 		return true
