@@ -32,6 +32,12 @@ func webScript(t *testing.T, dir string) (file, address string) {
 		t.Fatal(err)
 	}
 	address = freeAddress(t)
+	// What a killed cluster leaves running must not outlive a failed test.
+	t.Cleanup(func() {
+		if pid := servingProcess(t, dir); pid > 0 {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
 	file = filepath.Join(dir, "web.crm")
 	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(b), "127.0.0.1:8080", address)), 0o644); err != nil {
 		t.Fatal(err)
