@@ -93,13 +93,11 @@ func diffSection(before, after *Element) []ObjectChange {
 		position[k.key] = i
 	}
 	var common []int // positions in before of what is in both, in the order of after
-	var names []keyedElement
 	seen := make(map[string]bool, len(n))
 	for _, k := range n {
 		seen[k.key] = true
 		if i, ok := position[k.key]; ok {
 			common = append(common, i)
-			names = append(names, k)
 		}
 	}
 	stays := longestIncreasing(common)

@@ -226,16 +226,14 @@ func (b *builder) colocation(c *Colocation) *cib.Element {
 	items, attr := option(c.Items, "node-attribute")
 	plain, parts, forced := b.sets(items, "role", 2)
 	b.enough(c.ID, plain, parts, forced)
-	if plain != nil {
-		for i, m := range plain {
-			prefix := [...]string{"", "with-"}[i]
-			e.Set(prefix+"rsc", m.id)
-			switch {
-			case allDigits(m.suffix):
-				e.Set(prefix+"rsc-instance", m.suffix)
-			case m.suffix != "":
-				e.Set(prefix+"rsc-role", m.suffix)
-			}
+	for i, m := range plain {
+		prefix := [...]string{"", "with-"}[i]
+		e.Set(prefix+"rsc", m.id)
+		switch {
+		case allDigits(m.suffix):
+			e.Set(prefix+"rsc-instance", m.suffix)
+		case m.suffix != "":
+			e.Set(prefix+"rsc-role", m.suffix)
 		}
 	}
 	b.addSets(e, parts, "role")
@@ -286,13 +284,11 @@ func (b *builder) order(o *Order) *cib.Element {
 	items, symmetrical := option(o.Items, "symmetrical")
 	plain, parts, forced := b.sets(items, "action", 2)
 	b.enough(o.ID, plain, parts, forced)
-	if plain != nil {
-		for i, m := range plain {
-			name := [...]string{"first", "then"}[i]
-			e.Set(name, m.id)
-			if m.suffix != "" {
-				e.Set(name+"-action", m.suffix)
-			}
+	for i, m := range plain {
+		name := [...]string{"first", "then"}[i]
+		e.Set(name, m.id)
+		if m.suffix != "" {
+			e.Set(name+"-action", m.suffix)
 		}
 	}
 	b.addSets(e, parts, "action")

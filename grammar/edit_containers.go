@@ -61,7 +61,6 @@ func mayHold(container, member string) bool {
 // putContainer creates a group, clone or bundle and moves its members in.
 func (e *Edit) putContainer(b *builder, el *cib.Element, id Token, members []Token) func() {
 	old, exists := e.existing(b, el, id)
-	var children []place
 	for _, m := range members {
 		c, ok := e.objects[m.Value]
 		switch {
@@ -82,7 +81,6 @@ func (e *Edit) putContainer(b *builder, el *cib.Element, id Token, members []Tok
 				kindOf(c.element, nil), m.Value, kindOf(c.parent, nil), c.parent.ID())
 			continue
 		}
-		children = append(children, c)
 	}
 	if len(b.errs) > 0 {
 		return nil

@@ -35,7 +35,7 @@ func ParseMethod(s string) (Method, error) {
 	if n := nearest(s, []string{"update", "replace", "push"}); n != "" {
 		hint = "did you mean " + n + "?"
 	}
-	return "", fmt.Errorf("Unknown method %s; %s", s, hint)
+	return "", fmt.Errorf("unknown method %s; %s", s, hint)
 }
 
 // Load applies a configuration text, in the rules of the text reader. It is
