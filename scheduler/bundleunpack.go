@@ -19,7 +19,6 @@ type bundleData struct {
 	agent       string    // docker, podman
 	image       string
 	addrTarget  string
-	choosing    bool // roles of the clone are being chosen
 }
 
 type replica struct {

@@ -114,9 +114,6 @@ type node struct {
 	numAssigned       int
 	priority          int
 	fenceActions      []*action
-	digestsAll        string
-	digestsSecure     string
-	unfencedAt        string
 	digestCache       map[digestKey]*opDigests
 }
 
@@ -127,10 +124,6 @@ type digestKey struct {
 
 func (n *node) guest() bool {
 	return n.remote && n.connection != nil && n.connection.launcher != nil
-}
-
-func (n *node) bundleNode() bool {
-	return n.guest() && n.connection.launcher.parent != nil && n.connection.launcher.parent.variant == vBundle
 }
 
 // pureRemote reports a remote node that is no guest.
@@ -255,13 +248,10 @@ type resource struct {
 	needsQuorum                   bool
 	reloadWanted                  bool
 	stopUnexpected                bool
-	addedColocated                bool
 	replicaContainer              bool
 	nestedRemoteOK                bool // connection of a bundle node
 	isRemoteConn                  bool
 	removedConn                   bool
-	detached                      bool
-	hasFilter                     bool
 	probeResult                   string // "Not installed" ... after a masked probe failure
 
 	stickiness         int
@@ -274,7 +264,6 @@ type resource struct {
 	multi              multiActive
 
 	role, nextRole role
-	current        bool
 	runningOn      []*node
 	known          []bool // by node index: the state there is known
 	allowed        nodeTable
@@ -322,7 +311,6 @@ type cloneData struct {
 	notifyStart, notifyStop  *notifyData
 	notifyPromote            *notifyData
 	notifyDemote             *notifyData
-	total                    int
 	nextNum                  int
 }
 
@@ -352,8 +340,6 @@ func (r *resource) isAncestor(of *resource) bool {
 func (r *resource) bundled() bool {
 	return r.top(true).variant == vBundle
 }
-
-func (r *resource) instanceOfUnique() bool { return r.unique }
 
 func (r *resource) knownOn(n *node) bool { return n.index < len(r.known) && r.known[n.index] }
 
@@ -424,8 +410,6 @@ type action struct {
 	synapse        int
 	graphInputs    []*action
 	fenceOp        string
-	expected       *node
-	reapply        bool
 }
 
 func (a *action) is(f actionFlag) bool { return a.flags&f == f }
@@ -472,21 +456,18 @@ type relation struct {
 // ordering is an ordering to be materialised: each side names an action or a
 // resource and key.
 type ordering struct {
-	id          string
-	flags       orderFlag
-	rsc1, rsc2  *resource
-	act1, act2  *action
-	key1, key2  string
-	fromExplict bool
+	flags      orderFlag
+	rsc1, rsc2 *resource
+	act1, act2 *action
+	key1, key2 string
 }
 
 type location struct {
-	id     string
-	rsc    *resource
-	nodes  nodeTable
-	role   role
-	probe  probeMode
-	origin string
+	id    string
+	rsc   *resource
+	nodes nodeTable
+	role  role
+	probe probeMode
 }
 
 type colocation struct {
@@ -595,19 +576,17 @@ type engine struct {
 	tags         map[string][]string
 	templates    map[string]*templateUse
 
-	actions      []*action // oldest first
-	singletons   map[string]*action
-	orderings    []*ordering
-	colocations  []*colocation
-	locations    []*location
-	rscDefaults  *cib.Element
-	opDefaults   *cib.Element
-	haveFencing  bool
-	haveRemote   bool
-	haveGuests   bool
-	fenceRemote  bool
-	quorate      bool
-	haveShutdown bool
+	actions     []*action // oldest first
+	singletons  map[string]*action
+	orderings   []*ordering
+	colocations []*colocation
+	locations   []*location
+	rscDefaults *cib.Element
+	opDefaults  *cib.Element
+	haveFencing bool
+	haveRemote  bool
+	haveGuests  bool
+	quorate     bool
 
 	maintained      []*node
 	depth           int
@@ -619,12 +598,8 @@ type engine struct {
 	messages        []Message
 	assignScores    bool
 	scores          []scoreLine
-	utilLines       []string
-	choosing        bool
 	deferredChecks  []func()
-	probed          bool
 	synapses        []*action
-	statusOnly      bool
 	expiredMonitors map[*cib.Element]bool // recurring failures to be scheduled anew
 }
 

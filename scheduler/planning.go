@@ -57,9 +57,6 @@ func (e *engine) kindOf(a *action) ActionKind {
 
 func (e *engine) planAction(a *action) *Action {
 	out := &Action{ID: a.id, Kind: e.kindOf(a), Key: e.graphKey(a), Task: a.task, Interval: time.Duration(a.interval) * time.Millisecond, Reason: a.reason}
-	if a.task == taskStonith && a.meta.val("stonith_action") == "" {
-		out.Task = a.task
-	}
 	if a.node != nil && out.Kind != Pseudo || a.node != nil && a.task == taskStonith {
 		out.Node, out.NodeID = a.node.name, a.node.id
 		if r := e.router(a); r != nil && out.Kind == ResourceAction {

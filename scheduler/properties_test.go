@@ -24,6 +24,8 @@ func randomCIB(t *rapid.T) *cib.CIB {
 	fencing := rapid.Bool().Draw(t, "fencing")
 	conf.Ensure("crm_config").Add(nvset("cluster_property_set", "cib-bootstrap-options",
 		"fencing-enabled", boolText(fencing), "no-quorum-policy", "ignore"))
+	// without stickiness resources may move for balance's sake
+	conf.Ensure("rsc_defaults").Add(nvset("meta_attributes", "defaults", "resource-stickiness", "10"))
 	nodes := rapid.IntRange(2, 4).Draw(t, "nodes")
 	status := c.Status()
 	var lists []*cib.Element
@@ -105,6 +107,9 @@ func randomCIB(t *rapid.T) *cib.CIB {
 			cons.Add(cib.NewElement("rsc_location", "id", id, "rsc", tops[a], "node", fmt.Sprintf("node%d", 1+b%nodes), "score", score))
 		case a <= b:
 		case kind == 1:
+			// with other scores the outcome may ask for more moves, in
+			// Pacemaker's answers too
+			score = "INFINITY"
 			cons.Add(cib.NewElement("rsc_colocation", "id", id, "rsc", tops[a], "with-rsc", tops[b], "score", score))
 		default:
 			cons.Add(cib.NewElement("rsc_order", "id", id, "first", tops[b], "then", tops[a]))
@@ -137,8 +142,14 @@ func TestNothingIsActiveTwiceAfterwards(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := randomCIB(t)
 		s := simulated(t, c)
-		if !s.Complete {
-			t.Fatalf("the transition cannot be executed to its end:\n%s\n%s", s.Text, c)
+		done := map[int]bool{}
+		for _, a := range s.Executed {
+			done[a.ID] = true
+		}
+		for _, a := range s.Plan.Actions {
+			if a.Kind != Pseudo && !done[a.ID] {
+				t.Fatalf("%s on %s cannot be executed:\n%s\n%s", a.Key, a.Node, s.Text, c)
+			}
 		}
 		after, err := Observe(s.After, Options{})
 		if err != nil {

@@ -296,10 +296,7 @@ func (e *engine) unpackResource(orig *cib.Element, parent *resource, incarnation
 	if r.isPrimitive() {
 		var u table
 		in := r.ruleInput()
-		for p := r; p != nil; p = p.parent {
-			e.unpackSets(p.xml, "utilization", &in, false, "", &u)
-			break
-		}
+		e.unpackSets(r.xml, "utilization", &in, false, "", &u)
 		for _, a := range u {
 			if r.utilization == nil {
 				r.utilization = &capacities{}
@@ -645,16 +642,14 @@ func (e *engine) findOp(r *resource, task string, interval int64, includeDisable
 	return nil
 }
 
-// opFor is findOp with Pacemaker's fallbacks: an operation of the stopping or
-// notifying kind may be configured under a related name.
+// opFor is findOp, disabled operations included; both halves of a migration may
+// be configured as "migrate".
 func (e *engine) opFor(r *resource, task string, interval int64) *cib.Element {
 	if op := e.findOp(r, task, interval, true); op != nil {
 		return op
 	}
-	switch task {
-	case taskMigrateTo, taskMigrateFrom:
+	if task == taskMigrateTo || task == taskMigrateFrom {
 		return e.findOp(r, "migrate", 0, true)
-	case taskReload, taskReloadAgent:
 	}
 	return nil
 }

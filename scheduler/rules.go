@@ -84,12 +84,10 @@ func (e *engine) unpackSets(el *cib.Element, name string, in *ruleInput, overwri
 	if len(blocks) == 0 {
 		return
 	}
-	start := len(*t)
 	var taken map[string]bool
 	if overwrite {
 		taken = map[string]bool{}
 	}
-	_ = start
 	for _, b := range blocks {
 		if !e.blockApplies(b, in) {
 			continue

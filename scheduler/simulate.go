@@ -35,7 +35,9 @@ type Simulated struct {
 	After *cib.CIB
 	// Executed are the actions in the order of execution.
 	Executed []*Action
-	// Complete tells whether all actions could be executed.
+	// Complete tells whether all actions could be executed. It is false
+	// where a pseudo-action waits for what is blocked; crm_simulate then says
+	// on standard error that an invalid transition was produced.
 	Complete bool
 }
 
@@ -92,9 +94,6 @@ func Simulate(doc *cib.CIB, opt SimulateOptions) (*Simulated, error) {
 	if !opt.Quiet {
 		w.line("Executing Cluster Transition:")
 		w.b.WriteString(w2.b.String())
-		if !out.Complete {
-			w.line("An invalid transition was produced")
-		}
 		w.line("")
 		clock()
 		after, err := newEngine(sim.doc, Options{Now: e.now})
@@ -196,9 +195,6 @@ func (x *execution) execute(w *textWriter, a *action) {
 			forRsc = " for " + e.resourceRef(a).ID
 		}
 		w.item("Cluster action:  %s%s%s", a.task, forRsc, on)
-		if a.task == taskLrmDelete {
-			x.forget(a)
-		}
 	default:
 		task := a.task
 		if iv := a.meta.val("interval"); iv != "" && iv != "0" {
@@ -239,12 +235,6 @@ func (x *execution) fence(n *node, op string) {
 		s.Set(p[0], p[1])
 	}
 	s.Children = nil
-}
-
-func (x *execution) forget(a *action) {
-	if a.node == nil {
-		return
-	}
 }
 
 // historyEntry returns the lrm_resource of an action, made if need be.
@@ -318,8 +308,6 @@ func (x *execution) record(a *action) {
 	} {
 		op.Set(p[0], p[1])
 	}
-	task := digestTask(a.task, parseIntervalMS(interval))
-	_ = task
 	var params []cib.Attr
 	ps, meta := e.actionAttributes(a)
 	params = append(params, ps...)

@@ -1,9 +1,6 @@
 package scheduler
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // What a transition does, in one line per resource: verbs, places, reasons.
 
@@ -57,20 +54,9 @@ func (e *engine) summarize() []summaryLine {
 	return out
 }
 
-type verbLine struct {
-	verb     string
-	source   *action // whose reason counts
-	reason   *action
-	from, to *node
-	sameRole bool
-}
-
 func (e *engine) summarizeResource(r *resource, out *[]summaryLine) {
 	current := e.currentNode(r)
 	next := r.assigned
-	if r.removed && false {
-		return
-	}
 	key := func(task string, n *node) *action { return firstAction(r, opKey(r.id, task, 0), "", n) }
 	add := func(verb string, from, to *node, source, reason *action) {
 		*out = append(*out, e.verbText(r, verb, from, to, source, reason))
@@ -148,11 +134,7 @@ func (e *engine) summarizeResource(r *resource, out *[]summaryLine) {
 	} else if r.failed && r.needsStop && stop != nil {
 		add("Recover", current, next, stop, nil)
 	} else if next != nil && current != nil && next != current && stop != nil {
-		if r.failed && false {
-			add("Recover", current, next, stop, nil)
-		} else {
-			add("Move", current, next, stop, nil)
-		}
+		add("Move", current, next, stop, nil)
 	} else if r.reloadWanted {
 		add("Reload", current, next, start, nil)
 	} else if stop != nil && stop.required() {
@@ -255,5 +237,3 @@ func displayRole(r *resource, role role) string {
 	}
 	return role.String()
 }
-
-var _ = strings.Join

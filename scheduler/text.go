@@ -463,7 +463,7 @@ func (e *engine) stoppedInstances(w *textWriter, r *resource) {
 			continue
 		}
 		state := "Stopped"
-		if disabled(r) {
+		if disabled(r) || len(r.children) > 0 && disabled(r.children[0]) {
 			state = "Stopped (disabled)"
 		}
 		if reason := e.probeReason(r, n); reason != "" {

@@ -172,6 +172,8 @@ func intOf(s string, def int) int {
 	return int(max(math.MinInt32, min(math.MaxInt32, n)))
 }
 
+func itoa(n int) string { return strconv.Itoa(n) }
+
 // opKey is the key of an operation.
 func opKey(rsc, task string, interval int64) string {
 	if interval == 0 {
