@@ -1,0 +1,70 @@
+package engine
+
+import "gcrm/replication/wire"
+
+// runRead reads here when the data here is good, else from the peer.
+func (e *Engine) runRead(o *op) {
+	local := e.hasDisk && (e.state.Disk() == wire.UpToDate || e.state.Disk() == wire.Inconsistent && !e.bitmap.AnySectors(o.sector, o.sectors()))
+	if local && !o.restarted {
+		o.local = partPending
+		e.readDisk(o)
+		return
+	}
+	if e.link.up && e.state.Conn() >= wire.Connected && e.state.PeerDisk() == wire.UpToDate {
+		o.net, o.sentAt = partPending, e.now
+		e.sending.log = append(e.sending.log, o)
+		o.inLog = true
+		e.send(wire.Message{Command: wire.CmdDataRequest, Sector: o.sector, ID: o.tag, Size: o.size})
+		return
+	}
+	if e.state&anySuspended != 0 {
+		o.held = true
+		e.sending.keep(o)
+		return
+	}
+	e.complete(o, nil, ErrIO)
+	e.free(o)
+}
+
+// readDone is the end of a local read. One that failed is tried on the peer.
+func (e *Engine) readDone(o *op, data []byte, err error) {
+	if err == nil {
+		e.complete(o, data, nil)
+		e.free(o)
+		return
+	}
+	if e.hasDisk {
+		e.bitmap.SetSectors(o.sector, o.sectors())
+		e.loseDisk()
+	}
+	o.restarted = true
+	e.runRead(o)
+}
+
+// readAnswered is the peer's answer to a read.
+func (e *Engine) readAnswered(m *wire.Message) {
+	o := e.transferred(m.ID, m.Sector)
+	if o == nil || o.kind != appRead || m.Command == wire.CmdDataReply && m.Size != o.size {
+		e.protocolError("answer to an unknown read")
+		return
+	}
+	e.forget(o)
+	if m.Command == wire.CmdDataReply {
+		e.complete(o, m.Data, nil)
+	} else {
+		e.complete(o, nil, ErrIO)
+	}
+	e.free(o)
+}
+
+// forget takes an operation out of the transfer log.
+func (e *Engine) forget(o *op) {
+	s := &e.sending
+	for i, x := range s.log {
+		if x == o {
+			s.log = append(s.log[:i], s.log[i+1:]...)
+			o.inLog = false
+			return
+		}
+	}
+}

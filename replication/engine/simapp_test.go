@@ -1,0 +1,387 @@
+package engine
+
+import (
+	"bytes"
+	"container/heap"
+	"encoding/binary"
+	"slices"
+	"testing"
+	"time"
+
+	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
+)
+
+// invariants hold at every moment.
+func (w *world) invariants() {
+	w.stats.checks++
+	a, b := w.nodes[0], w.nodes[1]
+	if w.cfg.Fencing == FencingDontCare && (a.conn == 0 || a.conn != b.conn || a.up && a.e.State().Conn() < wire.Connected || b.up && b.e.State().Conn() < wire.Connected) {
+		return // nobody forbids it while they do not see each other
+	}
+	if a.up && b.up && a.e.State().Role() == wire.Primary && b.e.State().Role() == wire.Primary {
+		w.fail("two Primaries: %v and %v", a.e.State(), b.e.State())
+	}
+}
+
+// safe tells whether an acknowledged value must be found on a node. A flushed one
+// must, everywhere. One that is only acknowledged must be there as long as neither
+// the node lost its cache, nor a crashed writer came back and made its own disk,
+// which lost its cache, the source of a resync.
+func (v *value) safe(w *world, n *simNode) bool {
+	return v.acked && (v.flushed || v.holders[n.id] && n.crashed < v.issued && (n.target < v.issued || w.nodes[v.writer].crashed < v.issued))
+}
+
+// newest are the values that may be read on a node: the last one that must be there
+// and all that were written after it.
+func (b *block) newest(n *simNode) []uint64 {
+	first := 0
+	for i, v := range b.history {
+		if v.safe(n.w, n) {
+			first = i
+		}
+	}
+	var out []uint64
+	for _, v := range b.history[first:] {
+		out = append(out, v.n)
+	}
+	return out
+}
+
+func payload(n uint64) []byte {
+	b := make([]byte, metadata.BlockSize)
+	for i := 0; i < len(b); i += 8 {
+		binary.LittleEndian.PutUint64(b[i:], n)
+	}
+	return b
+}
+
+// completed is the end of a request of the application.
+func (n *simNode) completed(f Effect) {
+	w := n.w
+	q := n.requests[f.Tag]
+	if q == nil {
+		w.fail("completion of an unknown request %d", f.Tag)
+		return
+	}
+	delete(n.requests, f.Tag)
+	switch {
+	case q.read:
+		if f.Err == nil {
+			w.checkRead(n, q.block, f.Data)
+		}
+		q.block.busy = false
+	case q.flush != nil:
+		if f.Err == nil {
+			w.stats.flushed++
+			w.logf("%d flushed", n.id)
+			for _, v := range q.flush {
+				v.flushed = true
+			}
+		}
+	default:
+		q.block.busy = false
+		if f.Err != nil {
+			w.logf("%d write of %d failed: %v", n.id, q.v.n, f.Err)
+			return
+		}
+		w.stats.acked++
+		q.v.acked = true
+		q.v.holders, q.v.writer = n.holders(), n.id
+		if peer := w.nodes[1-n.id]; !w.weak && q.v.holders[1-n.id] && peer.up {
+			if got := binary.LittleEndian.Uint64(peer.disk.sector(q.block.sector)); got != q.v.n {
+				w.fail("write %d of block %d is acknowledged, but the peer's disk has %d", q.v.n, q.block.sector, got)
+			}
+		}
+		if s := n.e.State(); !w.weak && !q.v.arrived && w.cfg.Fencing == FencingStonith && s.Conn() < wire.Connected && s.PeerDisk() > wire.Outdated {
+			w.fail("write %d is acknowledged alone, and the peer is not fenced: %v", q.v.n, s)
+		}
+		if peer := w.nodes[1-n.id]; !w.weak && !q.v.arrived && w.only != n.id && peer.up && peer.e.State().Disk() > wire.Outdated {
+			w.fail("write %d is acknowledged, and the peer could be promoted without it: %v and %v", q.v.n, n.e.State(), peer.e.State())
+		}
+		w.logf("%d acked %d at %d (holders %v)", n.id, q.v.n, q.block.sector, q.v.holders)
+	}
+}
+
+func (w *world) checkRead(n *simNode, b *block, data []byte) {
+	w.stats.reads++
+	if w.weak {
+		return
+	}
+	got := binary.LittleEndian.Uint64(data)
+	if !bytes.Equal(data, payload(got)) {
+		w.logf("torn block at %d", b.sector)
+		// A torn write that was never acknowledged may be seen after a crash.
+		for i := 0; i < len(data); i += metadata.SectorSize {
+			if v := binary.LittleEndian.Uint64(data[i:]); !slices.Contains(b.newest(n), v) {
+				w.fail("node %d reads %d in block %d, allowed are %v", n.id, v, b.sector, b.newest(n))
+			}
+		}
+		return
+	}
+	if !slices.Contains(b.newest(n), got) {
+		w.fail("node %d reads %d in block %d, allowed are %v", n.id, got, b.sector, b.newest(n))
+		return
+	}
+	// What was read once is the truth: no other value may come back.
+	i := slices.IndexFunc(b.history, func(v *value) bool { return v.n == got })
+	v := b.history[i]
+	b.history = b.history[:i+1]
+	if !v.safe(w, n) {
+		v.acked, v.issued, v.holders, v.writer = true, w.now, n.holders(), n.id
+	}
+}
+
+// holders are the nodes that have what this one acknowledges now.
+func (n *simNode) holders() (h [2]bool) {
+	s := n.e.State()
+	h[n.id] = true
+	h[1-n.id] = s.Conn() >= wire.Connected && s.PeerDisk() == wire.UpToDate
+	return h
+}
+
+// work lets the application of the Primary do something.
+func (w *world) work() {
+	w.after(w.between(100*time.Microsecond, 6*time.Millisecond), w.work)
+	if w.primary < 0 || w.quiet {
+		return
+	}
+	n := w.nodes[w.primary]
+	if !n.up {
+		return
+	}
+	b := w.blocks[w.r.IntN(simBlocks)]
+	switch c := w.r.IntN(20); {
+	case c == 0:
+		var vs []*value
+		for _, b := range w.blocks {
+			for _, v := range b.history {
+				if v.safe(w, n) {
+					vs = append(vs, v)
+				}
+			}
+		}
+		if vs == nil {
+			return
+		}
+		tag := n.request(&request{flush: vs})
+		n.e.Flush(w.now, tag)
+	case b.busy:
+		return
+	case c < 6:
+		b.busy = true
+		n.e.Read(w.now, n.request(&request{block: b, read: true}), b.sector, metadata.BlockSize)
+	default:
+		b.busy = true
+		// Everything before the last value that is safe everywhere is history.
+		for i, v := range slices.Backward(b.history) {
+			if v.flushed {
+				b.history = b.history[i:]
+				break
+			}
+		}
+		w.seq++
+		v := &value{n: uint64(w.seq), issued: w.now}
+		b.history = append(b.history, v)
+		tag := n.request(&request{block: b, v: v})
+		w.logf("%d writes %d at %d", n.id, v.n, b.sector)
+		n.e.Write(w.now, tag, b.sector, payload(v.n), false)
+	}
+	n.do()
+}
+
+func (n *simNode) request(q *request) uint64 {
+	n.nextTag++
+	n.requests[n.nextTag] = q
+	return n.nextTag
+}
+
+// manage is the cluster manager: it keeps one node promoted.
+func (w *world) manage() {
+	w.after(w.between(100*time.Millisecond, 800*time.Millisecond), w.manage)
+	if w.primary >= 0 {
+		if n := w.nodes[w.primary]; n.up && w.r.IntN(15) == 0 && !w.cut {
+			// Move the application: stop it, demote.
+			w.logf("%d shall be demoted", n.id)
+			node := w.primary
+			w.primary = -1
+			n.e.Demote(w.now, n.reply(func(r wire.Result) {
+				if !r.OK() {
+					w.primary = node
+				}
+			}))
+			n.do()
+		}
+		return
+	}
+	n := w.nodes[w.r.IntN(2)]
+	if w.only >= 0 && n.id != w.only {
+		return
+	}
+	if !n.up || n.e.State().Disk() < wire.Outdated && w.stats.promotions > 0 {
+		return
+	}
+	if w.stats.promotions == 0 && n.e.State().Conn() != wire.Connected {
+		return
+	}
+	life := n.life
+	// The very first promotion decides whose empty data is the data.
+	n.e.Promote(w.now, w.stats.promotions == 0, n.reply(func(r wire.Result) {
+		w.logf("%d promotion: %v", n.id, r)
+		if r.OK() && n.up && n.life == life {
+			w.stats.promotions++
+			w.after(0, func() {
+				if n.up && n.life == life && n.e.State().Role() == wire.Primary && w.primary < 0 {
+					w.takeOver(n)
+				}
+			})
+		}
+	}))
+	n.do()
+}
+
+// takeOver reads everything before the application goes on, as a journal replay does.
+func (w *world) takeOver(n *simNode) {
+	w.primary = n.id
+	for _, b := range w.blocks {
+		if b.busy {
+			continue
+		}
+		b.busy = true
+		n.e.Read(w.now, n.request(&request{block: b, read: true}), b.sector, metadata.BlockSize)
+	}
+	n.do()
+}
+
+// heal mends the network. What was in flight is lost, and both ends learn it.
+func (w *world) heal() {
+	if !w.cut {
+		return
+	}
+	w.logf("network healed")
+	w.cut = false
+	for _, n := range w.nodes {
+		if n.up && n.conn != 0 {
+			n.conn = 0
+			n.e.ConnectionLost(w.now)
+			n.do()
+		}
+	}
+	w.dial()
+}
+
+// trouble makes things go wrong.
+func (w *world) trouble() {
+	if w.quiet {
+		return
+	}
+	w.after(w.between(300*time.Millisecond, 4*time.Second), w.trouble)
+	switch w.r.IntN(5) {
+	case 0, 1:
+		w.nodes[w.r.IntN(2)].crash()
+	case 2:
+		if !w.cut {
+			w.logf("network cut")
+			w.cut = true
+			w.after(w.between(50*time.Millisecond, 4*time.Second), w.heal)
+		}
+	case 3:
+		w.logf("connection reset")
+		n := w.nodes[w.r.IntN(2)]
+		if n.up && n.conn != 0 && !w.cut {
+			n.hangUp()
+			n.e.ConnectionLost(w.now)
+			n.do()
+		}
+	case 4: // everything at once: both nodes lose power
+		if w.r.IntN(4) == 0 {
+			w.nodes[0].crash()
+			w.nodes[1].crash()
+		}
+	}
+}
+
+func (w *world) run(until time.Duration) {
+	for w.failed == "" && len(w.events) > 0 && w.events[0].at <= until {
+		ev := heap.Pop(&w.events).(*event)
+		w.now = ev.at
+		ev.do()
+	}
+	w.now = until
+}
+
+// simulate runs one schedule: trouble, then peace, then everything must be well.
+func simulate(t testing.TB, seed uint64, cfg Config, verbose bool) *world {
+	w := newWorld(t, seed, cfg, verbose)
+	w.weak = cfg.Protocol != ProtocolC || cfg.Fencing != FencingStonith
+	for _, n := range w.nodes {
+		n.boot()
+	}
+	w.after(0, w.manage)
+	w.after(0, w.work)
+	w.after(3*time.Second, w.trouble)
+	w.run(20 * time.Second)
+	if w.failed != "" {
+		return w
+	}
+	w.peace()
+	return w
+}
+
+// peace ends the trouble. The nodes must find each other, get in sync, and answer
+// every request; then both disks are equal.
+func (w *world) peace() {
+	w.quiet = true
+	w.logf("peace")
+	w.heal()
+	deadline := w.now + 60*time.Second
+	good := func() bool {
+		for _, n := range w.nodes {
+			if !n.up {
+				return false
+			}
+			s := n.e.State()
+			if s.Conn() != wire.Connected || s.Disk() != wire.UpToDate || s.PeerDisk() != wire.UpToDate || len(n.requests) > 0 || n.e.OutOfSync() > 0 {
+				return false
+			}
+		}
+		return w.primary >= 0
+	}
+	for w.failed == "" && w.now < deadline && !good() {
+		w.run(w.now + 100*time.Millisecond)
+	}
+	if w.failed != "" {
+		return
+	}
+	if !good() {
+		for _, n := range w.nodes {
+			if n.up {
+				w.logf("%d: %v bits=%d requests=%d waiting=%d active=%d log=%d %X", n.id, n.e.State(), n.e.OutOfSync()/8, len(n.requests),
+					len(n.e.waiting), len(n.e.active), len(n.e.sending.log), n.e.Generations())
+			}
+		}
+		w.fail("no peace after a minute: %v, %v", w.describe(0), w.describe(1))
+		return
+	}
+	w.run(w.now + 200*time.Millisecond)
+	a, b := w.nodes[0], w.nodes[1]
+	if !a.up || !b.up {
+		return // one of the rare crashes at a persist
+	}
+	w.stats.equal++
+	for sector := range a.area.Layout.DataSectors {
+		if !bytes.Equal(a.disk.sector(sector), b.disk.sector(sector)) {
+			w.fail("sector %d differs after the resync", sector)
+			return
+		}
+	}
+	w.takeOver(w.nodes[max(w.primary, 0)])
+	w.run(w.now + time.Second)
+}
+
+func (w *world) describe(i int) string {
+	if !w.nodes[i].up {
+		return "down"
+	}
+	return w.nodes[i].e.State().String()
+}

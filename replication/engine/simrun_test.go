@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+)
+
+func simConfig() Config {
+	cfg := Defaults()
+	cfg.Fencing = FencingStonith
+	cfg.ALExtents = 3
+	cfg.ResyncRate, cfg.MaxRate = 20000, 100000
+	cfg.PingInterval = time.Second
+	return cfg
+}
+
+// TestSimulationOfWeakerPolicies runs schedules in which writes may be lost, and
+// split brains happen and are resolved by policy: afterwards the nodes are equal.
+func TestSimulationOfWeakerPolicies(t *testing.T) {
+	count := uint64(3)
+	if *simCount > 0 {
+		count = uint64(*simCount)
+	}
+	for name, change := range map[string]func(*Config){
+		"protocol A":    func(c *Config) { c.Protocol = ProtocolA },
+		"protocol B":    func(c *Config) { c.Protocol = ProtocolB },
+		"plain bitmaps": func(c *Config) { c.UseRLE = false; c.PlanAhead = 0 },
+		"fill target":   func(c *Config) { c.FillTarget = 0; c.MaxRate = 0 },
+		"al-updates no": func(c *Config) { c.NoALUpdates = true },
+		"resource-only": func(c *Config) {
+			c.Fencing = FencingResourceOnly
+			c.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
+		},
+		"authentication": func(c *Config) { c.CramHMACAlg, c.SharedSecret = "sha256", "secret" },
+		"no fencing": func(c *Config) {
+			c.Fencing = FencingDontCare
+			c.AfterSB = [3]uint32{SBDiscardYoungerPrimary, SBDiscardSecondary, SBCallHelper}
+			c.AlwaysASBP, c.RRConflict = true, SBViolently
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := uint64(1); seed <= count; seed++ {
+				cfg := simConfig()
+				change(&cfg)
+				verbose := *simSeed == seed
+				w := simulate(t, seed, cfg, verbose)
+				if verbose {
+					if err := os.WriteFile(filepath.Join(os.TempDir(), "engine-sim-weak.log"), []byte(w.log.String()), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if w.failed != "" {
+					t.Errorf("seed %d: %s", seed, w.failed)
+				}
+			}
+		})
+	}
+}
+
+// TestSimulation runs random schedules. A failing one is repeated with -seed.
+func TestSimulation(t *testing.T) {
+	if *simSeed != 0 {
+		w := simulate(t, *simSeed, simConfig(), true)
+		name := filepath.Join(os.TempDir(), fmt.Sprintf("engine-sim-%d.log", *simSeed))
+		if err := os.WriteFile(name, []byte(w.log.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%+v, log in %s", w.stats, name)
+		if w.failed != "" {
+			t.Fatal(w.failed)
+		}
+		return
+	}
+	count := *simCount
+	if count == 0 {
+		count = 25
+		if testing.Short() {
+			count = 10
+		}
+	}
+	total := world{}.stats
+	for seed := uint64(1); seed <= uint64(count); seed++ {
+		w := simulate(t, seed, simConfig(), false)
+		if w.failed != "" {
+			t.Errorf("seed %d: %s (repeat with -run TestSimulation -seed %s)", seed, w.failed, strconv.FormatUint(seed, 10))
+		}
+		total.acked += w.stats.acked
+		total.flushed += w.stats.flushed
+		total.promotions += w.stats.promotions
+		total.crashes += w.stats.crashes
+		total.resyncs += w.stats.resyncs
+		total.reads += w.stats.reads
+		total.equal += w.stats.equal
+	}
+	t.Logf("%d schedules: %+v", count, total)
+	if total.promotions < count || total.crashes < count || total.acked < 100*count {
+		t.Errorf("the schedules do too little: %+v", total)
+	}
+}
