@@ -168,3 +168,37 @@ func TestHangingDeviceAndImpatientCaller(t *testing.T) {
 		t.Error("a caller that did not wait got a success")
 	}
 }
+
+func TestRehearsal(t *testing.T) {
+	board := &switchboard{on: map[string]bool{"p1": true}, Description: fencing.Description{Name: "fence_board", Short: "s", Long: "l",
+		Actions: []string{fencing.Off, fencing.Status, fencing.Monitor, fencing.List}, Params: []fencing.Param{{Name: "plug", Short: "p"}}}}
+	p := &peers{map[string]*fencing.Runner{}}
+	configure := func(hosts string) {
+		for _, n := range []string{"a", "c"} {
+			r := p.nodes[n]
+			if r == nil {
+				r = fencing.NewRunner(fencing.RunnerConfig{Self: n, Peers: p, Registry: fencing.NewRegistry(map[string]fencing.Method{"fence_board": board}, nil, nil)})
+				t.Cleanup(r.Close)
+				p.nodes[n] = r
+			}
+			r.Configure(document(t, pair("pcmk_host_map", hosts)), fencing.Sources{})
+			r.Members(fencing.Members{Nodes: []string{"a", "b", "c"}, Quorate: true})
+		}
+	}
+	configure("b:p1")
+	checks, err := p.nodes["a"].Rehearse(t.Context(), "b")
+	if err != nil || len(checks) != 1 || !checks[0].Good() || checks[0].Node != "c" || checks[0].Power != fencing.PowerOn {
+		t.Errorf("%+v, %v", checks, err)
+	}
+	if !board.on["p1"] {
+		t.Error("the rehearsal switched the node off")
+	}
+	configure("b:p7")
+	checks, err = p.nodes["a"].Rehearse(t.Context(), "b")
+	if err != nil || len(checks) != 1 || checks[0].Good() || !strings.Contains(checks[0].Hint, "p1, p2") {
+		t.Errorf("a wrong plug: %+v, %v", checks, err)
+	}
+	if _, err := p.nodes["a"].Rehearse(t.Context(), "c"); err == nil {
+		t.Error("a node without devices has a rehearsal")
+	}
+}

@@ -54,25 +54,25 @@ func (d *Disk) Close() {
 	}
 }
 
-// aligned returns a buffer of one sector as direct access needs it.
-func (d *Disk) aligned() []byte {
+// aligned returns a buffer for sectors as direct access needs it.
+func (d *Disk) aligned(sectors int) []byte {
 	const page = 4096
-	n := max(d.sector, page)
+	n := d.sector * sectors
 	b := make([]byte, n+page)
 	skip := page - int(uintptr(unsafe.Pointer(&b[0]))%page)
-	return b[skip : skip+d.sector : skip+d.sector]
+	return b[skip : skip+n : skip+n]
 }
 
 // access does one transfer within the time for it. The transfer has a buffer
 // of its own, since one that hangs may end at any time.
-func (d *Disk) access(what string, n int, transfer func(at int64) (int, error)) error {
+func (d *Disk) access(what string, n, size int, transfer func(at int64) (int, error)) error {
 	if d.broken {
 		return fmt.Errorf("%s: an earlier access hangs", d.path)
 	}
 	done := make(chan error, 1)
 	go func() {
 		got, err := transfer(int64(n) * int64(d.sector))
-		if err == nil && got != d.sector {
+		if err == nil && got != size {
 			err = fmt.Errorf("only %d bytes", got)
 		}
 		done <- err
@@ -94,15 +94,15 @@ func (d *Disk) access(what string, n int, transfer func(at int64) (int, error)) 
 }
 
 func (d *Disk) read(n int) ([]byte, error) {
-	b := d.aligned()
-	err := d.access("reading", n, func(at int64) (int, error) { return d.f.ReadAt(b, at) })
+	b := d.aligned(1)
+	err := d.access("reading", n, len(b), func(at int64) (int, error) { return d.f.ReadAt(b, at) })
 	return b, err
 }
 
 func (d *Disk) write(n int, fill func([]byte)) error {
-	b := d.aligned()
+	b := d.aligned(1)
 	fill(b)
-	return d.access("writing", n, func(at int64) (int, error) { return d.f.WriteAt(b, at) })
+	return d.access("writing", n, len(b), func(at int64) (int, error) { return d.f.WriteAt(b, at) })
 }
 
 // Create initializes the disk: all slots and messages on it are lost.
@@ -113,10 +113,12 @@ func (d *Disk) Create(h Header) error {
 	}
 	rand.Read(h.UUID[:])
 	h.UUID[6], h.UUID[8] = h.UUID[6]&0x0f|0x40, h.UUID[8]&0x3f|0x80
-	for n := 1; n <= 2*slots; n++ {
-		if err := d.write(n, func(b []byte) { clear(b) }); err != nil {
+	for n := 1; n <= 2*slots; {
+		b := d.aligned(min(64, 2*slots+1-n))
+		if err := d.access("writing", n, len(b), func(at int64) (int, error) { return d.f.WriteAt(b, at) }); err != nil {
 			return err
 		}
+		n += len(b) / d.sector
 	}
 	return d.write(0, h.encode)
 }
