@@ -549,7 +549,8 @@ func (e *engine) orderSimple(el *cib.Element, first, then *resource, kind orderK
 		r    *resource
 		task string
 	}{{first, ft}, {then, tt}} {
-		if (x.task == taskPromote || x.task == taskDemote) && !x.r.promotable {
+		canPromote := x.r.promotable || x.r.variant == vBundle && x.r.bundle.child != nil && x.r.bundle.child.promotable
+		if (x.task == taskPromote || x.task == taskDemote) && !canPromote {
 			e.fault(el.ID(), x.r.id+" cannot be promoted or demoted")
 			return
 		}
