@@ -54,8 +54,17 @@ func buildView(doc *cib.CIB, info *client.Info, now time.Time) (*clusterView, er
 	for i := range state.Resources {
 		v.Resources = append(v.Resources, viewOf(&state.Resources[i]))
 	}
+	// The history holds the last failure besides the last operation, often the
+	// same one: it is told once.
+	type told struct{ node, key string }
+	seen := map[told]bool{}
 	for i := range state.Failed {
-		v.Failures = append(v.Failures, failureOf(doc, &state.Failed[i]))
+		f := &state.Failed[i]
+		if seen[told{f.Node, f.Key}] {
+			continue
+		}
+		seen[told{f.Node, f.Key}] = true
+		v.Failures = append(v.Failures, failureOf(doc, f))
 	}
 	v.Tickets, v.Bans = ticketsOf(doc), bansOf(doc)
 	return v, nil
