@@ -7,6 +7,7 @@ import (
 
 	"gcrm/drivers"
 	"gcrm/drivers/anything"
+	"gcrm/drivers/drbd"
 	"gcrm/drivers/dummy"
 	"gcrm/drivers/filesystem"
 	"gcrm/drivers/ipaddr"
@@ -50,7 +51,7 @@ func Registry(o Options) *drivers.Registry {
 func Natives() map[drivers.Name]drivers.Agent {
 	out := map[drivers.Name]drivers.Agent{}
 	for _, agents := range []map[drivers.Name]drivers.Agent{
-		dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(), mdraid.Agents(), pgsql.Agents(),
+		drbd.Agents(), dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(), mdraid.Agents(), pgsql.Agents(),
 	} {
 		maps.Copy(out, agents)
 	}
