@@ -106,6 +106,9 @@ type Login struct {
 // Login reads the parameters of [WithLogin].
 func (c Call) Login(port string) (Login, error) {
 	l := Login{c.Param("ip", "ipaddr", ""), c.Param("ipport", port), c.Param("username", "login", ""), c.Param("password", "passwd", "")}
+	if on, _ := cib.ParseBool(c.Param("port_as_ip", "0")); on {
+		l.Host = c.Param("plug", "port", c.Plug)
+	}
 	if l.Host == "" {
 		return l, &Error{"configure", c.Device, errors.New("the address of the device is missing"), "set the parameter ip"}
 	}

@@ -189,3 +189,17 @@ func (d *Device) staysOff() bool {
 	a := d.Meta.Action(On, "")
 	return a != nil && (a.Automatic || a.OnTarget) || !d.HasAction(On)
 }
+
+// rebootsInHalves reports whether the agent does a reboot as off and on: those
+// of the fencing library do, which have a power_timeout, unless their method
+// is another.
+func (d *Device) rebootsInHalves() bool {
+	p := d.Meta.Param("method")
+	if p == nil {
+		return d.Meta.Param("power_timeout") != nil
+	}
+	if m := d.Params["method"]; m != "" {
+		return m == "onoff"
+	}
+	return p.Default == "onoff"
+}

@@ -23,6 +23,8 @@ var testAgents = agents{
 	// An agent of the library, which does reboot as off and on.
 	"fence_onoff": `<parameter name="plug"/><parameter name="method"><content type="select" default="onoff"/></parameter>` +
 		actions("on off reboot status monitor list"),
+	// One that always does so.
+	"fence_halves": `<parameter name="plug"/><parameter name="power_timeout"/>` + actions("on off reboot status monitor"),
 	// A management board: one node, no list.
 	"fence_board": `<parameter name="ip"/>` + actions("on off reboot status monitor"),
 	"fence_kdump": actions("off monitor"),

@@ -331,13 +331,7 @@ func (u *unpacker) complete(d *Device, params map[string]string) {
 			u.problem(cib.Warning, d.ID, "pcmk_host_map names "+node+", which is not a node of the cluster", "")
 		}
 	}
-	method := d.Params["method"]
-	if p := d.Meta.Param("method"); p != nil {
-		if method == "" {
-			method = p.Default
-		}
-		d.Split = method == "onoff" && d.HasAction(On) && d.HasAction(Off) && d.HasAction(Status) && !d.Unfences
-	}
+	d.Split = d.rebootsInHalves() && d.HasAction(On) && d.HasAction(Off) && d.HasAction(Status) && !d.Unfences
 }
 
 // verified looks at the history for the nodes where the device is started.

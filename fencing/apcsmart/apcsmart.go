@@ -36,6 +36,8 @@ func New() *Method {
 			Actions: []string{fencing.On, fencing.Off, fencing.Reboot, fencing.Status, fencing.Monitor, fencing.List},
 			Params: fencing.WithPower(
 				fencing.Param{Name: "ttydev", Required: true, Short: "serial device, as /dev/ttyS0"},
+				fencing.Param{Name: "method", Type: "select", Values: []string{"cycle", "onoff"}, Default: "cycle",
+					Short: "how a reboot is done: by one command of the UPS, or by off and on"},
 				fencing.Param{Name: "hostlist", Required: true, Short: "nodes that the UPS feeds"},
 			)}}
 }
@@ -68,6 +70,9 @@ func (m *Method) Do(ctx context.Context, c fencing.Call) fencing.Outcome {
 		_, err := u.register(ctx, "Q")
 		return fencing.OutcomeOf(ctx, err)
 	case fencing.Reboot:
+		if c.Param("method", "cycle") == "onoff" {
+			break
+		}
 		if !fencing.Sleep(ctx, c.Duration(0, "delay")) {
 			return fencing.OutcomeOf(ctx, ctx.Err())
 		}

@@ -177,6 +177,10 @@ func TestPower(t *testing.T) {
 			t.Fatalf("%s: %+v", s.action, o)
 		}
 	}
+	u.down = false
+	if o := do(t, quick(), path, fencing.Reboot, "method", "onoff"); o.Code != fencing.Succeeded || u.down || !u.on {
+		t.Errorf("off and on: %+v", o)
+	}
 	if u.grace != 1 || u.wake != 0 {
 		t.Errorf("the settings were not restored: %s, %s", graces[u.grace], wakes[u.wake])
 	}

@@ -56,7 +56,8 @@ func All() map[string]*Method {
 				fencing.Param{Name: "privlvl", Type: "select", Default: "administrator", Values: []string{"user", "operator", "administrator"}, Short: "privilege of the session"},
 				fencing.Param{Name: "method", Type: "select", Default: "onoff", Values: []string{"onoff", "cycle"}, Short: "how a reboot is done"},
 				fencing.Param{Name: "ipmitool_timeout", Type: "second", Default: "2", Short: "how long one answer may take"},
-				fencing.Param{Name: "plug", Obsoletes: "port", Short: "address of the board, instead of ip"},
+				fencing.Param{Name: "plug", Obsoletes: "port", Short: "node; with port_as_ip the address of the board"},
+				fencing.Param{Name: "port_as_ip", Type: "boolean", Default: "0", Short: "take plug for the address, instead of ip"},
 			)...)}}
 	}
 	return all
@@ -92,15 +93,6 @@ type board struct {
 }
 
 func (m *Method) open(ctx context.Context, c fencing.Call) (*board, error) {
-	if c.Param("ip", "ipaddr", "") == "" {
-		p := map[string]string{"ip": c.Param("plug", "port", "")}
-		for k, v := range c.Params {
-			if p[k] == "" {
-				p[k] = v
-			}
-		}
-		c.Params = p
-	}
 	login, err := c.Login("623")
 	if err != nil {
 		return nil, err

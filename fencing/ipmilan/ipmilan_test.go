@@ -105,7 +105,7 @@ func TestWithIpmiSim(t *testing.T) {
 	for _, v := range []struct {
 		agent string
 		more  []string
-	}{{"fence_ipmilan", []string{"lanplus", "1", "cipher", "3"}}, {"fence_idrac", []string{"cipher", "3"}}, {"fence_ipmilan", nil}} {
+	}{{"fence_ipmilan", []string{"lanplus", "1", "cipher", "3"}}, {"fence_idrac", []string{"cipher", "3", "ip", "", "port_as_ip", "1", "plug", "127.0.0.1"}}, {"fence_ipmilan", nil}} {
 		for _, s := range []struct {
 			action string
 			power  fencing.Power
@@ -148,7 +148,7 @@ func TestWithIpmiSim(t *testing.T) {
 }
 
 func TestMistakes(t *testing.T) {
-	for _, more := range [][]string{{}, {"ip", "127.0.0.1", "cipher", "x"}, {"ip", "127.0.0.1", "privlvl", "root"}, {"ip", "127.0.0.1", "ipport", "x"}} {
+	for _, more := range [][]string{{}, {"plug", "127.0.0.1"}, {"ip", "127.0.0.1", "cipher", "x"}, {"ip", "127.0.0.1", "privlvl", "root"}, {"ip", "127.0.0.1", "ipport", "x"}} {
 		if o := do(t.Context(), "fence_ipmilan", map[string]string{}, fencing.Status, more...); o.Code != fencing.Failed || o.Text == "" {
 			t.Errorf("%v: %+v", more, o)
 		}

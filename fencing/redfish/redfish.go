@@ -33,7 +33,8 @@ func New() *Method {
 			fencing.Param{Name: "ssl", Type: "boolean", Default: "1", Short: "use TLS"},
 			fencing.Param{Name: "ssl_insecure", Type: "boolean", Default: "0", Short: "take any certificate"},
 			fencing.Param{Name: "shell_timeout", Type: "second", Default: "10", Short: "how long one answer may take"},
-			fencing.Param{Name: "plug", Obsoletes: "port", Short: "address of the board, instead of ip"},
+			fencing.Param{Name: "plug", Obsoletes: "port", Short: "node; with port_as_ip the address of the board"},
+			fencing.Param{Name: "port_as_ip", Type: "boolean", Default: "0", Short: "take plug for the address, instead of ip"},
 		)...)}}
 }
 
@@ -73,14 +74,6 @@ type link struct {
 }
 
 func open(ctx context.Context, c fencing.Call) (*service, error) {
-	if c.Param("ip", "ipaddr", "") == "" && c.Params["plug"] != "" {
-		p := map[string]string{}
-		for k, v := range c.Params {
-			p[k] = v
-		}
-		p["ip"] = c.Params["plug"]
-		c.Params = p
-	}
 	yes := func(v string) bool { return v == "1" || v == "yes" || v == "true" || v == "on" }
 	scheme, port := "https", "443"
 	if !yes(c.Param("ssl", "1")) {
