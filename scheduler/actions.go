@@ -153,6 +153,9 @@ func isNotifyKey(key string) bool {
 func (e *engine) unpackOperation(a *action) {
 	r := a.rsc
 	a.meta = e.opMeta(r, a.node, a.task, a.interval, a.op)
+	if v := a.meta.val("on-fail"); a.task == taskStop && (v == "standby" || v == "demote" || v == "stop") {
+		a.meta.unset("on-fail") // makes no sense for a stop
+	}
 	a.need = needNothing
 	if a.task == taskStart || a.task == taskPromote {
 		switch {
@@ -218,7 +221,6 @@ func (e *engine) opMeta(r *resource, n *node, task string, interval int64, op *c
 					delay = sec - m
 				}
 			}
-			t.unset("interval-origin")
 			t.set("start-delay", strconv.FormatInt(delay*1000, 10))
 		}
 	} else if v, ok := t.get("start-delay"); ok {

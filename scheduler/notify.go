@@ -38,7 +38,6 @@ func (e *engine) newNotify(r *resource, task string, a, complete *action) *notif
 	if a != nil {
 		d.pre = pseudo(a, taskNotify, "pre", "pre")
 		d.preDone = pseudo(a, taskNotified, "confirmed-pre", "pre")
-		d.preDone.meta.set("notify_type", "confirmed-pre")
 		d.pre.set(fRunnable)
 		d.preDone.set(fRunnable)
 		e.orderActions(d.pre, d.preDone, oOrdered)
@@ -47,7 +46,6 @@ func (e *engine) newNotify(r *resource, task string, a, complete *action) *notif
 	if complete != nil {
 		d.post = pseudo(complete, taskNotify, "post", "post")
 		d.postDone = pseudo(complete, taskNotified, "confirmed-post", "post")
-		d.postDone.meta.set("notify_type", "confirmed-post")
 		for _, p := range []*action{d.post, d.postDone} {
 			p.priority = infinity
 			if complete.runnable() {

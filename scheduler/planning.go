@@ -122,7 +122,7 @@ func (e *engine) resourceRef(a *action) *ResourceRef {
 
 // actionAttributes returns an action's parameters and meta-attributes.
 func (e *engine) actionAttributes(a *action) (params, meta []cib.Attr) {
-	if a.rsc != nil && a.rsc.isPrimitive() && a.task != taskCancel && a.task != taskDelete {
+	if a.rsc != nil && a.rsc.isPrimitive() {
 		for _, x := range e.params(a.rsc, a.node) {
 			params = append(params, x)
 		}
