@@ -210,8 +210,12 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	}
 	flagsBefore := e.super.Flags
 	if os.Role() == wire.Primary && ns.Role() != wire.Primary {
-		// The mark of a new Primary is set by promoted, after the generation it ends.
 		e.super.UUID.MarkPrimary(false)
+	}
+	if os.Role() != wire.Primary && ns.Role() == wire.Primary && e.hasDisk {
+		// Before anything is persisted: a disk must not become UpToDate by force in
+		// the generation it had before.
+		e.startPrimary(ns)
 	}
 	if inSync(os.Conn()) && ns.Conn() <= wire.Connected {
 		e.stopFetching()

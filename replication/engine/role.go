@@ -205,15 +205,7 @@ func (e *Engine) promotionAnswered(r wire.Result) {
 func (e *Engine) promoted(mask wire.State) {
 	force := mask&wire.MaskDisk != 0 && e.cmd.force
 	e.discardMyData = false
-	if e.hasDisk {
-		alone := e.state.Conn() < wire.Connected || e.state.PeerDisk() <= wire.Failed
-		if force || alone && e.super.UUID.Bitmap == 0 && e.state.Disk() == wire.UpToDate {
-			e.newGeneration()
-		}
-		e.super.UUID.MarkPrimary(true)
-		e.exposed = e.super.UUID.Current
-		e.persist()
-	}
+	e.persist()
 	if e.state.Conn() >= wire.WFReportParams {
 		if force {
 			e.sendUUIDs()
@@ -221,6 +213,17 @@ func (e *Engine) promoted(mask wire.State) {
 		e.sendState()
 	}
 	e.finishCommand(wire.ResultOK)
+}
+
+// startPrimary sets the generation of a new Primary; the caller persists.
+func (e *Engine) startPrimary(ns wire.State) {
+	forced := e.cmd.promote && e.cmd.force && e.cmd.mask&wire.MaskDisk != 0
+	alone := ns.Conn() < wire.Connected || ns.PeerDisk() <= wire.Failed
+	if forced || alone && e.super.UUID.Bitmap == 0 && ns.Disk() == wire.UpToDate {
+		e.newGeneration()
+	}
+	e.super.UUID.MarkPrimary(true)
+	e.exposed = e.super.UUID.Current
 }
 
 // Demote makes the node Secondary.
