@@ -317,6 +317,11 @@ func (c *Core) ended(r *resource, t *task, o operation.Outcome, traits operation
 	}
 	if !m.reported || m.last.RC != o.RC || m.last.Status != o.Status {
 		o.First, o.Changed = !m.reported, c.now
+		// The history tells times in seconds, and of two entries of one call
+		// the later one counts: a failure soon after a success must be later.
+		if next := m.last.Changed.Truncate(time.Second).Add(time.Second); m.reported && next.After(o.Changed) {
+			o.Changed = next
+		}
 		m.reported, m.last = true, o
 		c.finish(r, t.job, o, traits)
 	}

@@ -290,3 +290,27 @@ func TestAgentThatDoesNotEnd(t *testing.T) {
 	b.dispatch(job("web", "stop", 0))
 	b.want("run web_stop_0")
 }
+
+// A monitor that fails in the second in which it succeeded has a later entry:
+// the history of a node tells times in seconds.
+func TestFailureSoonAfterSuccessIsLater(t *testing.T) {
+	b := newBench(t, 4)
+	if err := b.dispatch(job("web", "monitor", 200*time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	b.pass(0)
+	var last int64
+	for i, rc := range []int{0, 7, 0, 7} {
+		if i > 0 {
+			b.pass(200 * time.Millisecond)
+		}
+		b.ran("web_monitor_200", 0, rc)
+		o := b.subs[0].Outcome
+		b.committed(nil)
+		if at := o.Changed.Unix(); o.RC != rc || at <= last {
+			t.Errorf("result %d: rc %d at %d, after %d", i, o.RC, at, last)
+		} else {
+			last = at
+		}
+	}
+}
