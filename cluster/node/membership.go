@@ -6,6 +6,7 @@ import (
 
 	"gcrm/cib"
 	"gcrm/cluster/consensus"
+	"gcrm/cluster/executor/operation"
 )
 
 // Seed is a node that the cluster was made of at first.
@@ -49,7 +50,8 @@ const membershipClient = "membership"
 //     the resources it may have left running are found by probes;
 //   - a node that is not seen any more is lost; without fencing it counts as
 //     down at once, with fencing only once that is confirmed (see
-//     [Node.Fence]);
+//     [Node.Fence]); either way its transient attributes are gone, since with
+//     its shutdown attribute it would look like a node that stopped in order;
 //   - a node that said that it leaves has left.
 func reconcile(v view) (consensus.Command, string, bool) {
 	if cmd, what, ok := nodeEntries(v); ok {
@@ -94,6 +96,7 @@ func reconcile(v view) (consensus.Command, string, bool) {
 			if fencing && !m.Witness {
 				m.State = consensus.Lost
 				edits = append(edits, stateEdit(m, false, "down", "member", "offline", false))
+				edits = append(edits, forgetAttributes(v.state.CIB, m.ID)...)
 				note("%s is lost and has to be fenced", m.Name)
 			} else {
 				m.State = consensus.Down
@@ -176,6 +179,16 @@ func stateEdit(m consensus.Member, inCCM bool, join, expected, crmd string, fres
 		{Name: "join", Value: join},
 		{Name: "expected", Value: expected},
 	}}}
+}
+
+// forgetAttributes removes all transient attributes of a node; its history
+// stays.
+func forgetAttributes(doc *cib.CIB, id string) []cib.StatusEdit {
+	var edits []cib.StatusEdit
+	for name := range operation.Attributes(doc, id) {
+		edits = append(edits, cib.StatusEdit{Attribute: &cib.AttributeEdit{Node: id, Name: name, Delete: true}})
+	}
+	return edits
 }
 
 // nodeEntries adds what a configuration lacks: an entry for every member that

@@ -8,6 +8,7 @@ import (
 
 	"gcrm/cib"
 	"gcrm/cluster/consensus"
+	"gcrm/cluster/executor/operation"
 	"gcrm/scheduler"
 )
 
@@ -144,6 +145,43 @@ func TestMembership(t *testing.T) {
 	r.v.seen["b"] = sight{incarnation: 23}
 	r.settle()
 	r.expect("silent without fencing", "b", "2", "down/23/23", down)
+}
+
+// A node that is lost has no transient attributes any more; one that died while
+// it was shutting down does not look as if it had stopped in order.
+func TestLostNodeLosesAttributes(t *testing.T) {
+	for _, fencing := range []string{"true", "false"} {
+		r := newReplica(t, "a", "b")
+		r.v.seen["b"] = sight{up: true, incarnation: 20}
+		r.settle()
+		r.property("stonith-enabled", fencing)
+		next, err := r.state.Apply(0, consensus.Command{Change: &cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{
+			{Attribute: &cib.AttributeEdit{Node: "1", Name: "shutdown", Value: "1"}},
+			{Attribute: &cib.AttributeEdit{Node: "2", Name: "shutdown", Value: "1"}},
+			{Attribute: &cib.AttributeEdit{Node: "2", Name: "master-db", Value: "5"}},
+			{Operation: &cib.OperationEdit{Node: "2", Resource: "db", Class: "ocf", Provider: "heartbeat", Type: "Dummy",
+				Attributes: []cib.Attr{{Name: "id", Value: "db_last_0"}, {Name: "operation", Value: "start"}}}},
+		}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.state = next
+		r.v.seen["b"] = sight{incarnation: 20}
+		r.settle()
+		if m, _ := r.state.Member("b"); m.State == consensus.Online {
+			t.Fatalf("stonith-enabled=%s: b is not lost", fencing)
+		}
+		for name, value := range operation.Attributes(r.state.CIB, "2") {
+			t.Errorf("stonith-enabled=%s: the lost node still has %s=%s", fencing, name, value)
+		}
+		if _, ok := operation.Attribute(r.state.CIB, "1", "shutdown"); !ok {
+			t.Errorf("stonith-enabled=%s: another node lost its attribute", fencing)
+		}
+		// What may still run there is known until it is fenced.
+		if known := strings.Contains(r.state.CIB.NodeState("2").String(), "db_last_0"); known != (fencing == "true") {
+			t.Errorf("stonith-enabled=%s: the history is there: %v", fencing, known)
+		}
+	}
 }
 
 // A node that is lost when fencing is switched off is taken for down.
