@@ -44,6 +44,14 @@ func (s *Session) completeStatement(ctx context.Context, v *Verb, done []string,
 		k.option(o.What)
 	}
 	out := filter(k.out, partial)
+	// A keyword that is written out is meant, although longer ones begin
+	// with it: op, not operations.
+	for _, o := range x.Options {
+		if o.Word == partial && partial != "" {
+			out = slices.DeleteFunc(out, func(c Candidate) bool { return c.Text != partial })
+			break
+		}
+	}
 	if x.MayEnd {
 		for i := range out {
 			out[i].Final = true
@@ -191,7 +199,7 @@ func (k *statementContext) option(what grammar.What) {
 		k.values("role=", k.roles()...)
 		k.values("resource-discovery=", "always", "never", "exclusive")
 	case grammar.AScore:
-		if k.partial == "" && len(x.Options) > 1 && !slices.Contains([]string{"location", "colocation"}, x.Verb) {
+		if len(k.partial) < 2 && len(x.Options) > 1 && !slices.Contains([]string{"location", "colocation"}, x.Verb) {
 			return // the score of an attribute set is seldom wanted
 		}
 		for _, s := range [][2]string{{"inf:", "must"}, {"-inf:", "must not"}, {"100:", "prefers"}, {"-100:", "avoids"}, {"0:", "does not care"}} {
