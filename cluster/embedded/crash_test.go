@@ -30,7 +30,7 @@ func TestKillChild(t *testing.T) {
 	if dir == "" {
 		t.Skip("runs only as the child of TestKillTheProcess")
 	}
-	c, err := Start(t.Context(), Config{StateDir: dir, Nodes: 3, Schedule: planner})
+	c, err := Start(t.Context(), Config{StateDir: dir, Nodes: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestKillTheProcess(t *testing.T) {
 			t.Fatalf("round %d: nothing was acknowledged", round)
 		}
 	}
-	c := start(t, Config{StateDir: dir, Schedule: planner})
+	c := start(t, Config{StateDir: dir})
 	doc := document(t, connect(t, c, 1))
 	// One more change may have been committed without being acknowledged.
 	if v := doc.Version(); v.Epoch < last.Epoch || v.Epoch == last.Epoch && !strings.Contains(doc.String(), `"`+marker+`"`) {
@@ -92,7 +92,7 @@ func TestKillTheProcess(t *testing.T) {
 
 // With all processors busy nobody is taken for dead.
 func TestNoFalseAlarmUnderLoad(t *testing.T) {
-	c := start(t, Config{Nodes: 3, Schedule: planner})
+	c := start(t, Config{Nodes: 3})
 	stop := make(chan struct{})
 	for range 4 * runtime.NumCPU() {
 		go func() {
@@ -122,13 +122,13 @@ func TestNoFalseAlarmUnderLoad(t *testing.T) {
 // cut cluster go on. When they meet again one gives way, and nothing of its
 // history gets into the other's.
 func TestSplitBrainByConfiguration(t *testing.T) {
-	c := start(t, Config{Nodes: 2, Schedule: planner})
+	c := start(t, Config{Nodes: 2})
 	one, two := connect(t, c, 1), connect(t, c, 2)
 	set(t, one, "stonith-enabled", "false")
 	set(t, one, "no-quorum-policy", "ignore")
 	document(t, two) // it knows of it, too
 	c.Cut(1, 2)
-	eventually(t, 10*time.Second, "both lead", func() bool {
+	eventually(t, patience, "both lead", func() bool {
 		n := 0
 		for _, node := range c.nodes() {
 			if l, _ := node.Consensus().Leadership(); l.Self {
@@ -143,7 +143,7 @@ func TestSplitBrainByConfiguration(t *testing.T) {
 	set(t, one, "half", "one")
 	set(t, two, "half", "two")
 	c.Heal()
-	eventually(t, 20*time.Second, "both are one cluster again", func() bool {
+	eventually(t, patience, "both are one cluster again", func() bool {
 		i, err := one.Info(t.Context())
 		if err != nil {
 			return false

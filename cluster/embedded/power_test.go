@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"gcrm/cib"
 )
@@ -28,20 +27,15 @@ func processes(t *testing.T, runDir string) int {
 // A node that is switched off takes with it what its agents started, one
 // whose daemon crashes does not.
 func TestPowerOffEndsProcesses(t *testing.T) {
-	c := start(t, Config{Nodes: 3, Schedule: planner})
+	c := start(t, Config{Nodes: 3})
 	h := connect(t, c, 2)
-	doc := document(t, h)
-	conf := doc.Configuration().Clone()
-	conf.Child("resources").Add(cib.NewElement("primitive", "id", "web", "class", "ocf", "provider", "heartbeat", "type", "anything").Add(
-		cib.NewElement("instance_attributes", "id", "ia").Add(
-			cib.NewElement("nvpair", "id", "a", "name", "binfile", "value", "/bin/sleep"),
-			cib.NewElement("nvpair", "id", "b", "name", "cmdline_options", "value", "1000"))))
-	if _, err := h.Apply(t.Context(), cib.Change{Configuration: &cib.ConfigurationChange{Base: doc.Version(), XML: conf.String()}}); err != nil {
-		t.Fatal(err)
-	}
 	set(t, h, "stonith-enabled", "false")
+	alter(t, h, func(conf *cib.Element) {
+		conf.Child("resources").Add(primitive("web", "anything", "binfile", "/bin/sleep", "cmdline_options", "1000"))
+		inOrder(conf, "web")
+	})
 	run1, run2 := c.members[0].runDir(), c.members[1].runDir()
-	eventually(t, 10*time.Second, "the process runs on node1", func() bool {
+	eventually(t, patience, "the process runs on node1", func() bool {
 		return where(document(t, h), "web") == "node1 " && processes(t, run1) == 1
 	})
 	c.Crash(1)
@@ -54,12 +48,12 @@ func TestPowerOffEndsProcesses(t *testing.T) {
 	if n := processes(t, run1); n != 0 {
 		t.Errorf("%d processes after the power is off", n)
 	}
-	eventually(t, 10*time.Second, "the process runs on node2", func() bool {
+	eventually(t, patience, "the process runs on node2", func() bool {
 		return where(document(t, h), "web") == "node2 " && processes(t, run2) == 1
 	})
 	// One that is killed comes back with its next monitor.
 	if err := killProcesses(run2); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the process runs on node2 again", func() bool { return processes(t, run2) == 1 })
+	eventually(t, patience, "the process runs on node2 again", func() bool { return processes(t, run2) == 1 })
 }

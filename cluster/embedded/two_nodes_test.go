@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"gcrm/cib"
 	"gcrm/cluster/consensus"
+	"gcrm/cluster/executor/operation"
 )
 
 // One of two nodes is lost: the other fences it, goes on alone, and takes it
@@ -16,15 +18,23 @@ func TestTwoNodesSurvivorFencesAndGoesOn(t *testing.T) {
 	survivor := 3 - lead
 	h := connect(t, c, survivor)
 	v := set(t, h, "stonith-action", "off")
+	lost := c.members[lead-1].id
+	if _, err := h.Apply(t.Context(), cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{
+		{Attribute: &cib.AttributeEdit{Node: lost, Name: "fleeting", Value: "1"}}}}}); err != nil {
+		t.Fatal(err)
+	}
 	begin := time.Now()
 	if err := c.Kill(lead); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the survivor leads", func() bool { return c.Leader() == survivor })
+	eventually(t, patience, "the survivor leads", func() bool { return c.Leader() == survivor })
 	t.Logf("survivor leads after %v", time.Since(begin))
 	doc := document(t, h)
 	if !doc.Version().SameConfiguration(v) {
 		t.Errorf("survivor is at %v, committed was %v", doc.Version(), v)
+	}
+	if _, ok := operation.Attribute(doc, lost, "fleeting"); ok {
+		t.Error("the lost node still has its transient attributes")
 	}
 	state, _ := c.nodes()[c.members[survivor-1].name].Consensus().State()
 	if len(state.Forced) != 1 || !strings.Contains(state.Forced[0].Proof, "processes are gone") {
@@ -37,7 +47,7 @@ func TestTwoNodesSurvivorFencesAndGoesOn(t *testing.T) {
 	if err := c.Restart(lead); err != nil {
 		t.Fatal(err)
 	}
-	took := eventually(t, 20*time.Second, "the lost node has a vote again", func() bool {
+	took := eventually(t, patience, "the lost node has a vote again", func() bool {
 		i, err := h.Info(t.Context())
 		if err != nil {
 			return false
@@ -58,7 +68,7 @@ func TestTwoNodesSurvivorFencesAndGoesOn(t *testing.T) {
 	if err := c.Kill(survivor); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the other one leads", func() bool { return c.Leader() == lead })
+	eventually(t, patience, "the other one leads", func() bool { return c.Leader() == lead })
 	set(t, h2, "alone", "2")
 }
 
@@ -69,12 +79,12 @@ func TestTwoNodesCut(t *testing.T) {
 	h := connect(t, c, lead)
 	set(t, h, "stonith-action", "off")
 	c.Cut(1, 2)
-	eventually(t, 10*time.Second, "one of them is off", func() bool { return !c.Running(1) || !c.Running(2) })
+	eventually(t, patience, "one of them is off", func() bool { return !c.Running(1) || !c.Running(2) })
 	winner := 1
 	if !c.Running(1) {
 		winner = 2
 	}
-	eventually(t, 10*time.Second, "the other one leads", func() bool { return c.Leader() == winner })
+	eventually(t, patience, "the other one leads", func() bool { return c.Leader() == winner })
 	time.Sleep(2 * c.cfg.Detection)
 	if !c.Running(winner) {
 		t.Error("both were fenced")
@@ -90,7 +100,7 @@ func TestTwoNodesWithoutFencingStayReadOnly(t *testing.T) {
 	if err := c.Kill(2); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "node1 shows that it has no quorum", func() bool {
+	eventually(t, patience, "node1 shows that it has no quorum", func() bool {
 		doc, err := h.CIB(t.Context(), false)
 		return err == nil && doc.Root.Get("have-quorum") == "0"
 	})
@@ -101,6 +111,6 @@ func TestTwoNodesWithoutFencingStayReadOnly(t *testing.T) {
 	if err := c.Restart(2); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "quorum is back", func() bool { return c.Leader() != 0 })
+	eventually(t, patience, "quorum is back", func() bool { return c.Leader() != 0 })
 	set(t, h, "again", "1")
 }
