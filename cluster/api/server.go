@@ -278,6 +278,10 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 	if o.Time.IsZero() {
 		o.Time = time.Now()
 	}
+	if err := s.check(r.Context(), req.Change); err != nil {
+		fail(w, err)
+		return
+	}
 	v, err := s.backend.Apply(r.Context(), req.Request, req.Change)
 	if err != nil {
 		fail(w, err)
