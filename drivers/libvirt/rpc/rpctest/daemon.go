@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"gcrm/drivers/libvirt/rpc"
 )
 
 // Daemon starts the real libvirtd on a private socket with a test hypervisor
@@ -54,7 +56,14 @@ func Daemon(t testing.TB) string {
 	socket := filepath.Join(dir, "libvirt-sock")
 	for range 100 {
 		if _, err := os.Stat(socket); err == nil {
-			return "test+unix:///default?socket=" + socket
+			uri := "test+unix:///default?socket=" + socket
+			// The hypervisor forgets everything with its last connection.
+			hold, err := rpc.Dial(t.Context(), uri, rpc.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { hold.Close() })
+			return uri
 		}
 		select {
 		case <-ended:

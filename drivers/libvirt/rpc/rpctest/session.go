@@ -18,6 +18,9 @@ type session struct {
 
 var errLost = errors.New("break the connection")
 
+// Ignored is returned by an Answer whose call succeeds and does nothing.
+var Ignored = errors.New("ignored")
+
 func (s *session) send(h rpc.Header, payload []byte) {
 	s.write.Lock()
 	defer s.write.Unlock()
@@ -71,9 +74,12 @@ func (s *session) answer(h rpc.Header, payload []byte) {
 		}
 	}
 	h.Kind = rpc.Reply
-	if errors.Is(err, errLost) {
+	switch {
+	case errors.Is(err, errLost):
 		s.conn.Close()
 		return
+	case errors.Is(err, Ignored):
+		err = nil
 	}
 	if err != nil {
 		var known *rpc.Error
