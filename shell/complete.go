@@ -269,6 +269,14 @@ func (s *Session) candidates(ctx context.Context, level *Level, v *Verb, a Arg, 
 				add(short(r.Version), strings.TrimSpace(r.Origin.Time.Local().Format(time.DateTime)+" "+r.Origin.User+" "+r.Origin.Message))
 			}
 		}
+	case argTemplate:
+		for _, n := range templateNames() {
+			if t, err := readTemplate(n); err == nil {
+				add(n, t.summary)
+			}
+		}
+	case argTemplateParam:
+		return templateCandidates(done, partial)
 	case argTicket:
 		for t := range doc.Status().Child("tickets").Named("ticket_state") {
 			add(t.ID(), "ticket")

@@ -86,6 +86,8 @@ const (
 	argTicket
 	argOption
 	argVersion
+	argTemplate
+	argTemplateParam // name=value for the template named before
 )
 
 func need(name string, k ArgKind) Arg  { return Arg{Name: name, Kind: k} }

@@ -11,7 +11,7 @@ func Root() *Level {
 		},
 		Levels: []*Level{
 			configureLevel(), resourceLevel(), nodeLevel(), cibLevel(), raLevel(),
-			clusterLevel(), optionsLevel(), maintenanceLevel(), siteLevel(),
+			clusterLevel(), optionsLevel(), maintenanceLevel(), siteLevel(), templateLevel(),
 		},
 	}
 	attach(root, commonVerbs())

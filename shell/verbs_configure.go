@@ -115,6 +115,6 @@ func configureLevel() *Level {
 		&Verb{Name: "graph", Help: "Draw the configuration in the language of graphviz.",
 			Example: "graph dot config.dot", Args: []Arg{maybeOneOf("type", "dot"), maybe("file", argFile)}, run: runGraph},
 	)
-	l.Levels = []*Level{raLevel(), cibLevel()}
+	l.Levels = []*Level{raLevel(), cibLevel(), templateLevel()}
 	return l
 }

@@ -1,0 +1,263 @@
+package shell
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gcrm/cib"
+	"gcrm/grammar"
+)
+
+func templateLevel() *Level {
+	name := need("template", argTemplate)
+	return &Level{
+		Name: "template",
+		Help: "Make what is set up often: addresses, servers, databases, machines, fencing.",
+		Verbs: []*Verb{
+			{Name: "list", Help: "List the templates.", Example: "list", run: runTemplateList},
+			{Name: "show", Help: "Describe a template's parameters; with values, show the statements it makes.",
+				Example: "show virtual-ip ip=192.0.2.10", Args: []Arg{name, any0("name=value", argTemplateParam)}, run: runTemplateShow},
+			{Name: "apply", Help: "Add what a template makes to the configuration.",
+				Long: "Parameters are given as name=value. At the prompt, it asks for all that are not\n" +
+					"given if a required one is missing. The statements are staged: look at them with\n" +
+					"configure show changed, then configure commit. A script or a single command\n" +
+					"commits them at its end.",
+				Example: "apply virtual-ip id=web-ip ip=192.0.2.10", Args: []Arg{name, any0("name=value", argTemplateParam)},
+				Changes: true, run: runTemplateApply},
+		},
+	}
+}
+
+func runTemplateList(ctx context.Context, s *Session, c *call) error {
+	t := newTable("Template", "Makes")
+	for _, name := range templateNames() {
+		m, err := readTemplate(name)
+		if err != nil {
+			return err
+		}
+		t.row(name, m.summary)
+	}
+	return s.writeTable(t)
+}
+
+// templateCall reads the template and the values that a command names, and
+// tells all mistakes in them.
+func (s *Session) templateCall(c *call) (*template, map[string]string, error) {
+	t, err := readTemplate(c.arg(0))
+	if err != nil {
+		if p, ok := err.(*problem); ok {
+			return nil, nil, p.at(c.at(0))
+		}
+		return nil, nil, err
+	}
+	values := map[string]string{}
+	bad := false
+	complain := func(i int, p *problem) {
+		s.report(p.at(c.at(i)))
+		bad = true
+	}
+	for i, w := range c.words[1:] {
+		i++
+		name, value, ok := strings.Cut(w.Text, "=")
+		p := t.param(name)
+		switch {
+		case !ok:
+			complain(i, problemf("%s: %q is no name=value", c.path, w.Text))
+		case p == nil:
+			e := problemf("%s: template %s has no parameter %q", c.path, t.name, name)
+			if near := nearest(name, t.paramNames()); near != "" {
+				e.hinting("did you mean %s?", near)
+			} else {
+				e.hinting("it has %s", strings.Join(t.paramNames(), ", "))
+			}
+			complain(i, e)
+		case values[name] != "":
+			complain(i, problemf("%s: %s is given twice", c.path, name))
+		case value != "":
+			if text := p.check(value); text != "" {
+				complain(i, problemf("%s: %s", c.path, text))
+			}
+			values[name] = value
+		}
+	}
+	if bad {
+		return nil, nil, errReported
+	}
+	return t, values, nil
+}
+
+func runTemplateShow(ctx context.Context, s *Session, c *call) error {
+	t, values, err := s.templateCall(c)
+	if err != nil {
+		return err
+	}
+	if len(values) > 0 {
+		all := t.withDefaults(values)
+		if err := t.complete(c, all); err != nil {
+			return err
+		}
+		for _, st := range t.statements(all) {
+			s.printf("%s\n", st.Text)
+		}
+		return nil
+	}
+	table := newTable("Parameter", "Type", "Default", "Meaning")
+	for _, p := range t.params {
+		fallback := p.fallback
+		if p.required {
+			fallback = "(required)"
+		}
+		table.row(p.name, p.kind, fallback, p.meaning)
+	}
+	if s.cfg.Format != "json" {
+		s.printf("%s: %s\n\n", t.name, t.summary)
+	}
+	return s.writeTable(table)
+}
+
+// complete tells which required parameters have no value.
+func (t *template) complete(c *call, values map[string]string) error {
+	var names, given []string
+	for _, p := range t.missing(values) {
+		names = append(names, fmt.Sprintf("%s (%s)", p.name, p.meaning))
+		given = append(given, p.name+"=...")
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return problemf("%s: template %s needs %s", c.path, t.name, strings.Join(names, "; ")).
+		at(c.line.Words[len(c.line.Words)-1].End).hinting("add %s", strings.Join(given, " "))
+}
+
+// ask asks for every parameter that is not given; an empty answer takes the
+// default. It asks again for what a choice made necessary.
+func (s *Session) askTemplate(t *template, values map[string]string) error {
+	s.printf("%s: %s. Enter takes what stands in brackets.\n", t.name, t.summary)
+	for i := range t.params {
+		p := &t.params[i]
+		if values[p.name] != "" {
+			continue
+		}
+		if err := s.askParam(p, values, p.required); err != nil {
+			return err
+		}
+	}
+	for {
+		left := t.missing(t.withDefaults(values))
+		if len(left) == 0 {
+			return nil
+		}
+		if err := s.askParam(left[0], values, true); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Session) askParam(p *templateParam, values map[string]string, required bool) error {
+	prompt := fmt.Sprintf("%s, %s", p.name, p.meaning)
+	if list := p.values(); list != nil {
+		prompt += " (" + strings.Join(list, "/") + ")"
+	}
+	if !required {
+		prompt += " [" + p.fallback + "]"
+	}
+	for {
+		answer, err := s.cfg.Ask(prompt + ": ")
+		if err != nil {
+			s.msg.info("nothing was added")
+			return errReported
+		}
+		answer = strings.TrimSpace(answer)
+		switch {
+		case answer == "" && required:
+			s.printf("%s must be given; Ctrl-C gives up.\n", p.name)
+			continue
+		case answer == "":
+			return nil
+		}
+		if bad := p.check(answer); bad != "" {
+			s.printf("%s.\n", bad)
+			continue
+		}
+		values[p.name] = answer
+		return nil
+	}
+}
+
+func runTemplateApply(ctx context.Context, s *Session, c *call) error {
+	t, values, err := s.templateCall(c)
+	if err != nil {
+		return err
+	}
+	if len(t.missing(t.withDefaults(values))) > 0 && s.cfg.Interactive && !s.batch && s.cfg.Ask != nil {
+		if err := s.askTemplate(t, values); err != nil {
+			return err
+		}
+	}
+	all := t.withDefaults(values)
+	if err := t.complete(c, all); err != nil {
+		return err
+	}
+	lines := t.statements(all)
+	err = s.edit(ctx, func(work *cib.CIB) error {
+		e := grammar.NewEdit(work, s.agents(ctx))
+		for _, line := range lines {
+			st, err := grammar.Parse(line, grammar.Command)
+			if err != nil {
+				return err
+			}
+			remarks, err := e.Apply(st)
+			for _, r := range remarks {
+				s.reportSyntax(r)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if s.cfg.Interactive && !s.batch && s.overlay == nil {
+		for _, line := range lines {
+			s.printf("  %s\n", line.Text)
+		}
+		s.msg.info("this is staged; configure commit makes it the cluster's configuration")
+	}
+	return nil
+}
+
+// templateCandidates completes a template's parameters that are not given yet.
+func templateCandidates(done []string, partial string) []Candidate {
+	if len(done) == 0 {
+		return nil
+	}
+	t, err := readTemplate(done[0])
+	if err != nil {
+		return nil
+	}
+	var out []Candidate
+	name, _, typed := strings.Cut(partial, "=")
+	for _, p := range t.params {
+		given := slices.ContainsFunc(done[1:], func(w string) bool { return strings.HasPrefix(w, p.name+"=") })
+		switch {
+		case typed && p.name == name:
+			for _, v := range p.values() {
+				out = append(out, Candidate{Text: name + "=" + v})
+			}
+		case !typed && !given:
+			about, rank := p.meaning, 0
+			if p.fallback != "" {
+				about += " [" + p.fallback + "]"
+			}
+			if p.required {
+				about, rank = "(required) "+about, -1
+			}
+			out = append(out, Candidate{Text: p.name + "=", Description: about, Open: true, Rank: rank})
+		}
+	}
+	return out
+}
