@@ -11,6 +11,7 @@ import (
 	"gcrm/drivers/dummy"
 	"gcrm/drivers/filesystem"
 	"gcrm/drivers/ipaddr"
+	"gcrm/drivers/iscsi"
 	"gcrm/drivers/libvirt"
 	"gcrm/drivers/lsb"
 	"gcrm/drivers/lvm"
