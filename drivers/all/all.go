@@ -53,7 +53,7 @@ func Registry(o Options) *drivers.Registry {
 func Natives() map[drivers.Name]drivers.Agent {
 	out := map[drivers.Name]drivers.Agent{}
 	for _, agents := range []map[drivers.Name]drivers.Agent{
-		drbd.Agents(), dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(), mdraid.Agents(), pgsql.Agents(), libvirt.Agents(),
+		drbd.Agents(), dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(), mdraid.Agents(), pgsql.Agents(), iscsi.Agents(), libvirt.Agents(),
 	} {
 		maps.Copy(out, agents)
 	}
