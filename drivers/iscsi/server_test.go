@@ -318,4 +318,13 @@ func TestNoTgtd(t *testing.T) {
 			t.Error(res.Reason)
 		}
 	}
+	if err := os.Remove(filepath.Join(dir, "tgtadm")); err != nil {
+		t.Fatal(err)
+	}
+	target.Params["implementation"] = "tgt"
+	for _, s := range []agenttest.Subject{target, unit} {
+		s.Want(t, drivers.Monitor, drivers.NotRunning)
+		s.Want(t, drivers.Stop, drivers.OK)
+		s.Want(t, drivers.Start, drivers.NotInstalled)
+	}
 }

@@ -56,6 +56,13 @@ func parseTargets(text string) []tgtTarget {
 // errNoDaemon says that tgtd does not run, and with it no target.
 var errNoDaemon = errors.New("tgtd does not run: start it on all nodes (systemctl enable --now tgt)")
 
+// absent tells whether an error means that there is no tgtd, running or
+// installed, and so nothing that it could serve.
+func absent(err error) bool {
+	var tool *native.ToolError
+	return errors.Is(err, errNoDaemon) || errors.As(err, &tool)
+}
+
 // unconnected is how tgtadm ends when there is no daemon (ENOTCONN).
 const unconnected = 107
 
@@ -85,7 +92,7 @@ func (h host) tgtTarget(ctx context.Context, c *native.Call, iqn string) (t tgtT
 func (h host) tgtMonitorTarget(ctx context.Context, c *native.Call) drivers.Result {
 	_, ok, _, err := h.tgtTarget(ctx, c, c.Params.String("iqn"))
 	switch {
-	case errors.Is(err, errNoDaemon):
+	case absent(err):
 		return native.NotRunning()
 	case err != nil:
 		return native.Failed(err)
@@ -153,7 +160,7 @@ func (h host) tgtStopTarget(ctx context.Context, c *native.Call) drivers.Result 
 	for {
 		t, ok, _, err := h.tgtTarget(ctx, c, iqn)
 		switch {
-		case errors.Is(err, errNoDaemon):
+		case absent(err):
 			return native.OK()
 		case err != nil:
 			return native.Fail(drivers.GenericError, "target %s cannot be stopped: %v", iqn, errors.Join(last, err))
@@ -189,7 +196,7 @@ func (h host) tgtMonitorUnit(ctx context.Context, c *native.Call) drivers.Result
 	iqn, lun, path := c.Params.String("target_iqn"), strconv.Itoa(c.Params.Int("lun")), c.Params.String("path")
 	t, ok, _, err := h.tgtTarget(ctx, c, iqn)
 	switch {
-	case errors.Is(err, errNoDaemon):
+	case absent(err):
 		return native.NotRunning()
 	case err != nil:
 		return native.Failed(err)
@@ -251,7 +258,7 @@ func (h host) tgtStopUnit(ctx context.Context, c *native.Call) drivers.Result {
 	for {
 		t, ok, _, err := h.tgtTarget(ctx, c, iqn)
 		switch {
-		case errors.Is(err, errNoDaemon):
+		case absent(err):
 			return native.OK()
 		case err != nil:
 			return native.Fail(drivers.GenericError, "unit %s of %s cannot be stopped: %v", lun, iqn, errors.Join(last, err))
