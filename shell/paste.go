@@ -3,20 +3,27 @@ package shell
 import (
 	"bytes"
 	"io"
+	"strings"
+	"sync"
 )
 
 // pasteReader makes pasted text harmless for a line editor: between the
 // markers of bracketed paste, tabs become blanks instead of asking for
-// completion, line ends become the Enter key, and other control characters,
-// which would be commands to the editor, are dropped. The markers themselves
-// disappear.
+// completion, and other control characters, which would be commands to the
+// editor, are dropped. The markers themselves disappear. The first line goes to
+// the editor and the Enter key behind it; further lines wait in next, so that a
+// question that the first one leads to is not answered by the second.
 type pasteReader struct {
 	src   io.ReadCloser
 	paste bool
 	held  []byte // the beginning of what may be a marker
 	ready []byte
 	err   error
-	cr    bool // the last pasted byte was a carriage return
+	cr    bool   // the last pasted byte was a carriage return
+	block []byte // pasted so far, lines end in newlines
+
+	mu      sync.Mutex
+	waiting string // pasted lines that nobody has read yet
 }
 
 const pasteStart, pasteEnd = "\x1b[200~", "\x1b[201~"
@@ -60,6 +67,9 @@ func (p *pasteReader) feed(in []byte) {
 		in = in[i:]
 		switch {
 		case bytes.HasPrefix(in, []byte(marker)):
+			if p.paste {
+				p.deliver()
+			}
 			p.paste = !p.paste
 			p.cr = false
 			in = in[len(marker):]
@@ -85,12 +95,47 @@ func (p *pasteReader) pass(in []byte) {
 		switch {
 		case c == '\n' && wasCR:
 		case c == '\n' || c == '\r':
-			p.ready = append(p.ready, '\r')
+			p.block = append(p.block, '\n')
 		case c == '\t':
-			p.ready = append(p.ready, "    "...)
+			p.block = append(p.block, "    "...)
 		case c < ' ' || c == 0x7f:
 		default:
-			p.ready = append(p.ready, c)
+			p.block = append(p.block, c)
 		}
 	}
+}
+
+// deliver hands over a pasted block that is complete.
+func (p *pasteReader) deliver() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	block := p.block
+	p.block = nil
+	if p.waiting != "" {
+		p.waiting += string(block)
+		return
+	}
+	first, rest, several := bytes.Cut(block, []byte("\n"))
+	p.ready = append(p.ready, first...)
+	if several {
+		p.ready = append(p.ready, '\r')
+		p.waiting = string(rest)
+	}
+}
+
+// next takes the next pasted line that waits, and tells whether its end was
+// pasted too. Without one it returns "", false.
+func (p *pasteReader) next() (string, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	line, rest, whole := strings.Cut(p.waiting, "\n")
+	p.waiting = rest
+	return line, whole
+}
+
+// forget drops the pasted lines that wait.
+func (p *pasteReader) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting = ""
 }

@@ -35,7 +35,7 @@ func (s *Session) converse(ctx context.Context, rd lineReader) error {
 	s.cfg.Ask = func(prompt string) (string, error) {
 		rd.SetCompleter(nil)
 		defer rd.SetCompleter(complete)
-		return rd.ReadLine(prompt)
+		return rd.Answer(prompt)
 	}
 	rd.SetCompleter(complete)
 	for !s.quit {
@@ -67,19 +67,33 @@ func (s *Session) converse(ctx context.Context, rd lineReader) error {
 	return nil
 }
 
-// readCommand reads one command with its continuation lines.
+// readCommand reads one command with its continuation lines: behind a backslash,
+// and within quotes, where the end of the line counts as a blank.
 func (s *Session) readCommand(rd lineReader) (string, error) {
 	prompt := s.color.prompt(strings.TrimRight(s.Prompt(), " ")) + " "
 	text, err := rd.ReadLine(prompt)
 	if err != nil {
 		return "", err
 	}
-	for grammar.NeedsMore(text) && !strings.HasPrefix(strings.TrimSpace(text), "#") {
-		more, err := rd.ReadLine("   > ")
-		if err != nil {
+	for !strings.HasPrefix(strings.TrimSpace(text), "#") {
+		if grammar.NeedsMore(text) {
+			more, err := rd.ReadLine("   > ")
+			if err != nil {
+				return "", err
+			}
+			text += "\n" + more
+			continue
+		}
+		if grammar.ReadCommand("", text).Err == nil {
+			break
+		}
+		more, err := rd.ReadLine("quote> ")
+		if errors.Is(err, io.EOF) {
+			break // the open quote is told as the mistake it is
+		} else if err != nil {
 			return "", err
 		}
-		text += "\n" + more
+		text += " \\\n" + more
 	}
 	return text, nil
 }

@@ -17,6 +17,9 @@ type lineReader interface {
 	// ReadLine prompts and returns a line without its end. The error is
 	// io.EOF at the end of input and errInterrupt after Ctrl-C.
 	ReadLine(prompt string) (string, error)
+	// Answer is ReadLine for a question: what was pasted as further commands
+	// is no answer. Ctrl-C drops those too.
+	Answer(prompt string) (string, error)
 	// Remember adds a line to the history.
 	Remember(line string)
 	// SetCompleter says what TAB does; nil switches it off.
@@ -34,6 +37,7 @@ var errInterrupt = errors.New("interrupted")
 // be made for anything else: readline fails on pipes.
 type terminal struct {
 	rl     *readline.Instance
+	pasted *pasteReader
 	in     *os.File
 	out    *os.File
 	mu     sync.Mutex
@@ -48,9 +52,9 @@ func newTerminal(in, out *os.File, historyFile string, color palette) (*terminal
 	if !fileIsTerminal(in) || !fileIsTerminal(out) {
 		return nil, errors.New("the prompt needs a terminal")
 	}
-	t := &terminal{in: in, out: out, color: color}
+	t := &terminal{in: in, out: out, color: color, pasted: newPasteReader(readline.NewCancelableStdin(in))}
 	cfg := &readline.Config{
-		Stdin:                  newPasteReader(readline.NewCancelableStdin(in)),
+		Stdin:                  t.pasted,
 		Stdout:                 out,
 		Stderr:                 out,
 		HistoryLimit:           1000,
@@ -118,9 +122,27 @@ func (t *terminal) exitRaw() error {
 }
 
 func (t *terminal) ReadLine(prompt string) (string, error) {
+	line, whole := t.pasted.next()
+	if whole {
+		_, err := io.WriteString(t.out, prompt+line+"\n")
+		return line, err
+	}
+	return t.edit(prompt, line)
+}
+
+func (t *terminal) Answer(prompt string) (string, error) { return t.edit(prompt, "") }
+
+// edit lets the user edit a line that begins as given.
+func (t *terminal) edit(prompt, line string) (string, error) {
 	t.rl.SetPrompt(prompt)
-	line, err := t.rl.Readline()
+	var err error
+	if line == "" {
+		line, err = t.rl.Readline()
+	} else {
+		line, err = t.rl.ReadlineWithDefault(line)
+	}
 	if errors.Is(err, readline.ErrInterrupt) {
+		t.pasted.forget()
 		return "", errInterrupt
 	}
 	return line, err

@@ -68,3 +68,75 @@ func TestConsoleCompletesAWholeConfiguration(t *testing.T) {
 		}
 	}
 }
+
+// A quote that stays open goes on in the next line; the lines of a pasted block
+// are commands, also behind one that asks; what is pasted without a line end
+// waits to be edited.
+func TestConsolePastedBlock(t *testing.T) {
+	c := startConsole(t, t.TempDir(), "--cib", "cib.xml", "configure")
+	c.expect("configure# ")
+	c.typing("primitive a Dummy params \"state=/run/a\r")
+	c.expect("quote> ")
+	c.typing("b\" op monitor interval=10s\r")
+	c.expect("configure# ")
+	c.typing("show a\r")
+	c.expect(`params state="/run/a b"`)
+	c.expect("configure# ")
+	c.typing("primitive 'x\r")
+	c.expect("quote> ")
+	c.typing("\x04")
+	c.expect("No closing quotation")
+	c.expect("configure# ")
+
+	c.typing("\x1b[200~refresh\nprimitive b Dummy params \\\n\tstate=/run/b\nprimitive c Dummy \"params\nprimitive d Du\x1b[201~")
+	c.expect("All changes will be dropped")
+	c.expect("(y/n)? ")
+	c.typing("y\r")
+	c.expect("configure# primitive b Dummy params \\")
+	c.expect("   >     state=/run/b")
+	c.expect("configure# primitive c Dummy \"params")
+	c.expect("quote> primitive d Du")
+	c.typing("\x03")
+	c.expect("configure# ")
+	c.typing("\x1b[200~primitive e Dummy\nprimitive f Du\x1b[201~")
+	c.expect("configure# primitive f Du")
+	c.typing("m\t\r")
+	c.expect("configure# primitive f Dum")
+	c.typing("show\r")
+	c.expect("primitive b Dummy \\")
+	c.expect("primitive e Dummy")
+	c.expect("configure# ")
+	text := c.text()
+	if show := text[strings.LastIndex(text, "configure# show"):]; strings.Contains(show, "primitive a") || strings.Contains(show, "primitive c") {
+		t.Error("a line that was dropped is there")
+	}
+}
+
+// A template asks for what it needs; the answers make one configuration.
+func TestConsoleTemplate(t *testing.T) {
+	dir := t.TempDir()
+	c := startConsole(t, dir, "--cib", "cib.xml")
+	c.expect("# ")
+	c.typing("temp\tap\tvir\t\r")
+	c.expect("template apply virtual-ip ")
+	c.expect("id, id of the resource [vip]: ")
+	c.typing("web-ip\r")
+	c.expect("ip, the address: ")
+	c.typing("192.0.2.300\r")
+	c.expect("is not an address")
+	c.typing("192.0.2.30\r")
+	c.expect("netmask, ")
+	c.typing("24\r")
+	c.expect("nic, ")
+	c.typing("\r")
+	c.expect("this is staged")
+	c.typing("configure commit\r")
+	c.expect("# ")
+	c.typing("configure show web-ip\r")
+	c.expect("params ip=192.0.2.30 cidr_netmask=24")
+	c.typing("quit\r")
+	c.expect("bye")
+	if b, err := os.ReadFile(filepath.Join(dir, "cib.xml")); err != nil || !strings.Contains(string(b), `id="web-ip"`) {
+		t.Errorf("the template is not in the committed CIB: %v\n%s", err, b)
+	}
+}
