@@ -396,7 +396,8 @@ const (
 const frozen = -13 - 2*infinity
 
 // walkScores adds the preferences of source, and of all that is colocated
-// with it, to a node table. With an empty table it starts from source's own.
+// with it, to a node table. Without a target it starts from source's own; an
+// empty table stays empty.
 func (e *engine) walkScores(source, target *resource, log string, nodes *nodeTable, c *colocation, factor float32, flags walkFlag) {
 	if source.variant == vGroup {
 		if source.merging || len(source.children) == 0 {
@@ -404,7 +405,7 @@ func (e *engine) walkScores(source, target *resource, log string, nodes *nodeTab
 		}
 		source.merging = true
 		m := source.children[0]
-		if *nodes == nil {
+		if target == nil {
 			m = source.children[len(source.children)-1]
 		}
 		e.walkScores(m, target, log, nodes, c, factor, flags)
@@ -417,7 +418,7 @@ func (e *engine) walkScores(source, target *resource, log string, nodes *nodeTab
 	source.merging = true
 	defer func() { source.merging = false }()
 	var work nodeTable
-	if *nodes == nil {
+	if target == nil {
 		work = source.allowed.clone()
 		target = source
 	} else {

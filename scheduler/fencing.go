@@ -10,10 +10,17 @@ import (
 // for it.
 
 // canFence reports whether a node can be fenced now.
-func (e *engine) canFence(n *node) bool {
+func (e *engine) canFence(n *node) bool { return e.canFenceBelow(n, nil) }
+
+// canFenceBelow knows the guests on the way: a history may say that a guest
+// runs in itself.
+func (e *engine) canFenceBelow(n *node, guests []*node) bool {
 	if n.guest() {
+		if slices.Contains(guests, n) {
+			return false
+		}
 		for _, host := range n.connection.launcher.runningOn {
-			if !host.online && !e.canFence(host) {
+			if !host.online && !e.canFenceBelow(host, append(guests, n)) {
 				return false
 			}
 		}

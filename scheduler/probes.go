@@ -100,7 +100,7 @@ func (e *engine) probeResource(r *resource, n *node) bool {
 	if (r.exclusiveProbes || top.exclusiveProbes) && (s == nil || s.probe != probeExclusive) {
 		return false
 	}
-	if s != nil && s.probe == probeNever || s == nil && n.forBundle {
+	if s != nil && s.probe == probeNever || n.forBundle && (s == nil || s.probe != probeExclusive) {
 		return false
 	}
 	if n.guest() {

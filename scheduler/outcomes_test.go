@@ -1,0 +1,333 @@
+package scheduler
+
+import (
+	"flag"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"gcrm/cib"
+)
+
+// Properties of what a transition does and of where it leads, over the random
+// CIBs of the differential test. No peer is needed, except to show that what
+// is not stable here is not stable there.
+var (
+	outcomesN    = flag.Int("outcomes.n", 300, "random CIBs that each property of outcomes is tried on")
+	outcomesSeed = flag.Uint64("outcomes.seed", 1, "seed of the first CIB of the properties of outcomes")
+)
+
+// eachOutcome simulates the CIBs of a run; check returns what is wrong.
+func eachOutcome(t *testing.T, check func(c *cib.CIB, s *Simulated) string) {
+	bad := 0
+	for i := range *outcomesN {
+		seed := *outcomesSeed + uint64(i)
+		c := drawCIB(seed)
+		s, err := Simulate(c, SimulateOptions{Execute: true})
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if wrong := check(c, s); wrong != "" {
+			t.Errorf("seed %d: %s", seed, wrong)
+			if bad++; bad == 1 {
+				t.Logf("%s\n%s", s.Text, c)
+			}
+			if bad == 10 {
+				t.Fatal("too many")
+			}
+		}
+	}
+}
+
+// singles are the primitives outside clones and bundles, with its state before the
+// state.
+func singles(t *testing.T, c *cib.CIB) map[string]ResourceState {
+	st, err := Observe(c, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]ResourceState{}
+	for _, r := range st.Resources {
+		switch r.Kind {
+		case "primitive":
+			out[r.ID] = r
+		case "group":
+			for _, m := range r.Members {
+				out[m.ID] = m
+			}
+		}
+	}
+	return out
+}
+
+// TestNothingStartsWhereItIsActiveElsewhere follows the executed actions: at
+// no moment is a primitive started (or arrives by migration) while it is
+// active on another node.
+func TestNothingStartsWhereItIsActiveElsewhere(t *testing.T) {
+	eachOutcome(t, func(c *cib.CIB, s *Simulated) string {
+		state := singles(t, c)
+		on := map[string][]string{}
+		for id, r := range state {
+			on[id] = slices.Clone(r.Nodes)
+		}
+		leave := func(id, node string) {
+			on[id] = slices.DeleteFunc(on[id], func(n string) bool { return n == node })
+		}
+		for _, a := range s.Executed {
+			if a.Task == taskStonith {
+				for id := range on {
+					leave(id, a.Node)
+				}
+				continue
+			}
+			if a.Resource == nil {
+				continue
+			}
+			id := a.Resource.ID
+			r, single := state[id]
+			if !single {
+				continue
+			}
+			switch a.Task {
+			case taskStop:
+				leave(id, a.Node)
+			case taskMigrateTo:
+				leave(id, a.Node)
+			case taskStart, taskMigrateFrom:
+				if a.Kind == Pseudo {
+					continue
+				}
+				leave(id, a.Node)
+				// stop_unexpected is the one policy that leaves the expected instance alone
+				if len(on[id]) > 0 && r.Managed && !r.Blocked {
+					return id + " starts on " + a.Node + " while active on " + strings.Join(on[id], ", ")
+				}
+				on[id] = append(on[id], a.Node)
+			}
+		}
+		return ""
+	})
+}
+
+// TestStartsWaitInTheGraph checks the same on the graph: a start has every
+// stop of the resource on another node, and every fencing of a node on which
+// it was active, among its direct and indirect inputs.
+func TestStartsWaitInTheGraph(t *testing.T) {
+	eachOutcome(t, func(c *cib.CIB, s *Simulated) string {
+		state := singles(t, c)
+		byID := map[int]*Action{}
+		for _, a := range s.Plan.Actions {
+			byID[a.ID] = a
+		}
+		waits := func(a *Action) map[int]bool {
+			seen := map[int]bool{}
+			todo := slices.Clone(a.Inputs)
+			for len(todo) > 0 {
+				id := todo[len(todo)-1]
+				todo = todo[:len(todo)-1]
+				if !seen[id] && byID[id] != nil {
+					seen[id] = true
+					todo = append(todo, byID[id].Inputs...)
+				}
+			}
+			return seen
+		}
+		for _, a := range s.Plan.Actions {
+			if a.Kind != ResourceAction || a.Task != taskStart && a.Task != taskMigrateFrom {
+				continue
+			}
+			r, single := state[a.Resource.ID]
+			if !single {
+				continue
+			}
+			before := waits(a)
+			for _, b := range s.Plan.Actions {
+				stop := b.Resource != nil && b.Task == taskStop && b.Resource.ID == a.Resource.ID && a.Task == taskStart
+				fence := b.Task == taskStonith && slices.Contains(r.Nodes, b.Node)
+				if (stop || fence) && !before[b.ID] {
+					return a.Key + " on " + a.Node + " does not wait for " + b.Key + " on " + b.Node
+				}
+			}
+		}
+		return ""
+	})
+}
+
+// TestMandatoryConstraintsHold checks the outcome of complete transitions:
+// what started depends on a primary that is active in the right place, and on
+// a predecessor that was active first.
+func TestMandatoryConstraintsHold(t *testing.T) {
+	checked := 0
+	eachOutcome(t, func(c *cib.CIB, s *Simulated) string {
+		if !s.Complete {
+			return ""
+		}
+		after := singles(t, s.After)
+		started := map[string]int{} // position of the start
+		for i, a := range s.Executed {
+			if a.Resource != nil && a.Kind == ResourceAction && (a.Task == taskStart || a.Task == taskMigrateFrom) {
+				started[a.Resource.ID] = i + 1
+			}
+		}
+		one := func(id string) (ResourceState, bool) { // of a primitive
+			r, ok := after[id]
+			return r, ok && r.Managed && !r.Blocked
+		}
+		for col := range c.Section("constraints").Named("rsc_colocation") {
+			if col.Has("node-attribute") || col.Has("rsc-role") || col.Has("with-rsc-role") || started[col.Get("rsc")] == 0 {
+				continue
+			}
+			a, ok := one(col.Get("rsc"))
+			b, known := after[col.Get("with-rsc")]
+			if !ok || !known || len(a.Nodes) == 0 {
+				continue
+			}
+			switch col.Get("score") {
+			case "INFINITY":
+				checked++
+				if !slices.Equal(a.Nodes, b.Nodes) {
+					return col.ID() + ": " + a.ID + " started away from " + b.ID
+				}
+			case "-INFINITY":
+				checked++
+				if slices.ContainsFunc(a.Nodes, func(n string) bool { return slices.Contains(b.Nodes, n) }) {
+					return col.ID() + ": " + a.ID + " started together with " + b.ID
+				}
+			}
+		}
+		for ord := range c.Section("constraints").Named("rsc_order") {
+			if kind := ord.Get("kind"); kind != "" && kind != "Mandatory" || ord.Get("score") == "0" || ord.Has("first-action") || ord.Has("then-action") {
+				continue
+			}
+			first, ok := after[ord.Get("first")]
+			then := started[ord.Get("then")]
+			if !ok || then == 0 {
+				continue
+			}
+			checked++
+			if len(first.Nodes) == 0 {
+				return ord.ID() + ": " + ord.Get("then") + " started without " + first.ID
+			}
+			if started[first.ID] > then {
+				return ord.ID() + ": " + ord.Get("then") + " started before " + first.ID
+			}
+		}
+		return ""
+	})
+	t.Logf("%d constraints checked", checked)
+	if checked < *outcomesN/30 {
+		t.Errorf("only %d constraints were checked", checked)
+	}
+}
+
+// TestSameInputSameBytes schedules everything twice.
+func TestSameInputSameBytes(t *testing.T) {
+	eachOutcome(t, func(c *cib.CIB, s *Simulated) string {
+		text := c.String()
+		again, err := Simulate(c, SimulateOptions{Execute: true})
+		switch {
+		case err != nil:
+			return err.Error()
+		case c.String() != text:
+			return "the CIB was changed"
+		case again.Text != s.Text || again.Plan.GraphXML() != s.Plan.GraphXML() || again.After.String() != s.After.String():
+			return "a second run gives another result"
+		}
+		return ""
+	})
+}
+
+// TestOrderOfIndependentElements shuffles what Pacemaker does not document as
+// ordered: attributes of elements, nodes, name/value pairs of a set, location
+// constraints among themselves, and operations of a resource. (The order of
+// resources, of other constraints and of the status decides ties.)
+func TestOrderOfIndependentElements(t *testing.T) {
+	rng := rand.New(rand.NewPCG(*outcomesSeed, 7))
+	unordered := map[string]bool{"nodes": true, "instance_attributes": true, "meta_attributes": true, "utilization": true, "operations": true}
+	eachOutcome(t, func(c *cib.CIB, s *Simulated) string {
+		mixed := c.Clone()
+		mixed.Root.Walk(func(e *cib.Element) bool {
+			rng.Shuffle(len(e.Attrs), func(i, j int) { e.Attrs[i], e.Attrs[j] = e.Attrs[j], e.Attrs[i] })
+			if unordered[e.Name] {
+				rng.Shuffle(len(e.Children), func(i, j int) { e.Children[i], e.Children[j] = e.Children[j], e.Children[i] })
+			}
+			return true
+		})
+		cons := mixed.Section("constraints")
+		var at []int
+		for i, e := range cons.Children {
+			if e.Name == "rsc_location" {
+				at = append(at, i)
+			}
+		}
+		rng.Shuffle(len(at), func(i, j int) {
+			cons.Children[at[i]], cons.Children[at[j]] = cons.Children[at[j]], cons.Children[at[i]]
+		})
+		other, err := Simulate(mixed, SimulateOptions{Execute: true})
+		if err != nil {
+			return err.Error()
+		}
+		if d := newDifference(sectionsOf(s.Text), sectionsOf(other.Text)); d != nil {
+			return "the order of independent elements matters:\n" + d.String()
+		}
+		return ""
+	})
+}
+
+// TestOutcomeIsStableAsInThePeer schedules the outcome again. What is left to
+// do then must be left to do in the peer's view of the same outcome too: some
+// transitions are finished by the next one, in Pacemaker as here.
+func TestOutcomeIsStableAsInThePeer(t *testing.T) {
+	peer := newPeer(t)
+	stable, incomplete := 0, 0
+	kinds := map[string]int{}
+	eachOutcome(t, func(c *cib.CIB, s *Simulated) string {
+		if !s.Complete {
+			incomplete++
+			return ""
+		}
+		again, err := Simulate(s.After, SimulateOptions{Execute: true})
+		if err != nil {
+			return err.Error()
+		}
+		left := realActions(again.Executed)
+		if len(left) == 0 {
+			stable++
+			return ""
+		}
+		theirs, err := peer.simulate(t.Context(), s.After)
+		if err != nil {
+			kinds["the peer does not answer"]++
+			return ""
+		}
+		if !slices.ContainsFunc(sectionsOf(theirs)["execute"], func(line string) bool { return !strings.HasPrefix(line, "* Pseudo action") }) {
+			if d, _ := peer.compare(t.Context(), s.After); d != nil && explain(s.After, d) != "" {
+				kinds["known: "+explain(s.After, d)]++
+				return ""
+			}
+			return "the outcome is stable for the peer alone: " + strings.Join(left, ", ")
+		}
+		kinds[strings.Join(left, "+")]++
+		return ""
+	})
+	t.Logf("%d outcomes are stable, %d transitions cannot be executed to their end", stable, incomplete)
+	for kind, n := range kinds {
+		t.Logf("not stable in the peer either: %4d  %s", n, kind)
+	}
+	if stable < *outcomesN/2 {
+		t.Errorf("only %d of %d outcomes are stable", stable, *outcomesN)
+	}
+}
+
+// realActions are the tasks of actions that are not pseudo, once each.
+func realActions(list []*Action) []string {
+	var out []string
+	for _, a := range list {
+		if a.Kind != Pseudo {
+			out = append(out, a.Task)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
