@@ -119,6 +119,7 @@ func (s *Server) Handler() http.Handler {
 		return s.backend.Metadata(r.Context(), r.FormValue("agent"))
 	}))
 	m.HandleFunc("GET "+client.PathRevisions, answer(s.revisions))
+	m.HandleFunc("GET "+PathMetrics, s.metrics)
 	if a, ok := s.backend.(Administrator); ok {
 		s.administer(m, a)
 	}

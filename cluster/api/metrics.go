@@ -1,0 +1,144 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"gcrm/cib"
+	"gcrm/cluster/client"
+)
+
+// PathMetrics is where the node tells its metrics to Prometheus.
+const PathMetrics = "/metrics"
+
+// Status is what the history of a document amounts to.
+type Status struct {
+	Nodes     []NodeStatus
+	Resources []ResourceStatus
+}
+
+// NodeStatus is a node; Kind is member, remote or guest.
+type NodeStatus struct {
+	ID, Name, Kind                                                              string
+	Online, Standby, StandbyOnFail, Maintenance, Pending, Unclean, Shutdown, DC bool
+}
+
+// ResourceStatus is an instance of a primitive at one place; Node is empty if
+// it is stopped, Group and Clone if it is in none.
+type ResourceStatus struct {
+	ID, Node, Role, Agent, Group, Clone                        string
+	Managed, Active, Orphaned, Blocked, Failed, FailureIgnored bool
+}
+
+// Observer is what a Backend may offer besides: the status of nodes and
+// resources, for the metrics.
+type Observer interface {
+	Observe(doc *cib.CIB) (Status, error)
+}
+
+// facts are all that the metrics are made of.
+type facts struct {
+	doc    *cib.CIB
+	status Status
+	info   *client.Info
+	links  []client.Link
+	// zone is that of the time in cib-last-written.
+	zone *time.Location
+	// failed names the collectors that have no facts.
+	failed map[string]bool
+	took   map[string]time.Duration
+}
+
+// metrics answers a scrape with the names of ha_cluster_exporter.
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
+	f := s.gather(r.Context())
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(f)
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{ErrorLog: promLog{s}, ErrorHandling: promhttp.ContinueOnError}).ServeHTTP(w, r)
+}
+
+// promLog passes errors of the exposition to the server's log.
+type promLog struct{ s *Server }
+
+func (l promLog) Println(v ...any) { l.s.log.Error("metrics", "err", v) }
+
+func (s *Server) gather(ctx context.Context) *facts {
+	f := &facts{zone: time.Local, failed: map[string]bool{}, took: map[string]time.Duration{}}
+	try := func(collector string, get func() error) {
+		begin := time.Now()
+		if err := get(); err != nil {
+			f.failed[collector] = true
+			s.log.Warn("no metrics", "collector", collector, "err", err)
+		}
+		f.took[collector] += time.Since(begin)
+	}
+	try("pacemaker", func() (err error) {
+		if f.doc, _, err = s.backend.CIB(ctx, false); err != nil {
+			return err
+		}
+		if o, ok := s.backend.(Observer); ok {
+			f.status, err = o.Observe(f.doc)
+		}
+		return err
+	})
+	try("corosync", func() (err error) {
+		if f.info, err = s.backend.Info(ctx); err != nil {
+			f.info = nil
+			return err
+		}
+		f.links, err = s.backend.Links(ctx)
+		return err
+	})
+	return f
+}
+
+// Describe implements prometheus.Collector. What is collected depends on the
+// facts, so nothing is promised.
+func (f *facts) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (f *facts) Collect(out chan<- prometheus.Metric) {
+	g := gauges{out}
+	if f.doc != nil {
+		f.nodes(g)
+		f.attributes(g)
+		f.states(g)
+		f.failures(g)
+		f.properties(g)
+		f.locations(g)
+	}
+	if f.info != nil {
+		f.quorum(g)
+	}
+	for _, c := range []string{"pacemaker", "corosync"} {
+		g.add("scrape_success", "whether the facts could be had", truth(!f.failed[c]), "collector", c)
+		g.add("scrape_duration_seconds", "how long it took to get the facts", f.took[c].Seconds(), "collector", c)
+	}
+}
+
+// gauges sends metrics.
+type gauges struct{ out chan<- prometheus.Metric }
+
+// add sends a gauge; labels are names and values in turn.
+func (g gauges) add(name, help string, value float64, labels ...string) {
+	g.send(name, help, prometheus.GaugeValue, value, labels)
+}
+
+func (g gauges) send(name, help string, kind prometheus.ValueType, value float64, labels []string) {
+	var names, values []string
+	for i := 0; i < len(labels); i += 2 {
+		names, values = append(names, labels[i]), append(values, labels[i+1])
+	}
+	g.out <- prometheus.MustNewConstMetric(prometheus.NewDesc("ha_cluster_"+name, help, names, nil), kind, value, values...)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
