@@ -221,6 +221,8 @@ func (h host) raise(ctx context.Context, c *native.Call, v version) drivers.Resu
 	for first := true; ; first = false {
 		s, err := h.state(ctx, c)
 		switch {
+		case err != nil && ctx.Err() != nil && last != nil:
+			return native.Fail(drivers.GenericError, "DRBD resource %s did not become Primary: %v", name, last)
 		case err != nil:
 			return native.Failed(err)
 		case !s.configured():
@@ -254,16 +256,26 @@ func (h host) raise(ctx context.Context, c *native.Call, v version) drivers.Resu
 // lower makes the resource Secondary; gone is true if it is not running.
 func (h host) lower(ctx context.Context, c *native.Call) (gone bool, err error) {
 	var last error
+	held := func() error {
+		return errors.Join(errors.New("still Primary; stop or unmount what has its device open"), last)
+	}
 	for {
 		s, err := h.state(ctx, c)
+		if err != nil && ctx.Err() != nil && last != nil {
+			return false, held() // the time is over, and this is why
+		}
 		if err != nil {
 			return false, err
 		}
 		if !s.primary() {
 			return !s.configured(), nil
 		}
-		if last = c.Change(ctx, admin(c, "secondary")...); c.Dry() {
+		err = c.Change(ctx, admin(c, "secondary")...)
+		if c.Dry() {
 			return false, nil
+		}
+		if last == nil || ctx.Err() == nil { // a command cut off tells less than the one before it
+			last = err
 		}
 		if last == nil {
 			if s, err := h.state(ctx, c); err == nil && !s.primary() {
@@ -271,7 +283,7 @@ func (h host) lower(ctx context.Context, c *native.Call) (gone bool, err error) 
 			}
 		}
 		if native.Sleep(ctx, h.pause) != nil {
-			return false, errors.Join(errors.New("still Primary; stop or unmount what has its device open"), last)
+			return false, held()
 		}
 	}
 }

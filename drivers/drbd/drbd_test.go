@@ -272,9 +272,9 @@ func TestFailures(t *testing.T) {
 	w.drop("held")
 	s.Want(t, drivers.Promote, drivers.OK)
 	w.put("open", "")
-	s.Timeout = 300 * time.Millisecond
+	s.Timeout = time.Second
 	for _, action := range []string{drivers.Demote, drivers.Stop} {
-		if res := s.Do(t.Context(), action); res.Status != drivers.TimedOut || !strings.Contains(res.Reason, "has its device open") && !strings.Contains(res.Reason, "drbdadm") {
+		if res := s.Do(t.Context(), action); res.Status != drivers.TimedOut || !strings.Contains(res.Reason, "has its device open") || !strings.Contains(res.Reason, "held open by someone") {
 			t.Errorf("%s while in use: %+v", action, res)
 		}
 	}
