@@ -351,6 +351,9 @@ func (v machine) stop(ctx context.Context, c *native.Call) drivers.Result {
 		if s, err = look(ctx, conn, name); err == nil && s.condition != unclear {
 			break
 		}
+		if err == nil {
+			err = fmt.Errorf("libvirt says %s", s.state)
+		}
 		conn.Close()
 		conn = nil
 	}

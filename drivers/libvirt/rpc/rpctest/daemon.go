@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +20,15 @@ func Daemon(t testing.TB) string {
 	program, err := exec.LookPath("libvirtd")
 	if err != nil {
 		t.Skipf("the real daemon is not here: %v", err)
+	}
+	// Two daemons on one host get in each other's way: other tests wait.
+	turn, err := os.OpenFile(filepath.Join(os.TempDir(), "libvirtd-of-tests.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { turn.Close() })
+	if err := syscall.Flock(int(turn.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
 	}
 	// A path of a socket has at most 107 bytes.
 	dir, err := os.MkdirTemp("", "lv")
