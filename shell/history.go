@@ -284,6 +284,7 @@ func runRestart(ctx context.Context, s *Session, c *call) error {
 	type old struct {
 		id, value string
 		had       bool
+		hadSet    bool // it had meta attributes at all
 	}
 	var before []old
 	for _, w := range expandTags(doc, c) {
@@ -296,7 +297,7 @@ func runRestart(ctx context.Context, s *Session, c *call) error {
 		if v == "Stopped" {
 			return problemf("%s is stopped by its target-role", w.Text).at(w.Pos).hinting("use start")
 		}
-		before = append(before, old{e.ID(), v, had})
+		before = append(before, old{e.ID(), v, had, e.Child("meta_attributes") != nil})
 	}
 	if err := s.setMeta(ctx, c, "target-role", "Stopped"); err != nil {
 		return err
@@ -315,6 +316,10 @@ func runRestart(ctx context.Context, s *Session, c *call) error {
 				setPair(work, t.element, "meta_attributes", o.id, "target-role", o.value)
 			} else {
 				deletePair(t.element, "meta_attributes", "target-role")
+				// The set that was made to hold it goes again.
+				if set := t.element.Child("meta_attributes"); !o.hadSet && set != nil && len(set.Children) == 0 {
+					t.element.Remove(set)
+				}
 			}
 		}
 		return nil

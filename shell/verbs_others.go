@@ -80,6 +80,11 @@ func optionsLevel() *Level {
 			{Name: "show", Aliases: []string{"list"}, Help: "Show settings.", Example: "show", Args: []Arg{maybe("name", argOption)}, run: runOptionsShow},
 			{Name: "set", Help: "Change a setting for this session.", Example: "set wait yes",
 				Args: []Arg{need("name", argOption), need("value", argFree)}, run: runOptionsSet},
+			{Name: "save", Help: "Keep the settings for later sessions.",
+				Long: "They are written to gcrm/settings below $XDG_CONFIG_HOME or ~/.config, and hold where gcrm\n" +
+					"is used at a terminal; options of the command line go first. force is not kept.",
+				Example: "save", run: runOptionsSave},
+			{Name: "load", Help: "Read the saved settings again.", Example: "load", run: runOptionsLoad},
 		},
 	}
 }

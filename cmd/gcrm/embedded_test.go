@@ -221,3 +221,58 @@ func TestEmbeddedSurvivesKill(t *testing.T) {
 		t.Errorf("exit status %d", status)
 	}
 }
+
+// resource restart ends the process and starts another one, and leaves the
+// configuration as it was.
+func TestEmbeddedRestart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a cluster")
+	}
+	dir := t.TempDir()
+	file, address := webScript(t, dir)
+	c := startConsole(t, dir, "--embedded", "2", "--state-dir", filepath.Join(dir, "s"), "-f", file, "-i")
+	c.expectWithin("webserver\t(ocf:heartbeat:anything):\t Started node1", 60*time.Second)
+	c.expectWithin("gcrm(live/node1)# ", 10*time.Second)
+	before, pid := c.ask("configure show webserver"), servingProcess(t, dir)
+	if pid < 0 {
+		t.Fatal("no process serves the page")
+	}
+	c.typing("resource restart webserver\r")
+	c.expect("resource restart webserver\n")
+	c.expectWithin("# ", 30*time.Second)
+	if after := servingProcess(t, dir); after < 0 || after == pid {
+		t.Errorf("process %d serves the page, before the restart %d", after, pid)
+	}
+	if p, err := page(address); err != nil || p == "" {
+		t.Errorf("the page is not served: %v", err)
+	}
+	if after := c.ask("configure show webserver"); after != before {
+		t.Errorf("the configuration changed from\n%s\nto\n%s", before, after)
+	}
+	if got := c.ask("resource status webserver"); !strings.Contains(got, "resource webserver is running on: node1") {
+		t.Errorf("got %s", got)
+	}
+	c.typing("quit\r")
+	if status := c.exit(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+}
+
+// Settings that were saved hold in the next session, and give way to options.
+func TestConsoleSettings(t *testing.T) {
+	dir := t.TempDir()
+	c := startConsole(t, dir, "--cib", "cib.xml")
+	c.expect("# ")
+	c.typing("options set output json\r")
+	c.expect("# ")
+	c.typing("options save\r")
+	c.expect("# ")
+	c.typing("quit\r")
+	c.exit()
+	c = startConsole(t, dir, "--cib", "cib.xml", "template", "list")
+	c.expect(`"template": "fencing"`)
+	c.exit()
+	c = startConsole(t, dir, "--cib", "cib.xml", "-o", "text", "template", "list")
+	c.expect("Template")
+	c.exit()
+}

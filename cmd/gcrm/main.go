@@ -44,6 +44,7 @@ type options struct {
 	display     string
 	format      string
 	timeout     time.Duration
+	given       map[string]bool // settings that the command line chose
 	args        []string
 }
 
@@ -114,6 +115,12 @@ func parseOptions(args []string, stderr io.Writer) (*options, int, bool) {
 		return nil, exitOK, false
 	}
 	o.args = fs.Args()
+	settings := map[string]string{"F": "force", "w": "wait", "o": "output", "D": "display", "timeout": "wait-timeout"}
+	o.given = map[string]bool{}
+	fs.Visit(func(f *flag.Flag) {
+		o.given[f.Name] = true
+		o.given[settings[f.Name]] = true
+	})
 	fail := func(format string, a ...any) (*options, int, bool) {
 		fmt.Fprintf(stderr, "gcrm: "+format+"\n", a...)
 		return nil, exitUsage, false
@@ -218,6 +225,12 @@ func nothingToRead(f *os.File) bool {
 // converse runs what the command line asks for on a session.
 func (o *options) converse(ctx context.Context, s *shell.Session, script *string, name string) int {
 	ok := true
+	if script == nil && isTerminal(os.Stdin) && isTerminal(os.Stdout) {
+		// Settings are for people: scripts and pipes behave alike for everybody.
+		if err := s.LoadSettings(o.given); err != nil {
+			fmt.Fprintf(os.Stderr, "gcrm: settings: %v\n", err)
+		}
+	}
 	switch {
 	case script != nil:
 		ok = s.RunScript(ctx, name, *script)
