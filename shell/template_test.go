@@ -231,3 +231,20 @@ func TestTemplateAsks(t *testing.T) {
 		t.Error("abandoning added something")
 	}
 }
+
+// What is echoed at the prompt shows no password.
+func TestTemplateHidesPasswords(t *testing.T) {
+	s, out := emptySession(t)
+	s.cfg.Interactive = true
+	l := "template apply fencing node=node1 method=ipmi address=192.0.2.9 username=admin password=geheim"
+	if !s.run(t.Context(), &sourceLine{line: readTestLine(l), text: l}) {
+		t.Fatal(out)
+	}
+	doc, _ := s.view(t.Context())
+	if !strings.Contains(doc.Configuration().String(), "geheim") {
+		t.Error("the password is lost")
+	}
+	if strings.Contains(out.String(), "geheim") || !strings.Contains(out.String(), "username=admin") {
+		t.Errorf("got %s", out)
+	}
+}

@@ -131,7 +131,7 @@ func (t *template) complete(c *call, values map[string]string) error {
 		at(c.line.Words[len(c.line.Words)-1].End).hinting("add %s", strings.Join(given, " "))
 }
 
-// ask asks for every parameter that is not given; an empty answer takes the
+// askTemplate asks for every parameter that is not given; an empty answer takes the
 // default. It asks again for what a choice made necessary.
 func (s *Session) askTemplate(t *template, values map[string]string) error {
 	s.printf("%s: %s. Enter takes what stands in brackets.\n", t.name, t.summary)
@@ -223,11 +223,24 @@ func runTemplateApply(ctx context.Context, s *Session, c *call) error {
 	}
 	if s.cfg.Interactive && !s.batch && s.overlay == nil {
 		for _, line := range lines {
-			s.printf("  %s\n", line.Text)
+			s.printf("  %s\n", withoutSecrets(line))
 		}
 		s.msg.info("this is staged; configure commit makes it the cluster's configuration")
 	}
 	return nil
+}
+
+// withoutSecrets writes a statement for the screen, with stars for passwords.
+func withoutSecrets(line grammar.Line) string {
+	var words []string
+	for _, w := range line.Words {
+		text := w.Text
+		if name, _, ok := strings.Cut(text, "="); ok && holdsSecret(name+"=") {
+			text = name + "=******"
+		}
+		words = append(words, grammar.QuoteWord(text))
+	}
+	return strings.Join(words, " ")
 }
 
 // templateCandidates completes a template's parameters that are not given yet.
