@@ -173,11 +173,12 @@ type difference struct {
 
 // compare returns nil if both schedulers agree.
 func (p *peer) compare(ctx context.Context, c *cib.CIB) (*difference, error) {
-	theirs, err := p.simulate(ctx, c)
+	// first here, so that what makes the peer crash is tried here too
+	sim, err := Simulate(c, SimulateOptions{Execute: true})
 	if err != nil {
 		return nil, err
 	}
-	sim, err := Simulate(c, SimulateOptions{Execute: true})
+	theirs, err := p.simulate(ctx, c)
 	if err != nil {
 		return nil, err
 	}

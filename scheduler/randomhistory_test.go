@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,7 +26,7 @@ func (g *generator) drawHistory() {
 			at = g.n(len(g.hosts)+1) - 1
 			where[p.top] = at
 		}
-		special := p.agent == "ocf:pacemaker:remote" || strings.HasPrefix(p.agent, "stonith")
+		special := p.agent == "ocf:pacemaker:remote" || strings.HasPrefix(p.agent, "stonith") || slices.Contains(g.hosts, "guest"+p.id)
 		if at >= 0 && special {
 			at %= len(g.nodes)
 		}
