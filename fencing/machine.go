@@ -53,11 +53,9 @@ type Machine struct {
 }
 
 type hostList struct {
-	hosts   []string
-	until   time.Time
-	ok      bool // it could be read
-	worked  bool // it could once
-	lastErr string
+	hosts  []string
+	until  time.Time
+	worked bool // it could once
 }
 
 // call is one action of a device on its way: queued, executing, answered.

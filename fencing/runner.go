@@ -47,7 +47,6 @@ type Runner struct {
 	mu      sync.Mutex
 	machine *Machine
 	conf    *Configuration
-	online  []string
 	waiting map[uint64]chan Result
 	next    uint64
 	wake    chan struct{}

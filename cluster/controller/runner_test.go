@@ -77,7 +77,15 @@ func TestRunnerCarriesOutEffects(t *testing.T) {
 			{Recheck: time.Now().Add(time.Minute)},
 			{Actions: []*scheduler.Action{action(1, "stonith-a-off", "stonith", scheduler.ClusterAction)}, Header: scheduler.Header{FencingTimeout: 30 * time.Second}},
 		}
-		var states []Progress
+		var (
+			mu     sync.Mutex
+			states []Progress
+		)
+		last := func() Progress {
+			mu.Lock()
+			defer mu.Unlock()
+			return states[len(states)-1]
+		}
 		l.runner = NewRunner(Config{Node: "a", Schedule: func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error) {
 			if len(plans) == 0 {
 				return &scheduler.Plan{}, nil
@@ -85,7 +93,11 @@ func TestRunnerCarriesOutEffects(t *testing.T) {
 			p := plans[0]
 			plans = plans[1:]
 			return p, nil
-		}}, l, func(p Progress) { states = append(states, p) }, nil)
+		}}, l, func(p Progress) {
+			mu.Lock()
+			defer mu.Unlock()
+			states = append(states, p)
+		}, nil)
 		for _, e := range []cib.StatusEdit{{Node: onlineEdit("a")}, {Attribute: &cib.AttributeEdit{Node: "a", Name: IncarnationAttribute, Value: "i1"}}} {
 			if err := l.Apply(t.Context(), cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{e}}}); err != nil {
 				t.Fatal(err)
@@ -94,18 +106,18 @@ func TestRunnerCarriesOutEffects(t *testing.T) {
 		l.runner.Input(BecameLeader{Term: 1, UUID: "u", CIB: l.doc})
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if last := states[len(states)-1]; !last.Idle || !slices.Equal(l.ran, []string{"web_start_0", "web_promote_0"}) {
+		if last := last(); !last.Idle || !slices.Equal(l.ran, []string{"web_start_0", "web_promote_0"}) {
 			t.Errorf("%v, ran %v", last, l.ran)
 		}
 		// The plan's own timer, and the limit of a fencing request that hangs.
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if last := states[len(states)-1]; last.Idle || !slices.Equal(last.Running, []string{"stonith-a-off on a"}) {
+		if last := last(); last.Idle || !slices.Equal(last.Running, []string{"stonith-a-off on a"}) {
 			t.Errorf("after the recheck time: %v", last)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if last := states[len(states)-1]; !last.Idle {
+		if last := last(); !last.Idle {
 			t.Errorf("after the fencing gave up: %v", last)
 		}
 		l.runner.Close()

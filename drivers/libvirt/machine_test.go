@@ -113,7 +113,7 @@ func TestShutdownThatIsNotHeardIsForced(t *testing.T) {
 	h := rpctest.New(t, "qemu")
 	s := subject(t, h.URI)
 	s.Want(t, drivers.Start, drivers.OK)
-	h.Answer(rpc.ProcShutdownFlags, func([]byte) error { return rpctest.Ignored })
+	h.Answer(rpc.ProcShutdownFlags, func([]byte) error { return rpctest.ErrIgnored })
 	s.Timeout = 3 * time.Second
 	res := s.Want(t, drivers.Stop, drivers.OK)
 	if !strings.Contains(res.Output, "virsh shutdown vm1\nvirsh destroy vm1") {

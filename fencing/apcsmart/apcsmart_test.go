@@ -81,6 +81,7 @@ func (u *fakeUPS) answer(c byte) string {
 		}
 		if t := u.presses[c]; !t.IsZero() && time.Since(t) > 30*time.Millisecond && time.Since(t) < 500*time.Millisecond && !u.stuck {
 			u.on = c == 0x0e
+			delete(u.presses, c)
 			return "OK\r\n"
 		}
 		u.presses[c] = time.Now()
@@ -153,7 +154,7 @@ func (u *fakeUPS) plug(t *testing.T) string {
 
 func quick() *Method {
 	m := New()
-	m.pause, m.reply, m.between, m.poll = time.Millisecond, 300*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
+	m.pause, m.reply, m.between, m.poll = time.Millisecond, 1500*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
 	return m
 }
 

@@ -111,8 +111,6 @@ func hashName(name string) optionSpec {
 	return optionSpec{name: name, kind: kindText, maxLen: 63, hash: true}
 }
 
-func ignored(name string) optionSpec { return optionSpec{name: name, kind: kindIgnored} }
-
 // section is the name of an option section.
 type section string
 

@@ -9,7 +9,6 @@ import (
 // fenceRun is a run of the fence-peer handler.
 type fenceRun struct {
 	running bool
-	connect int // count of connections when it was started
 }
 
 // Exit codes of the fence-peer handler.

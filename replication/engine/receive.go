@@ -18,8 +18,7 @@ type receiveSide struct {
 	flushing bool
 	pumping  bool
 
-	bitmap      wire.BitmapCursor
-	bitmapMoved bool // the bitmap of the peer is complete
+	bitmap wire.BitmapCursor
 }
 
 // Backlog is how many messages of the data socket wait for the disk. A runner stops

@@ -118,7 +118,6 @@ type request struct {
 	v     *value
 	read  bool
 	flush []*value
-	node  int
 }
 
 func (w *world) after(d time.Duration, do func()) {

@@ -1,7 +1,8 @@
 package engine
 
 import (
-	. "gcrm/replication/wire" //nolint:revive // the states are the vocabulary of this file
+	//lint:ignore ST1001 the states are the vocabulary of this file
+	. "gcrm/replication/wire"
 )
 
 // anySuspended are the reasons for which I/O waits.
@@ -17,7 +18,7 @@ func inSync(c Conn) bool { return c >= SyncSource && c <= PausedSyncT }
 // disks ends, disk states are fitted to the state of the connection.
 func (e *Engine) sanitize(os, ns State) State {
 	if ns.Conn() < Connected {
-		ns = ns&^PausedByPeer | 0
+		ns = ns &^ PausedByPeer
 		ns = ns.WithPeer(RoleUnknown)
 		if ns.PeerDisk() > DUnknown || ns.PeerDisk() < Inconsistent {
 			ns = ns.WithPeerDisk(DUnknown)

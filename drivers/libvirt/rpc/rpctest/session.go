@@ -18,8 +18,8 @@ type session struct {
 
 var errLost = errors.New("break the connection")
 
-// Ignored is returned by an Answer whose call succeeds and does nothing.
-var Ignored = errors.New("ignored")
+// ErrIgnored is returned by an Answer whose call succeeds and does nothing.
+var ErrIgnored = errors.New("ignored")
 
 func (s *session) send(h rpc.Header, payload []byte) {
 	s.write.Lock()
@@ -78,7 +78,7 @@ func (s *session) answer(h rpc.Header, payload []byte) {
 	case errors.Is(err, errLost):
 		s.conn.Close()
 		return
-	case errors.Is(err, Ignored):
+	case errors.Is(err, ErrIgnored):
 		err = nil
 	}
 	if err != nil {
