@@ -181,6 +181,10 @@ func (o *options) run(ctx context.Context) int {
 	if o.embedded > 0 {
 		return o.runEmbedded(ctx, cfg, script, name)
 	}
+	if len(o.args) > 0 && o.args[0] == "help" { // needs no cluster
+		status, _ := shell.NewSession(cfg).RunArguments(ctx, o.args)
+		return status
+	}
 	if err := o.open(&cfg); err != nil {
 		fmt.Fprintf(os.Stderr, "gcrm: %v\n", err)
 		return exitDisconnected
