@@ -130,12 +130,16 @@ type command struct {
 	out    io.Closer
 	cmd    *exec.Cmd
 	stderr *tail
+	said   chan struct{} // closed when the program's error output ended
 }
 
 func dialCommand(argv []string) (io.ReadWriteCloser, error) {
-	c := &command{cmd: exec.Command(argv[0], argv[1:]...), stderr: &tail{}}
+	c := &command{cmd: exec.Command(argv[0], argv[1:]...), stderr: &tail{}, said: make(chan struct{})}
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	c.cmd.Stderr = c.stderr
+	complaints, err := c.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
 	in, err := c.cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -148,6 +152,10 @@ func dialCommand(argv []string) (io.ReadWriteCloser, error) {
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("way to the libvirt daemon: %w", err)
 	}
+	go func() {
+		defer close(c.said)
+		_, _ = io.Copy(c.stderr, complaints)
+	}()
 	return c, nil
 }
 
@@ -155,12 +163,32 @@ func dialCommand(argv []string) (io.ReadWriteCloser, error) {
 func (c *command) Read(b []byte) (int, error) {
 	n, err := c.Reader.Read(b)
 	if errors.Is(err, io.EOF) {
-		time.Sleep(20 * time.Millisecond) // its last words come by another pipe
-		if text := c.stderr.text(); text != "" {
-			err = fmt.Errorf("%s: %s", c.cmd.Args[0], text)
-		}
+		err = c.complaint(err)
 	}
 	return n, err
+}
+
+// Write tells what the program complained of when it reads no more.
+func (c *command) Write(b []byte) (int, error) {
+	n, err := c.WriteCloser.Write(b)
+	if errors.Is(err, syscall.EPIPE) {
+		err = c.complaint(err)
+	}
+	return n, err
+}
+
+// complaint is the program's last line, if it left one: it comes by another
+// pipe than the end of the connection, so it is waited for, though not for
+// longer than something the program left behind holds that pipe.
+func (c *command) complaint(err error) error {
+	select {
+	case <-c.said:
+	case <-time.After(time.Second):
+	}
+	if text := c.stderr.text(); text != "" {
+		return fmt.Errorf("%s: %s", c.cmd.Args[0], text)
+	}
+	return err
 }
 
 // Close ends the program and what it started.
