@@ -3,7 +3,6 @@ package libvirt
 import (
 	"encoding/xml"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -32,18 +31,6 @@ type description struct {
 			Bridge  string `xml:"bridge,attr"`
 		} `xml:"source"`
 	} `xml:"devices>interface"`
-}
-
-func readDescription(path string) (description, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return description{}, fmt.Errorf("configuration of the domain: %w", err)
-	}
-	d, err := parseDescription(string(b))
-	if err != nil {
-		return description{}, fmt.Errorf("configuration of the domain %s: %w", path, err)
-	}
-	return d, nil
 }
 
 func parseDescription(text string) (description, error) {

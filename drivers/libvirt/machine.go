@@ -14,39 +14,6 @@ import (
 	"gcrm/drivers/native"
 )
 
-// machine is ocf:heartbeat:VirtualDomain.
-type machine struct{}
-
-func (machine) check(c *native.Call) drivers.Result {
-	v := c.Params
-	for _, name := range []string{"backingfile", "copyindirs"} {
-		if v.String(name) != "" {
-			return native.Fail(drivers.NotConfigured, "%s is not served by the native agent: prefer the script for this resource", name)
-		}
-	}
-	for _, name := range []string{"stateless", "sync_config_on_stop"} {
-		if v.Bool(name) {
-			return native.Fail(drivers.NotConfigured, "%s is not served by the native agent: prefer the script for this resource", name)
-		}
-	}
-	if v.Bool("force_stop") && v.String("snapshot") != "" {
-		return native.Fail(drivers.NotConfigured, "force_stop and snapshot exclude each other")
-	}
-	if _, err := shutdownFlags(v.String("shutdown_mode")); err != nil {
-		return native.Fail(drivers.NotConfigured, "%v", err)
-	}
-	if _, err := parseOptions(v.Words("migrate_options")); err != nil {
-		return native.Fail(drivers.NotConfigured, "%v", err)
-	}
-	if _, err := rpc.ParseAddress(v.String("hypervisor")); err != nil {
-		return native.Fail(drivers.NotConfigured, "hypervisor: %v", err)
-	}
-	if _, err := readDescription(v.String("config")); err != nil {
-		return native.Fail(drivers.NotInstalled, "%v", err)
-	}
-	return native.OK()
-}
-
 // Pauses between looks at a domain.
 const (
 	lookAgain = 200 * time.Millisecond
@@ -137,15 +104,15 @@ func failed(err error) drivers.Result {
 }
 
 // memoFile has the domain's name, for a stop without configuration.
-func memoFile(c *native.Call) string {
-	return filepath.Join(c.Node.StateDir, "VirtualDomain-"+c.Instance())
+func (v machine) memoFile(c *native.Call) string {
+	return filepath.Join(c.Node.StateDir, v.kind+"-"+c.Instance())
 }
 
-func (machine) remember(c *native.Call, name string) error {
-	if old, err := os.ReadFile(memoFile(c)); err == nil && string(old) == name+"\n" {
+func (v machine) remember(c *native.Call, name string) error {
+	if old, err := os.ReadFile(v.memoFile(c)); err == nil && string(old) == name+"\n" {
 		return nil
 	}
-	path, err := c.StateFile("VirtualDomain-" + c.Instance())
+	path, err := c.StateFile(v.kind + "-" + c.Instance())
 	if err != nil {
 		return err
 	}
@@ -154,24 +121,28 @@ func (machine) remember(c *native.Call, name string) error {
 
 // name is the domain's name from its configuration, else as remembered; empty
 // if both are not there.
-func (machine) name(c *native.Call) string {
-	if d, err := readDescription(c.Params.String("config")); err == nil {
-		return d.Name
+func (v machine) name(c *native.Call) string {
+	if d, err := v.define(c); err == nil {
+		return d.name
 	}
-	b, _ := os.ReadFile(memoFile(c))
+	b, _ := os.ReadFile(v.memoFile(c))
 	return strings.TrimSpace(string(b))
 }
 
 func (v machine) start(ctx context.Context, c *native.Call) drivers.Result {
-	d, err := readDescription(c.Params.String("config"))
+	definition, err := v.define(c)
 	if err != nil {
 		return native.Fail(drivers.NotInstalled, "%v", err)
 	}
-	conn, err := open(ctx, c.Params.String("hypervisor"))
+	conn, err := open(ctx, v.settings(c).uri)
 	if err != nil {
 		return failed(err)
 	}
 	defer conn.Close()
+	d, err := definition.describe(ctx, conn)
+	if err != nil {
+		return failed(err)
+	}
 	s, err := look(ctx, conn, d.Name)
 	switch {
 	case err != nil:
@@ -187,7 +158,7 @@ func (v machine) start(ctx context.Context, c *native.Call) drivers.Result {
 	if res := d.ready(); res.RC != drivers.OK {
 		return res
 	}
-	if c.Params.Bool("start_resources") {
+	if v.settings(c).startResources {
 		if err := startResources(ctx, c, conn, d); err != nil {
 			return failed(err)
 		}
@@ -220,12 +191,12 @@ func (v machine) start(ctx context.Context, c *native.Call) drivers.Result {
 	if s.condition == broken {
 		return native.Fail(drivers.GenericError, "domain %s is %s (reason %d) after its start", d.Name, s.state, s.reason)
 	}
-	return recordUtilization(ctx, c, conn, s.domain)
+	return recordUtilization(ctx, c, conn, s.domain, v.settings(c).utilization)
 }
 
 // begin restores the domain from its saved memory, or boots it.
-func (machine) begin(ctx context.Context, c *native.Call, conn *rpc.Conn, d description) error {
-	if dir := c.Params.String("snapshot"); dir != "" {
+func (v machine) begin(ctx context.Context, c *native.Call, conn *rpc.Conn, d description) error {
+	if dir := v.settings(c).snapshot; dir != "" {
 		path := filepath.Join(dir, d.Name+".state")
 		there, err := native.Exists(path)
 		if err != nil {
@@ -238,7 +209,7 @@ func (machine) begin(ctx context.Context, c *native.Call, conn *rpc.Conn, d desc
 			return c.Remove(path)
 		}
 	}
-	return c.Do("virsh create "+c.Params.String("config"), func() error {
+	return c.Do("virsh create "+v.settings(c).config, func() error {
 		_, err := conn.CreateXML(ctx, d.text)
 		return err
 	})
@@ -271,13 +242,13 @@ func (v machine) monitor(ctx context.Context, c *native.Call) drivers.Result {
 		if c.Probe() {
 			return native.NotRunning()
 		}
-		return native.Fail(drivers.NotInstalled, "configuration %s cannot be read", c.Params.String("config"))
+		return native.Fail(drivers.NotInstalled, "configuration %s cannot be read", v.settings(c).config)
 	}
 	var s seen
 	var err error
 	for {
 		var conn *rpc.Conn
-		if conn, err = open(ctx, c.Params.String("hypervisor")); err == nil {
+		if conn, err = open(ctx, v.settings(c).uri); err == nil {
 			s, err = look(ctx, conn, name)
 			conn.Close()
 		}
@@ -304,7 +275,7 @@ func (v machine) monitor(ctx context.Context, c *native.Call) drivers.Result {
 	case broken:
 		return native.Fail(drivers.GenericError, "domain %s is %s (reason %d)", name, s.state, s.reason)
 	}
-	for _, script := range c.Params.Words("monitor_scripts") {
+	for _, script := range v.settings(c).scripts {
 		if _, err := c.Ask(ctx, script); err != nil {
 			return native.Fail(drivers.GenericError, "monitor script of domain %s: %v", name, err)
 		}
@@ -345,7 +316,7 @@ func (v machine) stop(ctx context.Context, c *native.Call) drivers.Result {
 		if attempt > 0 && native.Sleep(ctx, second) != nil {
 			break
 		}
-		if conn, err = open(ctx, c.Params.String("hypervisor")); err != nil {
+		if conn, err = open(ctx, v.settings(c).uri); err != nil {
 			continue
 		}
 		if s, err = look(ctx, conn, name); err == nil && s.condition != unclear {
@@ -359,22 +330,22 @@ func (v machine) stop(ctx context.Context, c *native.Call) drivers.Result {
 	}
 	if conn == nil {
 		var none *rpc.NoDaemonError
-		if _, memo := os.Stat(memoFile(c)); errors.As(err, &none) && memo != nil && !emulated(name) {
+		if _, memo := os.Stat(v.memoFile(c)); errors.As(err, &none) && memo != nil && !emulated(name) {
 			return native.OK() // no daemon, no process, never started since boot
 		}
 		return native.Fail(drivers.GenericError, "domain %s: whether it runs is unknown: %v", name, err)
 	}
 	defer conn.Close()
 	if s.condition == stopped {
-		return native.Failed(c.Remove(memoFile(c)))
+		return native.Failed(c.Remove(v.memoFile(c)))
 	}
-	if c.Params.Bool("save_config_on_stop") {
+	if v.settings(c).saveConfig {
 		text, err := conn.XMLDesc(ctx, s.domain, rpc.XMLSecure|rpc.XMLMigratable)
 		if rpc.Is(err, rpc.CodeInvalidArg) {
 			text, err = conn.XMLDesc(ctx, s.domain, rpc.XMLSecure)
 		}
 		if err == nil {
-			err = c.WriteState(c.Params.String("config"), text)
+			err = c.WriteState(v.settings(c).config, text)
 		}
 		if err != nil {
 			return failed(fmt.Errorf("save the configuration of domain %s: %w", name, err))
@@ -400,27 +371,30 @@ func (v machine) stop(ctx context.Context, c *native.Call) drivers.Result {
 			return native.Failed(err)
 		}
 	}
-	return native.Failed(c.Remove(memoFile(c)))
+	return native.Failed(c.Remove(v.memoFile(c)))
 }
 
 // gently saves the domain or lets it shut down in the time there is, and
 // tells whether it is gone.
-func (machine) gently(ctx context.Context, c *native.Call, conn *rpc.Conn, s seen, gone func() bool) bool {
-	name := s.domain.Name
-	if c.Params.Bool("force_stop") || s.condition == broken {
+func (v machine) gently(ctx context.Context, c *native.Call, conn *rpc.Conn, s seen, gone func() bool) bool {
+	name, set := s.domain.Name, v.settings(c)
+	if set.force || s.condition == broken {
 		return false
 	}
 	rest := native.Remaining(ctx)
-	soft, cancel := context.WithTimeout(ctx, rest-min(lastWord, rest/2))
+	patience := rest - min(lastWord, rest/2)
+	if set.patience > 0 {
+		patience = min(patience, set.patience)
+	}
+	soft, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if dir := c.Params.String("snapshot"); dir != "" {
+	if dir := set.snapshot; dir != "" {
 		path := filepath.Join(dir, name+".state")
 		if c.Do("virsh save "+name+" "+path, func() error { return conn.Save(soft, s.domain, path) }) == nil {
 			return true
 		}
 	}
-	flags, _ := shutdownFlags(c.Params.String("shutdown_mode"))
-	err := c.Do("virsh shutdown "+name, func() error { return conn.Shutdown(soft, s.domain, flags) })
+	err := c.Do("virsh shutdown "+name, func() error { return conn.Shutdown(soft, s.domain, set.mode) })
 	if err != nil && !rpc.IsNoDomain(err) && !rpc.IsWrongState(err) {
 		return false
 	}

@@ -21,7 +21,8 @@ func (v machine) migrateTo(ctx context.Context, c *native.Call) drivers.Result {
 	if target(c) == "" {
 		return native.Fail(drivers.NotConfigured, "migration of domain %s: the cluster names no target", name)
 	}
-	conn, err := open(ctx, c.Params.String("hypervisor"))
+	set := v.settings(c)
+	conn, err := open(ctx, set.uri)
 	if err != nil {
 		return failed(err)
 	}
@@ -33,9 +34,10 @@ func (v machine) migrateTo(ctx context.Context, c *native.Call) drivers.Result {
 	if s.condition != running {
 		return native.Fail(drivers.GenericError, "domain %s is %s here and cannot be migrated", name, s.state)
 	}
-	r := route{node: target(c), hypervisor: c.Params.String("hypervisor"), transport: c.Params.String("migration_transport"),
-		user: c.Params.String("migration_user"), suffix: c.Params.String("migration_network_suffix"),
-		remote: c.Params.String("remoteuri"), data: c.Params.String("migrateuri"), port: c.Params.Int("migrateport")}
+	r, err := v.route(ctx, c)
+	if err != nil {
+		return native.Failed(err)
+	}
 	if r.hypervisor == "" {
 		if r.hypervisor, err = conn.URI(ctx); err != nil {
 			return failed(err)
@@ -48,14 +50,14 @@ func (v machine) migrateTo(ctx context.Context, c *native.Call) drivers.Result {
 	if able, err := conn.Supports(ctx, rpc.FeatureMigrationP2P); err == nil && !able {
 		return native.Fail(drivers.GenericError, "domain %s: this hypervisor cannot migrate between daemons", name)
 	}
-	o, err := parseOptions(c.Params.Words("migrate_options"))
+	o, err := parseOptions(set.migrateOptions)
 	if err != nil {
 		return native.Fail(drivers.NotConfigured, "%v", err)
 	}
 	if data := r.memory(); data != "" && o.param("migrate_uri") == "" {
 		o.params = append(o.params, rpc.Param{Field: "migrate_uri", Value: data})
 	}
-	if speed := c.Params.Int("migration_speed"); speed > 0 {
+	if speed := set.speed; speed > 0 {
 		if err := c.Do(fmt.Sprintf("virsh migrate-setspeed %s %d", name, speed), func() error { return conn.SetMigrateSpeed(ctx, s.domain, uint64(speed)) }); err != nil {
 			return failed(err)
 		}
@@ -73,8 +75,8 @@ func (v machine) migrateTo(ctx context.Context, c *native.Call) drivers.Result {
 
 // move migrates on a connection of its own, and aborts when the time is over:
 // neither giving up waiting nor a broken connection would end a migration.
-func (machine) move(ctx context.Context, c *native.Call, control *rpc.Conn, m rpc.Migration) error {
-	mover, err := open(ctx, c.Params.String("hypervisor"))
+func (v machine) move(ctx context.Context, c *native.Call, control *rpc.Conn, m rpc.Migration) error {
+	mover, err := open(ctx, v.settings(c).uri)
 	if err != nil {
 		return err
 	}
@@ -85,7 +87,7 @@ func (machine) move(ctx context.Context, c *native.Call, control *rpc.Conn, m rp
 	done := make(chan error, 1)
 	go func() { done <- mover.Migrate(context.WithoutCancel(ctx), m) }()
 	var pause <-chan time.Time
-	if c.Params.Int("migration_downtime") > 0 {
+	if v.settings(c).downtime > 0 {
 		pause = time.After(2 * second)
 	}
 	for {
@@ -95,8 +97,8 @@ func (machine) move(ctx context.Context, c *native.Call, control *rpc.Conn, m rp
 		case <-pause:
 			pause = nil
 			// Only a wish: without it the migration goes on as usual.
-			_ = c.Do(fmt.Sprintf("virsh migrate-setmaxdowntime %s %d", m.Domain.Name, c.Params.Int("migration_downtime")), func() error {
-				return control.SetMigrateDowntime(work, m.Domain, uint64(c.Params.Int("migration_downtime")))
+			_ = c.Do(fmt.Sprintf("virsh migrate-setmaxdowntime %s %d", m.Domain.Name, v.settings(c).downtime), func() error {
+				return control.SetMigrateDowntime(work, m.Domain, uint64(v.settings(c).downtime))
 			})
 			continue
 		case <-work.Done():
@@ -120,13 +122,13 @@ func (machine) move(ctx context.Context, c *native.Call, control *rpc.Conn, m rp
 // settle finds out where the domain is after a migration, and makes sure that
 // a failed one leaves it running in one place. It never starts or ends it.
 func (v machine) settle(ctx context.Context, c *native.Call, name, to string, migration error) drivers.Result {
-	here, err := lookAt(ctx, c.Params.String("hypervisor"), name)
+	here, err := lookAt(ctx, v.settings(c).uri, name)
 	if err != nil {
 		return native.Fail(drivers.GenericError, "domain %s: after the migration to %s (%v) its state here is unknown: %v", name, target(c), migration, err)
 	}
 	switch {
 	case migration == nil && here.condition == stopped:
-		return native.Failed(c.Remove(memoFile(c)))
+		return native.Failed(c.Remove(v.memoFile(c)))
 	case migration == nil:
 		return native.Fail(drivers.GenericError, "domain %s is still %s here although libvirt says it was migrated to %s", name, here.state, target(c))
 	case here.condition == running:
@@ -135,7 +137,7 @@ func (v machine) settle(ctx context.Context, c *native.Call, name, to string, mi
 	there, err := lookAt(ctx, to, name)
 	switch {
 	case err == nil && there.condition == running && here.condition == stopped:
-		return native.Failed(c.Remove(memoFile(c))) // only the answer was lost
+		return native.Failed(c.Remove(v.memoFile(c))) // only the answer was lost
 	case here.condition == incoming && err == nil && there.condition == stopped:
 		if err := v.resume(ctx, c, here.domain); err != nil {
 			return failed(fmt.Errorf("domain %s is paused here after a failed migration to %s (%v): %w", name, target(c), migration, err))
@@ -147,8 +149,8 @@ func (v machine) settle(ctx context.Context, c *native.Call, name, to string, mi
 	return native.Fail(drivers.GenericError, "domain %s is %s here and %s on %s; migration failed: %v", name, here.state, there.state, target(c), migration)
 }
 
-func (machine) resume(ctx context.Context, c *native.Call, dom rpc.Domain) error {
-	conn, err := open(ctx, c.Params.String("hypervisor"))
+func (v machine) resume(ctx context.Context, c *native.Call, dom rpc.Domain) error {
+	conn, err := open(ctx, v.settings(c).uri)
 	if err != nil {
 		return err
 	}
@@ -167,7 +169,7 @@ func lookAt(ctx context.Context, uri, name string) (seen, error) {
 
 func (v machine) migrateFrom(ctx context.Context, c *native.Call) drivers.Result {
 	name := v.name(c)
-	conn, err := open(ctx, c.Params.String("hypervisor"))
+	conn, err := open(ctx, v.settings(c).uri)
 	if err != nil {
 		return failed(err)
 	}
@@ -186,5 +188,5 @@ func (v machine) migrateFrom(ctx context.Context, c *native.Call) drivers.Result
 	if err := v.remember(c, name); err != nil {
 		return native.Failed(err)
 	}
-	return recordUtilization(ctx, c, conn, s.domain)
+	return recordUtilization(ctx, c, conn, s.domain, v.settings(c).utilization)
 }

@@ -14,13 +14,14 @@ import (
 func Agents() map[drivers.Name]drivers.Agent {
 	return map[drivers.Name]drivers.Agent{
 		{Class: "ocf", Provider: "heartbeat", Type: "VirtualDomain"}: virtualDomain(),
+		{Class: "ocf", Provider: "heartbeat", Type: "Xen"}:           xen("xen:///system"),
 	}
 }
 
 const second = time.Second
 
 func virtualDomain() *native.Agent {
-	v := machine{}
+	v := machine{kind: "VirtualDomain", settings: virtualSettings, route: virtualRoute}
 	text := func(name, def, short, long string) meta.Param {
 		return meta.Param{Name: name, Type: meta.String, Default: def, Short: short, Long: long}
 	}
@@ -70,8 +71,46 @@ func virtualDomain() *native.Agent {
 				{Name: "meta-data", Timeout: 5 * second}, {Name: "validate-all", Timeout: 5 * second},
 			},
 		},
-		Check: v.check,
-		Actions: map[string]native.Action{drivers.Start: v.start, drivers.Stop: v.stop, drivers.Monitor: v.monitor, "status": v.monitor,
-			drivers.MigrateTo: v.migrateTo, drivers.MigrateFrom: v.migrateFrom},
+		Check:   v.checkVirtual,
+		Actions: v.actions(),
+	}
+}
+
+func (v machine) actions() map[string]native.Action {
+	return map[string]native.Action{drivers.Start: v.start, drivers.Stop: v.stop, drivers.Monitor: v.monitor, "status": v.monitor,
+		drivers.MigrateTo: v.migrateTo, drivers.MigrateFrom: v.migrateFrom}
+}
+
+// xen is the Xen agent on the hypervisor of the URI.
+func xen(uri string) *native.Agent {
+	v := machine{kind: "Xen", settings: func(c *native.Call) settings { return xenSettings(c, uri) }, route: xenRoute}
+	flag := func(name, def, short string) meta.Param {
+		return meta.Param{Name: name, Type: meta.Boolean, Default: def, Short: short}
+	}
+	return &native.Agent{
+		Table: meta.Agent{
+			Name: "Xen", Version: "1.0", API: "1.0", Short: "Virtual machine under Xen",
+			Long: "Runs a Xen domain through libvirt from its xl configuration or its libvirt XML file, the same on every node. Domains that the hosts start themselves at boot (xendomains) must not be the cluster's too.",
+			Params: []meta.Param{
+				{Name: "xmfile", Type: meta.String, Required: true, Default: "/etc/xen/vm/MyDomU", Short: "Configuration of the domain", Long: "Path of the domain's xl configuration or libvirt XML, the same on every node."},
+				{Name: "name", Type: meta.String, Short: "Name of the domain", Long: "Takes the place of the configuration's; without either it is the resource's id."},
+				{Name: "shutdown_timeout", Type: meta.String, Short: "Seconds a shutdown may take", Long: "The domain is switched off afterwards. Two thirds of the stop's timeout by default."},
+				flag("shutdown_acpi", "0", "Shut down by the ACPI power button"),
+				flag("allow_mem_management", "0", "Give and take memory of Dom0"),
+				{Name: "node_ip_attribute", Type: meta.String, Short: "Node attribute with the address for migrations"},
+				{Name: "reserved_Dom0_memory", Type: meta.String, Default: "512", Short: "Memory left to Dom0, in MB"},
+				flag("autoset_utilization_cpu", "false", "Set the resource's utilization cpu from the domain"),
+				flag("autoset_utilization_hv_memory", "false", "Set the resource's utilization hv_memory from the domain"),
+				{Name: "monitor_scripts", Type: meta.String, Short: "Programs that each monitor runs too, separated by blanks"},
+			},
+			Actions: []meta.Action{
+				{Name: "start", Timeout: 60 * second}, {Name: "stop", Timeout: 40 * second},
+				{Name: "migrate_from", Timeout: 120 * second}, {Name: "migrate_to", Timeout: 120 * second},
+				{Name: "monitor", Timeout: 30 * second, Interval: 10 * second},
+				{Name: "meta-data", Timeout: 5 * second}, {Name: "validate-all", Timeout: 5 * second},
+			},
+		},
+		Check:   v.checkXen,
+		Actions: v.actions(),
 	}
 }

@@ -3,6 +3,8 @@ package libvirt
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"gcrm/drivers"
@@ -17,15 +19,30 @@ type UtilizationSetter interface {
 	SetUtilization(ctx context.Context, resource, name string, value *string) error
 }
 
+// share says what of a domain is recorded as utilization of its resource:
+// by name, true to set and false to remove.
+type share map[string]bool
+
+// shareOf reads the agent's parameters for the named attributes.
+func shareOf(c *native.Call, set, unset []string) share {
+	s := share{}
+	for _, n := range unset {
+		if c.Params.Bool("unset_utilization_" + n) {
+			s[n] = false
+		}
+	}
+	for _, n := range set {
+		if c.Params.Bool("autoset_utilization_" + n) {
+			s[n] = true
+		}
+	}
+	return s
+}
+
 // recordUtilization tells the cluster what the domain was given. The domain
 // runs whatever comes of it, so what cannot be told is only noted.
-func recordUtilization(ctx context.Context, c *native.Call, conn *rpc.Conn, dom rpc.Domain) drivers.Result {
-	names := []string{"cpu", "host_memory", "hv_memory"}
-	wanted := map[string]bool{}
-	for _, n := range names {
-		wanted[n] = c.Params.Bool("autoset_utilization_"+n) || c.Params.Bool("unset_utilization_"+n)
-	}
-	if c.Dry() || !wanted["cpu"] && !wanted["host_memory"] && !wanted["hv_memory"] {
+func recordUtilization(ctx context.Context, c *native.Call, conn *rpc.Conn, dom rpc.Domain, wanted share) drivers.Result {
+	if c.Dry() || len(wanted) == 0 {
 		return native.OK()
 	}
 	res := native.OK()
@@ -41,13 +58,10 @@ func recordUtilization(ctx context.Context, c *native.Call, conn *rpc.Conn, dom 
 	}
 	memory := strconv.FormatUint(info.MaxMemory/1024, 10) // MiB
 	values := map[string]string{"cpu": strconv.FormatUint(uint64(info.CPUs), 10), "host_memory": memory, "hv_memory": memory}
-	for _, n := range names {
-		if !wanted[n] {
-			continue
-		}
+	for _, n := range slices.Sorted(maps.Keys(wanted)) {
 		var value *string
 		what := "remove utilization " + n
-		if c.Params.Bool("autoset_utilization_" + n) {
+		if wanted[n] {
 			v := values[n]
 			value, what = &v, "set utilization "+n+"="+v
 		}

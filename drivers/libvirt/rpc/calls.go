@@ -30,6 +30,7 @@ const (
 	ProcPoolCreate          = 78
 	ProcPoolRefresh         = 83
 	ProcPoolLookup          = 84
+	ProcFromNative          = 135
 	ProcIsActive            = 150
 	ProcIsPersistent        = 151
 	ProcNetworkIsActive     = 152
@@ -214,6 +215,14 @@ func (c *Conn) LookupByName(ctx context.Context, name string) (Domain, error) {
 // LookupByUUID finds a domain; see IsNoDomain.
 func (c *Conn) LookupByUUID(ctx context.Context, id UUID) (Domain, error) {
 	return c.domain(ctx, ProcLookupByUUID, func(e *Encoder) { e.Fixed(id[:]) })
+}
+
+// FromNative turns a hypervisor's own configuration, of a format such as
+// "xen-xl", into libvirt's XML.
+func (c *Conn) FromNative(ctx context.Context, format, config string) (s string, err error) {
+	err = c.call(ctx, ProcFromNative, func(e *Encoder) { e.String(format); e.String(config); e.Uint32(flagsNone) },
+		func(d *Decoder) { s = d.String() })
+	return s, err
 }
 
 // CreateXML starts a transient domain: it is gone when it stops.

@@ -3,6 +3,7 @@ package rpctest
 import (
 	"errors"
 	"net"
+	"strings"
 	"sync"
 
 	"gcrm/drivers/libvirt/rpc"
@@ -132,6 +133,14 @@ func (s *session) do(procedure uint32, d *rpc.Decoder, e *rpc.Encoder) error {
 			return fail(rpc.CodeNoDomain, "Domain not found: no domain with matching name '%s'", name)
 		}
 		e.Domain(m.Domain)
+	case rpc.ProcFromNative:
+		format, config := d.String(), d.String()
+		_, name, ok := strings.Cut(config, "name = \"")
+		if format != "xen-xl" || !ok {
+			return fail(rpc.CodeXML, "no configuration of format %s with a name", format)
+		}
+		name, _, _ = strings.Cut(name, "\"")
+		e.String("<domain type='xen'><name>" + name + "</name><memory>524288</memory><vcpu>2</vcpu></domain>")
 	case rpc.ProcCreateXML:
 		text := d.String()
 		before := len(h.machines)
