@@ -16,7 +16,8 @@ type Limits struct {
 	Attrs int // attributes of one element
 }
 
-// DefaultLimits hold for every text that comes from outside.
+// DefaultLimits hold for every text that comes from outside; [FileLimits] for
+// files that somebody names.
 var DefaultLimits = Limits{Bytes: 256 << 20, Depth: 64, Nodes: 8 << 20, Attrs: 512}
 
 // SyntaxError says where an XML text is not what a CIB may contain.

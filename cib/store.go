@@ -45,15 +45,6 @@ func (e *FileError) Unwrap() error { return e.Err }
 // ErrLocked is what [OpenFile] gets while somebody else edits the file.
 var ErrLocked = errors.New("the file is being edited by another process")
 
-// ReadFile reads a CIB file without locking it. The result cannot be saved.
-func ReadFile(path string) (*CIB, error) {
-	data, _, err := readLimited(path)
-	if err != nil {
-		return nil, &FileError{Op: "read", Path: path, Err: err}
-	}
-	return parseFile(path, data)
-}
-
 // OpenFile opens a CIB file for editing. With create, a file that does not
 // exist stands for an empty CIB; it is made by the first [File.Save]. The
 // caller closes the result.
@@ -86,40 +77,12 @@ func OpenFile(path string, create bool) (*File, error) {
 	return f, nil
 }
 
-func readLimited(path string) ([]byte, fs.FileMode, error) {
-	r, err := os.Open(path)
-	if err != nil {
-		return nil, 0, pathCause(err)
-	}
-	defer r.Close()
-	st, err := r.Stat()
-	if err != nil {
-		return nil, 0, pathCause(err)
-	}
-	if !st.Mode().IsRegular() {
-		return nil, 0, errors.New("not a regular file")
-	}
-	data, err := io.ReadAll(io.LimitReader(r, int64(DefaultLimits.Bytes)+1))
-	if err != nil {
-		return nil, 0, pathCause(err)
-	}
-	return data, st.Mode().Perm(), nil
-}
-
 // pathCause strips the path and operation that a [FileError] tells anyway.
 func pathCause(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
 	}
 	return err
-}
-
-func parseFile(path string, data []byte) (*CIB, error) {
-	c, err := Parse(string(data))
-	if err != nil {
-		return nil, &FileError{Op: "read", Path: path, Err: err}
-	}
-	return c, nil
 }
 
 // acquire takes the advisory lock. It is on a file beside the document,

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -151,5 +152,31 @@ func TestSaveFileFailure(t *testing.T) {
 	}
 	if _, err := ReadFile(t.TempDir()); err == nil || !strings.Contains(err.Error(), "regular file") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestReadIsBounded(t *testing.T) {
+	text := New().String()
+	lim := FileLimits
+	lim.Bytes = len(text)
+	c, err := Read(iotest.OneByteReader(strings.NewReader(text)), lim)
+	if err != nil || c.String() != text {
+		t.Fatalf("%v\n%v", err, c)
+	}
+	for _, expected := range []int64{0, 7, int64(len(text)), int64(len(text)) + 100} {
+		data, err := readAll(strings.NewReader(text), expected, FileLimits)
+		if err != nil || string(data) != text {
+			t.Errorf("expected %d: %v %q", expected, err, data)
+		}
+		lim.Bytes = len(text) - 1
+		if data, err = readAll(strings.NewReader(text), expected, lim); err == nil {
+			t.Errorf("expected %d: read %d bytes with a limit of %d", expected, len(data), lim.Bytes)
+		}
+	}
+	if _, err := Read(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader(text))), FileLimits); !errors.Is(err, iotest.ErrTimeout) {
+		t.Errorf("error of the reader: %v", err)
+	}
+	if _, err := Read(strings.NewReader(""), FileLimits); err == nil {
+		t.Error("read a CIB from nothing")
 	}
 }

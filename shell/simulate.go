@@ -189,13 +189,13 @@ func (o *simulateOptions) input(ctx context.Context, in io.Reader, live func(con
 	case "":
 		return live(ctx)
 	case "-":
-		b, err := io.ReadAll(io.LimitReader(in, int64(cib.DefaultLimits.Bytes)+1))
+		doc, err := cib.Read(in, cib.FileLimits)
 		if err != nil {
-			return nil, &simulateError{simulateNoInput, fmt.Sprintf("simulate: standard input: %v", err)}
-		}
-		doc, err := cib.Parse(string(b))
-		if err != nil {
-			return nil, &simulateError{simulateBadData, fmt.Sprintf("simulate: standard input: %v", err)}
+			status := simulateBadData
+			if _, ok := errors.AsType[*os.PathError](err); ok {
+				status = simulateNoInput
+			}
+			return nil, &simulateError{status, fmt.Sprintf("simulate: standard input: %v", err)}
 		}
 		return doc, nil
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -170,6 +171,7 @@ func (o *options) run(ctx context.Context) int {
 	if status != 0 {
 		return status
 	}
+	o.putOffFor(script != nil)
 	cfg := shell.Config{Out: os.Stdout, Err: os.Stderr, In: os.Stdin, Display: display, Format: o.format,
 		Force: o.force, No: o.no, Wait: o.wait, WaitTimeout: o.timeout, Environ: os.Getenv}
 	if script == nil {
@@ -265,12 +267,12 @@ func (o *options) converse(ctx context.Context, s *shell.Session, script *string
 	return exitOK
 }
 
+// cibFile is the CIB file that is worked on instead of a cluster, or "".
+func (o *options) cibFile() string { return cmp.Or(o.cib, os.Getenv("CIB_file")) }
+
 // open connects to what the options name: a file or the local daemon.
 func (o *options) open(cfg *shell.Config) error {
-	file := o.cib
-	if file == "" {
-		file = os.Getenv("CIB_file")
-	}
+	file := o.cibFile()
 	if file == "" {
 		return o.openLive(cfg)
 	}
