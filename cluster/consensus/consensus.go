@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -33,8 +31,9 @@ type Timing struct {
 
 // Config is what a node's consensus needs.
 type Config struct {
-	// Dir is the folder for log and snapshots.
+	// Dir is the folder for log and snapshots, unless Storage is set.
 	Dir       string
+	Storage   Storage
 	Transport *transport.Transport
 	Timing    Timing
 	// Bootstrap are the voters of a new cluster; it is used only if Dir is
@@ -61,11 +60,10 @@ type Config struct {
 type Consensus struct {
 	cfg   Config
 	node  string
-	store *logStore
-	snaps *snapshotStore
+	store Storage
 
-	// replacing is held while raft is stopped and started again, or closed.
-	replacing sync.Mutex
+	// replacing has a token while raft is stopped and started again, or closed.
+	replacing chan struct{}
 
 	mu     sync.Mutex // guards what follows
 	run    *instance
@@ -93,11 +91,8 @@ type instance struct {
 }
 
 const (
-	logFile      = "raft.db"
-	snapshotsDir = "snapshots"
-	keyEpoch     = "gcrm-epoch"
-	keyApplied   = "gcrm-applied"
-
+	logFile         = "raft.db"
+	snapshotsDir    = "snapshots"
 	snapshotEvery   = 512 // log entries
 	trailingEntries = 1024
 	maxBatch        = 64
@@ -112,34 +107,24 @@ func Open(cfg Config) (*Consensus, error) {
 	if cfg.Fatal == nil {
 		cfg.Fatal = func(err error) { panic(err) }
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, err
+	store, err := cfg.Storage, error(nil)
+	if store == nil {
+		if store, err = openFiles(cfg.Dir, cfg.Log); err != nil {
+			return nil, err
+		}
 	}
-	store, err := openLogStore(filepath.Join(cfg.Dir, logFile))
-	if err != nil {
-		return nil, err
-	}
-	store.failed = func(err error) {
-		cfg.Log.Error("the node cannot vote or commit; free space or replace the disk", "err", err)
-	}
-	c := &Consensus{cfg: cfg, node: cfg.Transport.Node(), store: store, changed: make(chan struct{})}
-	c.snaps, err = openSnapshotStore(filepath.Join(cfg.Dir, snapshotsDir), cfg.Log)
-	if err == nil {
-		err = c.snaps.verify(store)
-	}
-	if err == nil {
-		c.past, err = c.remembered()
-	}
+	c := &Consensus{cfg: cfg, node: cfg.Transport.Node(), store: store, replacing: make(chan struct{}, 1), changed: make(chan struct{})}
+	c.past, err = c.remembered()
 	if err == nil {
 		err = c.bootstrap()
 	}
 	var epoch uint64
 	if err == nil {
-		epoch, err = store.GetUint64([]byte(keyEpoch))
+		epoch, err = store.GetUint64([]byte(SettingEpoch))
 	}
 	if err == nil && cfg.Epoch > max(1, epoch) {
 		epoch = cfg.Epoch
-		err = store.SetUint64([]byte(keyEpoch), epoch)
+		err = store.SetUint64([]byte(SettingEpoch), epoch)
 	}
 	if err == nil {
 		cfg.Transport.SetEpoch(max(1, epoch))
@@ -147,7 +132,7 @@ func Open(cfg Config) (*Consensus, error) {
 		err = c.start()
 	}
 	if err != nil {
-		store.close()
+		store.Close()
 		return nil, err
 	}
 	return c, nil
@@ -159,14 +144,14 @@ func (c *Consensus) bootstrap() error {
 	if len(c.cfg.Bootstrap) == 0 {
 		return nil
 	}
-	has, err := raft.HasExistingState(c.store, c.store, c.snaps)
+	has, err := raft.HasExistingState(c.store, c.store, c.store)
 	if err != nil || has {
 		return err
 	}
 	if !slices.Contains(c.cfg.Bootstrap, c.node) {
 		return fmt.Errorf("node %s is not among the first nodes of the cluster (%v)", c.node, c.cfg.Bootstrap)
 	}
-	return raft.BootstrapCluster(c.raftConfig(nil), c.store, c.store, c.snaps, nil, servers(c.cfg.Bootstrap))
+	return raft.BootstrapCluster(c.raftConfig(nil), c.store, c.store, c.store, nil, servers(c.cfg.Bootstrap))
 }
 
 func servers(nodes []string) raft.Configuration {
@@ -236,10 +221,12 @@ func (s *streams) Dial(node raft.ServerAddress, timeout time.Duration) (net.Conn
 func (c *Consensus) start() error {
 	r := &instance{machine: newMachine(), notify: make(chan bool, 8), stop: make(chan struct{})}
 	r.machine.fatal, r.machine.observe = c.cfg.Fatal, c.cfg.Observe
-	c.store.applied = func() uint64 {
+	c.store.Follow(func() uint64 {
 		s, _ := r.machine.current()
 		return s.Index
-	}
+	}, func(err error) {
+		c.cfg.Log.Error("the node cannot vote or commit; free space or replace the disk", "err", err)
+	})
 	r.net = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:  &streams{c.cfg.Transport.Streams(), c.node, make(chan struct{})},
 		MaxPool: 3, Timeout: c.cfg.Timing.IO, Logger: &raftLog{log: c.cfg.Log}})
@@ -251,7 +238,7 @@ func (c *Consensus) start() error {
 	if c.cfg.Await != nil {
 		trans = &patient{r.net, c.cfg.Await, r.stop}
 	}
-	r.raft, err = raft.NewRaft(c.raftConfig(r.notify), r.machine, cache, c.store, c.snaps, trans)
+	r.raft, err = raft.NewRaft(c.raftConfig(r.notify), r.machine, cache, c.store, c.store, trans)
 	if err != nil {
 		r.net.Close()
 		return fmt.Errorf("consensus of node %s: %w", c.node, err)
@@ -329,14 +316,14 @@ func (c *Consensus) Close() error {
 	if closed {
 		return nil
 	}
-	c.replacing.Lock()
-	defer c.replacing.Unlock()
+	c.replacing <- struct{}{}
+	defer func() { <-c.replacing }()
 	var err error
 	if r := c.current(); r != nil {
 		err = r.halt()
 	}
 	c.signal()
-	return errors.Join(err, c.store.close())
+	return errors.Join(err, c.store.Close())
 }
 
 // State returns the newest state this node has, and a channel that is closed
@@ -355,20 +342,20 @@ func (c *Consensus) State() (*State, <-chan struct{}) {
 // remembered builds the state that was known to be committed, from the last
 // snapshot and the log.
 func (c *Consensus) remembered() (*State, error) {
-	applied, err := c.store.GetUint64([]byte(keyApplied))
+	applied, err := c.store.GetUint64([]byte(SettingApplied))
 	if err != nil {
 		return nil, err
 	}
 	m := newMachine()
 	var failed error
 	m.fatal = func(err error) { failed = err }
-	metas, err := c.snaps.List()
+	metas, err := c.store.List()
 	if err != nil {
 		return nil, err
 	}
 	var from uint64
 	if len(metas) > 0 {
-		_, r, err := c.snaps.Open(metas[0].ID)
+		_, r, err := c.store.Open(metas[0].ID)
 		if err != nil {
 			return nil, err
 		}

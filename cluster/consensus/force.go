@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -47,17 +45,17 @@ func (c *Consensus) Force(ctx context.Context, proof string, besides Command) er
 		return errors.New("this node leads a majority; remove the others from the electorate instead")
 	}
 	state, _ := c.State()
-	stored, err := c.store.GetUint64([]byte(keyEpoch))
+	stored, err := c.store.GetUint64([]byte(SettingEpoch))
 	if err != nil {
 		return err
 	}
 	epoch := nextEpoch(max(state.Epoch, stored, c.cfg.Transport.Epoch()), c.node)
-	if err := c.store.SetUint64([]byte(keyEpoch), epoch); err != nil {
+	if err := c.store.SetUint64([]byte(SettingEpoch), epoch); err != nil {
 		return err
 	}
 	c.cfg.Transport.SetEpoch(epoch)
 	if err := c.replace(func() error {
-		return raft.RecoverCluster(c.raftConfig(nil), newMachine(), c.store, c.store, c.snaps, nil, servers([]string{c.node}))
+		return raft.RecoverCluster(c.raftConfig(nil), newMachine(), c.store, c.store, c.store, nil, servers([]string{c.node}))
 	}); err != nil {
 		return err
 	}
@@ -90,20 +88,7 @@ func (c *Consensus) StartOver(epoch uint64) error {
 		return nil
 	}
 	return c.replace(func() error {
-		aside := filepath.Join(c.cfg.Dir, fmt.Sprintf("%s.before-epoch-%d", snapshotsDir, epoch))
-		if err := os.RemoveAll(aside); err != nil {
-			return err
-		}
-		if err := os.Rename(c.snaps.dir, aside); err != nil {
-			return err
-		}
-		if err := os.MkdirAll(c.snaps.dir, 0o700); err != nil {
-			return err
-		}
-		if err := syncDir(c.cfg.Dir); err != nil {
-			return err
-		}
-		if err := c.store.wipe(map[string]uint64{keyEpoch: epoch}); err != nil {
+		if err := c.store.StartOver(epoch); err != nil {
 			return err
 		}
 		c.cfg.Transport.SetEpoch(epoch)
@@ -117,8 +102,8 @@ func (c *Consensus) StartOver(epoch uint64) error {
 // replace stops raft, changes what is stored, and starts it again. If the
 // change fails, raft runs on what there is.
 func (c *Consensus) replace(change func() error) error {
-	c.replacing.Lock()
-	defer c.replacing.Unlock()
+	c.replacing <- struct{}{}
+	defer func() { <-c.replacing }()
 	if c.isClosed() {
 		return ErrClosed
 	}

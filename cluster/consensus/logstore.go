@@ -214,7 +214,7 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 		if s.applied == nil {
 			return nil
 		}
-		return putSetting(tx, keyApplied, key(s.applied()))
+		return putSetting(tx, SettingApplied, key(s.applied()))
 	})
 }
 

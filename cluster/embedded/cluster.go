@@ -337,7 +337,7 @@ func (c *Cluster) run(m *member, p ports) error {
 	n, err := node.Start(node.Config{
 		Cluster: c.cfg.Name, Name: m.name, ID: m.id, StateDir: m.dir, RunDir: m.runDir(), Socket: c.socket(m), Program: c.cfg.Program,
 		Seeds: seeds, Bootstrap: true, Detection: c.cfg.Detection, JoinPatience: 5 * c.cfg.Detection,
-		Credentials: creds, HeartbeatKeys: [][]byte{c.key}, Listener: p.tcp, Links: []*net.UDPConn{p.udp}, Locate: c.locate,
+		Credentials: creds, HeartbeatKeys: [][]byte{c.key}, Listener: p.tcp, Links: []heartbeat.PacketConn{p.udp}, Locate: c.locate,
 		Agents: c.cfg.Agents, Schedule: c.cfg.Schedule, Fencer: &fencer{c, m},
 		Expelled: func(why string) { c.later(func() { c.renew(m, why) }) },
 		Leave:    func() { c.later(func() { c.leave(m) }) },

@@ -17,7 +17,7 @@ type RunnerConfig struct {
 	Machine Config
 	// Links are the node's sockets, one for each network; the runner owns
 	// them from now on.
-	Links []*net.UDPConn
+	Links []PacketConn
 	// Resolve gives the address of a peer on a link.
 	Resolve func(peer string, link int) (netip.AddrPort, bool)
 	// Events is called for every event, one at a time; it must be quick.
@@ -26,6 +26,13 @@ type RunnerConfig struct {
 	// tests of partitions.
 	Cut func(peer string, link int) bool
 	Log *slog.Logger
+}
+
+// PacketConn is a socket of one network; *net.UDPConn is one.
+type PacketConn interface {
+	ReadFromUDPAddrPort(b []byte) (n int, from netip.AddrPort, err error)
+	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (n int, err error)
+	Close() error
 }
 
 // Runner runs a machine on real sockets.
@@ -50,7 +57,9 @@ func Start(cfg RunnerConfig) *Runner {
 	r := &Runner{cfg: cfg, cancel: cancel, machine: New(cfg.Machine, time.Now()), wake: make(chan struct{}, 1), warned: map[string]bool{}}
 	for i, c := range cfg.Links {
 		// What arrives while this process does not run must not be lost.
-		c.SetReadBuffer(1 << 20)
+		if u, ok := c.(*net.UDPConn); ok {
+			u.SetReadBuffer(1 << 20)
+		}
 		r.wg.Go(func() { r.listen(i, c) })
 	}
 	r.wg.Go(func() { r.tick(ctx) })
@@ -142,8 +151,12 @@ func (r *Runner) tick(ctx context.Context) {
 
 // drain takes in what has arrived and not been read yet. On a busy machine the
 // readers may be late; silence must not be judged before they had their turn.
-func (r *Runner) drain(i int, c *net.UDPConn) {
-	raw, err := c.SyscallConn()
+func (r *Runner) drain(i int, c PacketConn) {
+	u, ok := c.(*net.UDPConn)
+	if !ok {
+		return
+	}
+	raw, err := u.SyscallConn()
 	if err != nil {
 		return
 	}
@@ -158,7 +171,7 @@ func (r *Runner) drain(i int, c *net.UDPConn) {
 	}
 }
 
-func (r *Runner) listen(i int, c *net.UDPConn) {
+func (r *Runner) listen(i int, c PacketConn) {
 	buf := make([]byte, maxPacket+1)
 	for {
 		n, from, err := c.ReadFromUDPAddrPort(buf)

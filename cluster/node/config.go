@@ -17,7 +17,9 @@ import (
 	"time"
 
 	"gcrm/cib"
+	"gcrm/cluster/consensus"
 	"gcrm/cluster/controller"
+	"gcrm/cluster/heartbeat"
 	"gcrm/cluster/transport"
 	"gcrm/drivers"
 	"gcrm/fencing"
@@ -32,8 +34,16 @@ type Config struct {
 	StateDir string
 	// RunDir holds what agents keep as long as the boot; StateDir/run if empty.
 	RunDir string
-	// Socket is the path of the API's socket; StateDir/api.sock if empty.
+	// Socket is the path of the API's socket; StateDir/api.sock if empty. With
+	// NoAPI there is none, for simulations.
 	Socket string
+	NoAPI  bool
+	// Storage and Files, if set, are used instead of StateDir, for simulations.
+	Storage consensus.Storage
+	Files   Files
+	// Observe, if set, is told of every step of the replicated state, in order.
+	// It must be quick.
+	Observe func(consensus.Step)
 	// Program is what the helper commands of agents link to; none are made
 	// if it is empty.
 	Program string
@@ -60,7 +70,9 @@ type Config struct {
 	// Listener accepts connections of other nodes on all networks of this one
 	// (transport.Merge); Links are its UDP ports, one for each network.
 	Listener net.Listener
-	Links    []*net.UDPConn
+	Links    []heartbeat.PacketConn
+	// Dial makes connections to other nodes; TCP if nil.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// Locate, if set, gives the present addresses of a node; it goes before
 	// those in the committed membership.
 	Locate func(node string) []netip.AddrPort
@@ -104,6 +116,9 @@ func (c *Config) complete() error {
 	case c.Agents == nil || c.Schedule == nil || len(c.HeartbeatKeys) == 0:
 		return fmt.Errorf("node %s has no agents, no scheduler or no heartbeat key", c.Name)
 	}
+	if c.Files == nil {
+		c.Files = folder(c.StateDir)
+	}
 	if c.RunDir == "" {
 		c.RunDir = filepath.Join(c.StateDir, "run")
 	}
@@ -132,20 +147,19 @@ const incarnationFile = "incarnation"
 
 // nextIncarnation returns a number higher than at every start before, also if
 // the state folder was lost, as long as the clock does not run backwards.
-func nextIncarnation(dir string, now time.Time) (uint64, error) {
-	path := filepath.Join(dir, incarnationFile)
+func nextIncarnation(files Files, now time.Time) (uint64, error) {
 	var last uint64
-	switch b, err := os.ReadFile(path); {
+	switch b, err := files.Read(incarnationFile); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return 0, err
 	default:
 		if last, err = strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64); err != nil {
-			return 0, fmt.Errorf("%s is damaged: %w; remove it", path, err)
+			return 0, fmt.Errorf("%s is damaged: %w; remove it", incarnationFile, err)
 		}
 	}
 	next := max(last+1, uint64(now.Unix()))
-	return next, WriteFile(path, []byte(strconv.FormatUint(next, 10)+"\n"), 0o600)
+	return next, files.Replace(incarnationFile, []byte(strconv.FormatUint(next, 10)+"\n"))
 }
 
 // WriteFile replaces a file durably.

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -29,7 +27,7 @@ type devices struct {
 	runner *fencing.Runner
 
 	mu   sync.Mutex // of the history's file
-	path string
+	size int        // of the file
 }
 
 const (
@@ -44,7 +42,7 @@ const (
 
 // startFencing makes the fencer; handlers are registered before peers call.
 func (n *Node) startFencing() error {
-	d := &devices{node: n, path: filepath.Join(n.cfg.StateDir, fencingFile)}
+	d := &devices{node: n}
 	past, err := d.read()
 	if err != nil {
 		return err
@@ -199,7 +197,7 @@ func (d *devices) record(e fencing.Entry) error {
 // store appends a line durably; a file that has become long is written anew
 // from what the next start would keep anyway.
 func (d *devices) store(line []byte) error {
-	if st, err := os.Stat(d.path); err == nil && st.Size() > fencingFileLimit {
+	if d.size > fencingFileLimit {
 		past, err := d.read()
 		if err != nil {
 			return err
@@ -211,27 +209,25 @@ func (d *devices) store(line []byte) error {
 				return err
 			}
 		}
-		if err := WriteFile(d.path, b.Bytes(), 0o600); err != nil {
+		if err := d.node.cfg.Files.Replace(fencingFile, b.Bytes()); err != nil {
 			return err
 		}
+		d.size = b.Len()
 	}
-	f, err := os.OpenFile(d.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(line)
-	return errors.Join(err, f.Sync(), f.Close())
+	d.size += len(line)
+	return d.node.cfg.Files.Append(fencingFile, line)
 }
 
 // read returns the stored entries; a line that a crash cut short is left out.
 func (d *devices) read() ([]fencing.Entry, error) {
-	b, err := os.ReadFile(d.path)
+	b, err := d.node.cfg.Files.Read(fencingFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
+	d.size = len(b)
 	var out []fencing.Entry
 	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
 		var e fencing.Entry

@@ -238,7 +238,7 @@ func TestIncarnationGrows(t *testing.T) {
 	now := time.Unix(1000, 0)
 	var last uint64
 	for i, at := range []time.Time{now, now, now.Add(-time.Hour), now.Add(time.Hour)} {
-		n, err := nextIncarnation(dir, at)
+		n, err := nextIncarnation(folder(dir), at)
 		if err != nil || n <= last {
 			t.Errorf("start %d: incarnation %d after %d, %v", i, n, last, err)
 		}

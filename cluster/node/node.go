@@ -83,11 +83,11 @@ func Start(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
 		seen: map[string]sight{}, held: map[string]time.Time{}, links: map[string]uint64{}, newest: cib.New()}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	if n.incarnation, err = nextIncarnation(cfg.StateDir, n.started); err != nil {
-		return nil, err
+	if n.incarnation, err = nextIncarnation(cfg.Files, n.started); err != nil {
+		return nil, fmt.Errorf("state folder %s: %w", cfg.StateDir, err)
 	}
-	if n.peers, err = readPeers(cfg.StateDir); err != nil {
-		return nil, err
+	if n.peers, err = readPeers(cfg.Files); err != nil {
+		return nil, fmt.Errorf("state folder %s: %w", cfg.StateDir, err)
 	}
 	if cfg.Program != "" {
 		if err := drivers.InstallHelpers(n.helperDir(), cfg.Program); err != nil {
@@ -113,7 +113,7 @@ func (n *Node) start() error {
 				n.expelled(r.Text)
 			}
 		},
-		HandshakeTimeout: n.timing.IO, Log: n.log.With("room", "transport")})
+		Dial: n.cfg.Dial, HandshakeTimeout: n.timing.IO, Log: n.log.With("room", "transport")})
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (n *Node) start() error {
 			bootstrap = append(bootstrap, s.Name)
 		}
 	}
-	cons, err := consensus.Open(consensus.Config{Dir: filepath.Join(n.cfg.StateDir, "consensus"), Transport: n.wire,
+	cons, err := consensus.Open(consensus.Config{Dir: filepath.Join(n.cfg.StateDir, "consensus"), Storage: n.cfg.Storage, Transport: n.wire,
 		Timing: consensus.Timing{Heartbeat: n.timing.RaftHeartbeat, Election: n.timing.RaftElection, Lease: n.timing.RaftLease,
 			Commit: n.timing.RaftCommit, IO: n.timing.IO},
 		Epoch: n.cfg.Epoch, Bootstrap: bootstrap, Observe: n.observe, Await: n.await, Fatal: n.cfg.Fatal, Log: n.log.With("room", "consensus")})
@@ -143,9 +143,10 @@ func (n *Node) start() error {
 		Links:   n.cfg.Links, Resolve: n.resolveLink, Events: n.heard, Log: n.log.With("room", "heartbeat"),
 		Cut: func(peer string, _ int) bool { return n.cfg.Cut != nil && n.cfg.Cut(peer) }})
 	n.watchPeers()
-	n.api, err = api.Listen(n.cfg.Socket, n.cfg.Name, (*backend)(n), n.log.With("room", "api"))
-	if err != nil {
-		return err
+	if !n.cfg.NoAPI {
+		if n.api, err = api.Listen(n.cfg.Socket, n.cfg.Name, (*backend)(n), n.log.With("room", "api")); err != nil {
+			return err
+		}
 	}
 	n.wg.Go(n.govern)
 	n.wg.Go(n.attend)
@@ -237,6 +238,9 @@ func (n *Node) observe(s consensus.Step) {
 	n.feed.Lock()
 	defer n.feed.Unlock()
 	n.newest = s.State.CIB
+	if n.cfg.Observe != nil {
+		n.cfg.Observe(s)
+	}
 	switch {
 	case s.Replaced:
 		n.ctrl.Input(controller.Applied{CIB: s.State.CIB})

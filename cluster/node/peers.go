@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"gcrm/cluster/consensus"
@@ -17,9 +15,8 @@ import (
 // starts has to find them before it can learn from them what is committed.
 const peersFile = "peers.json"
 
-func readPeers(dir string) ([]Seed, error) {
-	path := filepath.Join(dir, peersFile)
-	b, err := os.ReadFile(path)
+func readPeers(files Files) ([]Seed, error) {
+	b, err := files.Read(peersFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -28,7 +25,7 @@ func readPeers(dir string) ([]Seed, error) {
 	}
 	var list []Seed
 	if err := json.Unmarshal(b, &list); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w; remove it", path, err)
+		return nil, fmt.Errorf("%s is damaged: %w; remove it", peersFile, err)
 	}
 	return list, nil
 }
@@ -52,7 +49,7 @@ func (n *Node) keepPeers(members []consensus.Member) {
 	}
 	b, err := json.MarshalIndent(list, "", "  ")
 	if err == nil {
-		err = WriteFile(filepath.Join(n.cfg.StateDir, peersFile), append(b, '\n'), 0o600)
+		err = n.cfg.Files.Replace(peersFile, append(b, '\n'))
 	}
 	if err != nil {
 		n.log.Error("the list of nodes could not be stored", "err", err)

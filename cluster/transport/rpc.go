@@ -138,7 +138,7 @@ func remoteError(err error) *RemoteError {
 
 // peerConn is the connection to one peer for calls; it is made on demand.
 type peerConn struct {
-	mu   sync.Mutex // held while dialling
+	turn chan struct{} // holds a token while somebody dials
 	live *caller
 }
 
@@ -146,23 +146,27 @@ func (t *Transport) callPeer(ctx context.Context, node, method string, body []by
 	t.mu.Lock()
 	p := t.peers[node]
 	if p == nil {
-		p = &peerConn{}
+		p = &peerConn{turn: make(chan struct{}, 1)}
 		t.peers[node] = p
 	}
 	t.mu.Unlock()
 
-	p.mu.Lock()
+	select {
+	case p.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
 	c := p.live
 	if c == nil || c.dead() {
 		conn, err := t.dial(ctx, node, purposeRPC)
 		if err != nil {
-			p.mu.Unlock()
+			<-p.turn
 			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		c = newCaller(conn, t.cfg.MaxFrame)
 		p.live = c
 	}
-	p.mu.Unlock()
+	<-p.turn
 	raw, err := c.call(ctx, method, body)
 	var re *RemoteError
 	if err != nil && !errors.As(err, &re) {

@@ -44,6 +44,8 @@ type Config struct {
 	// Cut, if set, tells whether traffic with a peer is to be lost; for
 	// tests of partitions.
 	Cut func(peer string) bool
+	// Dial makes the connections under TLS; TCP if nil.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// HandshakeTimeout bounds TLS and hello; 0 means 5 s.
 	HandshakeTimeout time.Duration
 	// MaxFrame bounds one request or answer; 0 means 64 MiB.
@@ -82,6 +84,11 @@ func Listen(cfg Config) (*Transport, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		}
 	}
 	t := &Transport{cfg: cfg, streams: make(chan net.Conn), strangers: make(chan struct{}, maxStrangers),
 		conns: map[net.Conn]string{}, peers: map[string]*peerConn{}, handlers: map[string]Handler{}}
@@ -296,7 +303,7 @@ func (t *Transport) dialAddr(ctx context.Context, peer, addr string, purpose Pur
 	defer cancel()
 	stop := context.AfterFunc(t.ctx, cancel)
 	defer stop()
-	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	raw, err := t.cfg.Dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}

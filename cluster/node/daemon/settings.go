@@ -245,9 +245,9 @@ func portsAreFree(addresses []string) error {
 // maxLinks is how many networks a node can have.
 const maxLinks = 8
 
-func listen(addresses []string) (net.Listener, []*net.UDPConn, error) {
+func listen(addresses []string) (net.Listener, []heartbeat.PacketConn, error) {
 	var tcp []net.Listener
-	var udp []*net.UDPConn
+	var udp []heartbeat.PacketConn
 	for _, a := range addresses {
 		l, u, err := listenOn(a)
 		if err != nil {
