@@ -35,6 +35,7 @@ func (e *engine) assignBundle(r *resource) *node {
 			}
 			d.child.allowed[i].score = score
 		}
+		e.trace.compare(e, d.child, cause{by: ByContainer, rsc: r})
 		e.assign(d.child, nil, true)
 	}
 	r.assigning = false
@@ -68,6 +69,7 @@ func (e *engine) assignReplica(r *resource, rep *replica) {
 			s.score = infinity
 		}
 	}
+	e.trace.compare(e, rep.child, cause{by: ByContainer, rsc: rep.container})
 	rep.child.parent.assigning = true
 	e.assign(rep.child, nil, true)
 	rep.child.parent.assigning = false

@@ -252,6 +252,7 @@ func (e *engine) makeReplicaNode(r *resource, spec *bundleSpec, rep *replica, ta
 	disallow = func(x *resource) {
 		if s := x.allowed.get(n); s != nil {
 			s.score, s.probe = -infinity, probeNever
+			e.trace.add(x, n, -infinity, cause{by: ByContainer, rsc: r})
 		}
 		for _, c := range x.children {
 			disallow(c)
@@ -263,6 +264,9 @@ func (e *engine) makeReplicaNode(r *resource, spec *bundleSpec, rep *replica, ta
 	rep.child.allowed = nil
 	rep.child.allowed.put(n, 500).probe = probeExclusive
 	rep.child.parent.allowed.put(n, -infinity).probe = probeExclusive
+	e.trace.forget(rep.child)
+	e.trace.set(rep.child, n, 500, cause{by: ByContainer, rsc: rep.container})
+	e.trace.set(rep.child.parent, n, -infinity, cause{by: ByContainer, rsc: rep.container})
 	if rep.connection = e.unpackResource(el, r, ""); rep.connection == nil {
 		return false
 	}
@@ -270,6 +274,7 @@ func (e *engine) makeReplicaNode(r *resource, spec *bundleSpec, rep *replica, ta
 	for _, m := range e.nodes {
 		if s := c.allowed.get(m); s != nil && m.remote {
 			s.score = -infinity
+			e.trace.add(c, m, -infinity, cause{by: ByNodeKind})
 		}
 	}
 	n.connection = c

@@ -354,6 +354,7 @@ func (e *engine) colocateScores(dependent, primary *resource, c *colocation) {
 	}
 	if c.score <= -infinity || c.score >= infinity || e.anyAvailable(work) {
 		dependent.allowed = work
+		e.trace.colocated(e, dependent, primary, c, value)
 	}
 }
 
@@ -372,6 +373,7 @@ func (e *engine) colocatePriority(dependent, primary *resource, c *colocation) {
 	if primary.assigned == nil || !strings.EqualFold(mine, e.colocAttr(primary.assigned, c.attr, primary)) {
 		if c.score >= infinity && c.dependentRole == rolePromoted {
 			d.priority = addScores(d.priority, -infinity)
+			e.trace.prioritize(d, -infinity, cause{by: ByColocation, coloc: c, rsc: primary, node: primary.assigned})
 		}
 		return
 	}
@@ -380,6 +382,7 @@ func (e *engine) colocatePriority(dependent, primary *resource, c *colocation) {
 		v = -v
 	}
 	d.priority = addScores(d.priority, v)
+	e.trace.prioritize(d, v, cause{by: ByColocation, coloc: c, rsc: primary, node: primary.assigned})
 }
 
 // Options of walkScores.
@@ -539,15 +542,15 @@ func (e *engine) allowedOnOne(r *resource) bool {
 // withGroupLocations is the node table of a later group member with its
 // group's own location constraints applied.
 func (e *engine) withGroupLocations(m *resource) nodeTable {
-	saved := m.allowed
-	m.allowed = saved.clone()
+	saved, tr := m.allowed, e.trace
+	m.allowed, e.trace = saved.clone(), nil
 	for i := len(e.locations) - 1; i >= 0; i-- {
 		if l := e.locations[i]; l.rsc == m.parent {
 			e.applyLocation(m, l)
 		}
 	}
 	t := m.allowed
-	m.allowed = saved
+	m.allowed, e.trace = saved, tr
 	return t
 }
 
@@ -561,6 +564,7 @@ func (e *engine) addDependents(c *colocation, primary *resource) {
 		flags |= walkNonNegative
 	}
 	e.walkScores(c.dependent, primary, c.dependent.id, &primary.allowed, c, float32(c.score)/float32(infinity), flags)
+	e.trace.compare(e, primary, cause{by: ByDependent, coloc: c, rsc: c.dependent})
 }
 
 // blockDependents makes what depends on an unrunnable start or promote

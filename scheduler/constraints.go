@@ -196,6 +196,7 @@ func (e *engine) locateByRule(el, rule *cib.Element, r *resource, discovery, set
 		roleText = setRole
 	}
 	l := e.newLocation(rule.ID(), r, discovery, roleText)
+	l.constraint, l.attr = el.ID(), attr
 	in := r.ruleInput()
 	in.matches = matches
 	in.meta = func(name string) (string, bool) { return r.meta.get(name) }
@@ -777,16 +778,16 @@ func (e *engine) ticketLost(r *resource, c *ticketConstraint) {
 	if len(r.runningOn) > 0 && !c.ticket.granted {
 		switch c.policy {
 		case lossStop:
-			e.ban(r, nil)
+			e.ban(r, nil, cause{by: ByTicket, tkt: c})
 		case lossDemote:
 			if c.role != rolePromoted {
-				e.ban(r, nil)
+				e.ban(r, nil, cause{by: ByTicket, tkt: c})
 			}
 		case lossFence:
 			if !ticketRoleMatches(r, c) {
 				return
 			}
-			e.ban(r, nil)
+			e.ban(r, nil, cause{by: ByTicket, tkt: c})
 			for _, n := range slices.Clone(r.runningOn) {
 				e.fenceNode(n, "deadman ticket was lost", false)
 			}
@@ -802,13 +803,13 @@ func (e *engine) ticketLost(r *resource, c *ticketConstraint) {
 	}
 	if !c.ticket.granted {
 		if c.role != rolePromoted || c.policy == lossStop {
-			e.ban(r, nil)
+			e.ban(r, nil, cause{by: ByTicket, tkt: c})
 		}
 		return
 	}
 	// standby
 	if c.role != rolePromoted || c.policy == lossStop {
-		e.ban(r, nil)
+		e.ban(r, nil, cause{by: ByTicket, tkt: c})
 	}
 }
 

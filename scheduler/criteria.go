@@ -24,7 +24,7 @@ func (e *engine) nodeHealth() {
 			if score < 0 && isTrue(r.meta.val("allow-unhealthy-nodes")) {
 				continue
 			}
-			l := &location{id: e.opt.healthStrategy, rsc: r}
+			l := &location{id: e.opt.healthStrategy, rsc: r, health: true}
 			l.nodes.put(n, score)
 			e.locations = append(e.locations, l)
 			r.locations = append(r.locations, l)
@@ -108,7 +108,7 @@ func (e *engine) shutdownLock(r *resource) {
 	}
 	for _, n := range e.nodes {
 		if r.allowed.has(n) && n != r.lockNode {
-			e.ban(r, n)
+			e.ban(r, n, cause{by: ByShutdownLock, rsc: r, node: r.lockNode})
 		}
 	}
 }
@@ -175,8 +175,10 @@ func (e *engine) applyLocationTo(r *resource, l *location) {
 		t := r.allowed.get(n)
 		if t == nil {
 			t = r.allowed.put(n, int(s.score))
+			e.trace.set(r, n, int(s.score), l.cause())
 		} else {
 			t.add(int(s.score))
+			e.trace.add(r, n, int(s.score), l.cause())
 		}
 		if t.probe < l.probe {
 			if l.probe == probeExclusive {
@@ -201,7 +203,7 @@ func (e *engine) stickiness(r *resource) {
 	if !e.opt.symmetric && !r.allowed.has(n) {
 		return
 	}
-	e.addNodeScore(r, n, r.stickiness, false)
+	e.addNodeScore(r, n, r.stickiness, false, cause{by: ByStickiness, rsc: r})
 }
 
 // thresholdReached reports whether r failed too often on n, and what to ban.
@@ -234,7 +236,7 @@ func (e *engine) failureBan(r *resource, n *node) {
 		return
 	}
 	if ban, yes := e.thresholdReached(r, n); yes {
-		e.ban(ban, n)
+		e.ban(ban, n, cause{by: ByThreshold, rsc: r, node: n})
 	}
 }
 
@@ -247,5 +249,6 @@ func (e *engine) exclusiveDiscovery(r *resource, n *node) {
 	}
 	if s := r.allowed.get(n); s != nil && s.probe != probeExclusive {
 		s.score = -infinity
+		e.trace.add(r, n, -infinity, cause{by: ByDiscovery})
 	}
 }

@@ -308,7 +308,7 @@ func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Elem
 		}
 		e.updateState(r, n, h, h.target, *last, acc)
 		e.recordFailure(r, n, h)
-		e.ban(ban, n)
+		e.ban(ban, n, cause{by: ByProbe, rsc: r, node: n, op: h})
 		return
 	}
 	if expired && h.rc != h.target {
@@ -333,7 +333,7 @@ func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Elem
 		if strategy == failIgnore {
 			strategy = failBan
 		}
-		e.ban(ban, n)
+		e.ban(ban, n, cause{by: ByFailure, rsc: r, node: n, op: h})
 		e.opFailed(r, n, h, strategy, failRole, last, acc)
 		return
 	case execNotConnected:
@@ -355,9 +355,9 @@ func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Elem
 	e.opFailed(r, n, h, strategy, failRole, last, acc)
 	switch h.status {
 	case execErrorHard:
-		e.ban(ban, n)
+		e.ban(ban, n, cause{by: ByFailure, rsc: r, node: n, op: h})
 	case execErrorFatal:
-		e.ban(ban, nil)
+		e.ban(ban, nil, cause{by: ByFailure, rsc: r, node: n, op: h})
 	}
 }
 
@@ -528,7 +528,7 @@ func (e *engine) opFailed(r *resource, n *node, h *histOp, strategy onFail, fail
 	*acc = max(*acc, strategy)
 	switch h.task {
 	case taskStop:
-		e.ban(r, n)
+		e.ban(r, n, cause{by: ByFailure, rsc: r, node: n, op: h})
 	case taskMigrateTo:
 		e.migrateToFailed(r, n, h)
 	case taskMigrateFrom:
@@ -558,15 +558,17 @@ func (e *engine) opFailed(r *resource, n *node, h *histOp, strategy onFail, fail
 		if !r.unique && r.top(false).variant == vClone {
 			top = r.top(false)
 		}
-		e.banEverywhere(top)
+		e.banEverywhere(top, cause{by: ByFailure, rsc: r, node: n, op: h})
 	}
 }
 
 // banEverywhere replaces the allowed nodes of r alone.
-func (e *engine) banEverywhere(r *resource) {
+func (e *engine) banEverywhere(r *resource, why cause) {
 	r.allowed = nil
+	e.trace.forget(r)
 	for _, n := range e.nodes {
 		r.allowed.put(n, -infinity)
+		e.trace.set(r, n, -infinity, why)
 	}
 }
 
@@ -660,7 +662,7 @@ func (e *engine) applyFailure(r *resource, n *node, acc onFail, active bool) {
 	case failBlock:
 		r.managed, r.blocked = false, true
 	case failBan:
-		e.ban(r, n)
+		e.ban(r, n, cause{by: ByFailure, rsc: r, node: n})
 	case failStop:
 		r.nextRole = roleStopped
 	case failRestart:
@@ -708,7 +710,7 @@ func (e *engine) addRunning(r *resource, n *node, failed bool) {
 		}
 	}
 	if !r.managed {
-		e.addNodeScore(r, n, infinity, false)
+		e.addNodeScore(r, n, infinity, false, cause{by: ByUnmanaged, rsc: r})
 		for p := r.parent; p != nil && n.online; p = p.parent {
 			p.runningOn = append(p.runningOn, n)
 		}
@@ -717,7 +719,7 @@ func (e *engine) addRunning(r *resource, n *node, failed bool) {
 	if e.multiplyActive(r) {
 		switch r.multi {
 		case maStopOnly:
-			e.banEverywhere(r)
+			e.banEverywhere(r, cause{by: ByMultiple, rsc: r})
 		case maBlock:
 			r.managed, r.blocked = false, true
 			if p := r.parent; p != nil && (p.variant == vGroup || p.variant == vBundle) && p.multi == maBlock {

@@ -174,7 +174,7 @@ func (e *engine) assignInstances(coll *resource, instances []*resource, total, p
 			continue
 		}
 		if assigned >= total {
-			e.ban(inst, nil)
+			e.ban(inst, nil, cause{by: ByInstances, rsc: coll})
 		} else if n := e.assignInstance(inst, nil, perNode); n != nil {
 			if s := topSlot(inst, n); s != nil {
 				s.count++
@@ -224,6 +224,7 @@ func (e *engine) assignEarly(coll, inst *resource, current *node, perNode, avail
 	parent := inst.parent
 	saved := savedTables{}
 	saved.save(inst)
+	mark, parentMark := e.trace.mark(inst), e.trace.mark(parent)
 	parentTable := parent.allowed
 	parent.allowed = parentTable.clone()
 	var chosen *node
@@ -233,6 +234,7 @@ func (e *engine) assignEarly(coll, inst *resource, current *node, perNode, avail
 			break
 		}
 		saved.restore()
+		e.trace.restore(mark)
 		e.unassign(inst)
 		if chosen == nil {
 			break
@@ -243,6 +245,7 @@ func (e *engine) assignEarly(coll, inst *resource, current *node, perNode, avail
 		}
 	}
 	parent.allowed = parentTable
+	e.trace.restoreOnly(parentMark, parent)
 	if chosen != current {
 		return false
 	}
@@ -267,9 +270,11 @@ func (e *engine) banFullNodes(inst *resource, perNode int) {
 			continue
 		}
 		inst.allowed[i].score = -infinity
+		e.trace.full(inst, e.nodes[i])
 		for _, c := range inst.children {
 			if s := c.allowed.get(e.nodes[i]); s != nil {
 				s.score = -infinity
+				e.trace.full(c, e.nodes[i])
 			}
 		}
 	}
@@ -299,8 +304,10 @@ func (e *engine) intersectNodes(dependent *resource, primary *resource, c *coloc
 		j := slices.IndexFunc(nodes, func(x candidate) bool { return strings.EqualFold(value, e.colocAttr(x.n, c.attr, primary)) })
 		if j < 0 {
 			dependent.allowed[i].score = -infinity
+			e.trace.add(dependent, e.nodes[i], -infinity, cause{by: ByColocation, coloc: c, rsc: primary})
 		} else if merge {
 			dependent.allowed[i].add(nodes[j].score)
+			e.trace.add(dependent, e.nodes[i], nodes[j].score, cause{by: ByColocation, coloc: c, rsc: primary, node: nodes[j].n})
 		}
 	}
 }

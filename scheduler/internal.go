@@ -64,6 +64,7 @@ func (e *engine) launchedConstraints(r *resource) {
 		for i := range r.allowed {
 			if r.allowed[i].in && e.nodes[i].connection != guest {
 				r.allowed[i].score = -infinity
+				e.trace.add(r, e.nodes[i], -infinity, cause{by: ByContainer, rsc: l})
 			}
 		}
 		return
@@ -91,6 +92,7 @@ func avoidRemoteNodes(e *engine, r *resource) {
 	for i := range r.allowed {
 		if r.allowed[i].in && e.nodes[i].connection != nil {
 			r.allowed[i].score = -infinity
+			e.trace.add(r, e.nodes[i], -infinity, cause{by: ByNodeKind})
 		}
 	}
 }

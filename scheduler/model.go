@@ -463,11 +463,22 @@ type ordering struct {
 }
 
 type location struct {
-	id    string
+	id    string // of the constraint, or of the rule
 	rsc   *resource
 	nodes nodeTable
 	role  role
 	probe probeMode
+
+	constraint string // whose rule it is; empty without a rule
+	attr       string // node attribute with the score
+	health     bool   // made by node-health-strategy
+}
+
+func (l *location) cause() cause {
+	if l.health {
+		return cause{by: ByHealth, loc: l}
+	}
+	return cause{by: ByLocation, loc: l}
 }
 
 type colocation struct {
@@ -597,6 +608,7 @@ type engine struct {
 	failedOps       []*FailedOp
 	messages        []Message
 	assignScores    bool
+	trace           *trace // nil unless origins of scores are asked for
 	scores          []scoreLine
 	deferredChecks  []func()
 	synapses        []*action

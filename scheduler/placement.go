@@ -164,7 +164,7 @@ func (e *engine) assignPrimitive(r *resource, prefer *node, stopIfFail bool) *no
 		}
 	}
 	if r.nextRole == roleStopped {
-		e.ban(r, nil)
+		e.ban(r, nil, cause{by: ByTargetRole, rsc: r})
 	} else if e.opt.noQuorum == quorumFreeze && !e.quorate && r.nextRole > r.role {
 		r.nextRole = r.role
 	}
@@ -196,12 +196,14 @@ func (e *engine) applyThisWith(c *colocation, r *resource) {
 	if restore {
 		saved = r.allowed.clone()
 	}
+	mark := e.trace.mark(r)
 	if c.primary.unprovisioned {
 		e.assign(c.primary, nil, true)
 	}
 	e.applyColocation(r, c.primary, c, true)
 	if restore && !e.anyAvailable(r.allowed) {
 		r.allowed = saved
+		e.trace.restoreOnly(mark, r)
 	}
 }
 
@@ -390,7 +392,7 @@ func (e *engine) showScores(r *resource, label string) {
 	}
 	for _, n := range e.sorted {
 		if s := r.allowed.get(n); s != nil {
-			e.scores = append(e.scores, scoreLine{label: label, rsc: r.id, node: n.name, score: int(s.score)})
+			e.scores = append(e.scores, scoreLine{label: label, rsc: r.id, node: n.name, score: int(s.score), origin: e.trace.at(r, n)})
 		}
 	}
 	for _, c := range r.children {
@@ -402,4 +404,5 @@ type scoreLine struct {
 	label, rsc, node string
 	score            int
 	promotion        bool
+	origin           *credit
 }

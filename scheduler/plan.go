@@ -11,9 +11,11 @@ type Options struct {
 	// Now is the time rules and expiries are evaluated at. The zero value
 	// means the CIB's execution-date, or the epoch if it has none.
 	Now time.Time
-	// Scores asks for [Plan.Scores] with their origins; it costs time and
-	// memory.
+	// Scores asks for [Plan.Scores].
 	Scores bool
+	// Origins asks for Plan.Scores with their origins, and for a plan that
+	// can be explained in full by [Plan.Why]. It costs time and memory.
+	Origins bool
 	// Sanitized says that secret parameters were blanked in the CIB, so
 	// that a change of only those means nothing.
 	Sanitized bool
@@ -117,14 +119,9 @@ type Score struct {
 	Resource string
 	Node     string
 	Value    int // clamped to ±1000000 = INFINITY
-	Origin   []Origin
-}
-
-// Origin is one summand of a score.
-type Origin struct {
-	By    string // id of a constraint, "stickiness", "migration-threshold", ...
-	Value int
-	Text  string
+	// Origin, if asked for, adds up to Value; what forbids a node (-INFINITY)
+	// wins over everything, and INFINITY over what is finite.
+	Origin []Origin
 }
 
 // Message is a problem found in the configuration or status.

@@ -38,7 +38,7 @@ func (e *engine) plan() *Plan {
 		if s.promotion {
 			phase = "promotion"
 		}
-		p.Scores = append(p.Scores, Score{Phase: phase, Resource: s.rsc, Node: s.node, Value: s.score})
+		p.Scores = append(p.Scores, Score{Phase: phase, Resource: s.rsc, Node: s.node, Value: s.score, Origin: e.scoreOrigins(&s)})
 	}
 	p.Messages = e.messages
 	p.engine = e

@@ -95,6 +95,7 @@ func (e *engine) addPromotionScores(clone *resource) {
 				continue
 			}
 			s.add(score)
+			e.trace.add(inst, n, score, cause{by: ByPromotion, rsc: inst, node: n})
 			if score > inst.priority {
 				inst.priority = score
 			}
@@ -159,8 +160,12 @@ func (e *engine) preparePromotion(inst *resource) {
 		if !any {
 			inst.priority = -1
 		}
+		e.trace.setPriority(inst, inst.priority, cause{by: ByPromotion, rsc: inst, node: n})
 	case roleUnpromoted, roleStopped:
 		inst.priority = -infinity
+		e.trace.setPriority(inst, -infinity, cause{by: ByTargetRole, rsc: inst})
+	default:
+		e.trace.setPriority(inst, inst.priority, cause{by: ByRole, rsc: inst})
 	}
 	e.promotedLocations(inst, inst, n)
 	e.promotedLocations(inst, inst.parent, n)
@@ -180,6 +185,7 @@ func (e *engine) promotedLocations(inst, of *resource, n *node) {
 		}
 		if s := l.nodes.get(n); s != nil {
 			inst.priority = addScores(inst.priority, int(s.score))
+			e.trace.prioritize(inst, int(s.score), l.cause())
 		}
 	}
 }
@@ -194,16 +200,18 @@ func (e *engine) sortPromotable(clone *resource) {
 		}
 		if s := clone.allowed.get(n); s != nil {
 			s.add(inst.sortIndex)
+			e.trace.promote(clone, inst, n)
 		}
 	}
 	for _, c := range e.withThis(clone) {
 		if c.primaryRole == rolePromoted && influences(c, nil) {
 			e.walkScores(c.dependent, clone, clone.id, &clone.allowed, c, float32(c.score)/float32(infinity), walkActive|walkNonNegative)
+			e.trace.compare(e, clone, cause{by: ByDependent, coloc: c, rsc: c.dependent})
 		}
 	}
 	for _, t := range clone.tickets {
 		if t.role == rolePromoted && (!t.ticket.granted || t.ticket.standby) {
-			e.ban(clone, nil)
+			e.ban(clone, nil, cause{by: ByTicket, tkt: t})
 			break
 		}
 	}
@@ -298,7 +306,7 @@ func (e *engine) showPromotion(inst *resource) {
 	if n := e.locationOf(inst, false); n != nil {
 		name = n.name
 	}
-	e.scores = append(e.scores, scoreLine{promotion: true, rsc: inst.id, node: name, score: inst.sortIndex})
+	e.scores = append(e.scores, scoreLine{promotion: true, rsc: inst.id, node: name, score: inst.sortIndex, origin: e.trace.promotion(e, inst)})
 }
 
 // colocateWithPromotable places a dependent by the roles of a promotable
@@ -315,6 +323,7 @@ func (e *engine) colocateWithPromotable(dependent, primary *resource, c *colocat
 			for i := range dependent.allowed {
 				if dependent.allowed[i].in && strings.EqualFold(value, e.colocAttr(e.nodes[i], c.attr, dependent)) {
 					dependent.allowed[i].add(c.score)
+					e.trace.add(dependent, e.nodes[i], c.score, cause{by: ByColocation, coloc: c, rsc: primary, node: n})
 				}
 			}
 		}
@@ -358,8 +367,10 @@ func (e *engine) promotablePriority(dependent, primary *resource, c *colocation)
 	}
 	if found {
 		to.priority = addScores(to.priority, c.score)
+		e.trace.prioritize(to, c.score, cause{by: ByColocation, coloc: c, rsc: primary, node: dependent.assigned})
 	} else if c.score >= infinity {
 		to.priority = -infinity
+		e.trace.setPriority(to, -infinity, cause{by: ByColocation, coloc: c, rsc: primary})
 	}
 }
 

@@ -315,33 +315,35 @@ func (e *engine) defaultLocations(r *resource) {
 		if n.forBundle {
 			continue
 		}
-		e.addNodeScore(r, n, 0, true)
+		e.addNodeScore(r, n, 0, true, cause{})
 	}
 }
 
 // addNodeScore adds to the score of a node for r and all below it.
-func (e *engine) addNodeScore(r *resource, n *node, score int, symmetricDefault bool) {
+func (e *engine) addNodeScore(r *resource, n *node, score int, symmetricDefault bool, why cause) {
 	if symmetricDefault && r.exclusiveProbes {
 		return
 	}
 	for _, c := range r.children {
-		e.addNodeScore(c, n, score, symmetricDefault)
+		e.addNodeScore(c, n, score, symmetricDefault, why)
 	}
 	s := r.allowed.get(n)
 	if s == nil {
 		s = r.allowed.put(n, n.baseScore)
+		e.trace.set(r, n, n.baseScore, cause{by: ByNodeScore, node: n})
 	}
 	s.add(score)
+	e.trace.add(r, n, score, why)
 }
 
 // ban adds -INFINITY on one node, or with nil on all.
-func (e *engine) ban(r *resource, n *node) {
+func (e *engine) ban(r *resource, n *node, why cause) {
 	if n != nil {
-		e.addNodeScore(r, n, -infinity, false)
+		e.addNodeScore(r, n, -infinity, false, why)
 		return
 	}
 	for _, m := range e.nodes {
-		e.addNodeScore(r, m, -infinity, false)
+		e.addNodeScore(r, m, -infinity, false, why)
 	}
 	if r.assigned != nil {
 		r.assigned = nil

@@ -505,7 +505,7 @@ func (e *engine) removedResource(l *cib.Element, n *node) *resource {
 	if !e.opt.stopRemoved {
 		r.managed = false
 	} else {
-		e.ban(r, nil)
+		e.ban(r, nil, cause{by: ByRemoved, rsc: r})
 	}
 	return r
 }

@@ -149,7 +149,7 @@ func (e *engine) banCrowded(r *resource) *node {
 	if all {
 		for _, n := range e.sorted {
 			if s := r.allowed.get(n); s != nil && n.available() && s.score >= 0 && !fits(n, need) {
-				e.ban(r, n)
+				e.ban(r, n, cause{by: ByUtilization, rsc: r, node: n})
 			}
 		}
 		return nil
@@ -158,7 +158,7 @@ func (e *engine) banCrowded(r *resource) *node {
 	own.add(r.utilization, 1)
 	for _, n := range e.sorted {
 		if s := r.allowed.get(n); s != nil && n.available() && s.score >= 0 && !fits(n, own) {
-			e.ban(r, n)
+			e.ban(r, n, cause{by: ByUtilization, rsc: r, node: n})
 		}
 	}
 	return most
