@@ -31,6 +31,9 @@ type ConfigurationChange struct {
 	XML string
 	// Schema, if set, replaces validate-with.
 	Schema string `json:",omitempty"`
+	// Confirm, if set, is how long the cluster waits for a confirmation
+	// before it takes the change back.
+	Confirm time.Duration `json:",omitempty"`
 }
 
 // StatusChange is an atomic list of edits of the status section. It never

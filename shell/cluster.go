@@ -41,6 +41,9 @@ func runClusterStatus(ctx context.Context, s *Session, c *call) error {
 			s.printf("  running: %s\n", r)
 		}
 	}
+	if t := trialLine(info.Trial); t != "" {
+		s.printf("%s\n", s.color.warn("Unconfirmed: "+t))
+	}
 	tab := newTable("Node", "Id", "State", "Vote", "Since")
 	for _, m := range info.Members {
 		state := s.color.good("online")

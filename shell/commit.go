@@ -3,10 +3,13 @@ package shell
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"gcrm/cib"
+	"gcrm/cluster/client"
 )
 
 // commitOptions are the words after commit.
@@ -15,12 +18,32 @@ type commitOptions struct {
 	replace bool // refuse if somebody else committed meanwhile
 	message string
 	quiet   bool // say nothing if there is nothing to say
+	// confirm is how long the cluster waits for a confirmation before it
+	// takes the commit back; 0 if it does not.
+	confirm time.Duration
 }
+
+// defaultTrial is how long commit confirm waits if no time is given.
+const defaultTrial = 10 * time.Minute
 
 func runCommit(ctx context.Context, s *Session, c *call) error {
 	opt := commitOptions{force: s.cfg.Force}
+	if len(c.words) == 1 {
+		switch strings.ToLower(c.arg(0)) {
+		case "confirmed", "abandon":
+			return s.endTrial(ctx, c, strings.EqualFold(c.arg(0), "confirmed"))
+		}
+	}
 	for i := 0; i < len(c.words); i++ {
 		switch w := c.words[i]; {
+		case strings.EqualFold(w.Text, "confirm"):
+			opt.confirm = defaultTrial
+			if i+1 < len(c.words) {
+				if d, err := cib.ParseDuration(c.words[i+1].Text); err == nil && d > 0 {
+					opt.confirm = d
+					i++
+				}
+			}
 		case strings.EqualFold(w.Text, "force"):
 			opt.force = true
 		case strings.EqualFold(w.Text, "replace"):
@@ -33,10 +56,10 @@ func runCommit(ctx context.Context, s *Session, c *call) error {
 			opt.message = c.words[i].Text
 		default:
 			p := problemf("syntax parsing '%s %s': unexpected %q", c.path, strings.Join(c.args(), " "), w.Text).at(w.Pos)
-			if near := nearest(w.Text, []string{"force", "replace"}); near != "" {
+			if near := nearest(w.Text, []string{"force", "replace", "confirm", "confirmed", "abandon"}); near != "" {
 				return p.hinting("did you mean %s?", near)
 			}
-			return p.hinting("it may be force, replace or -m TEXT")
+			return p.hinting("it may be force, replace, confirm TIME, confirmed, abandon or -m TEXT")
 		}
 	}
 	if !s.changed() {
@@ -58,6 +81,13 @@ func (s *Session) commit(ctx context.Context, opt commitOptions) error {
 	}
 	st := s.staged
 	force := opt.force || s.cfg.Force
+	if opt.confirm == 0 {
+		opt.confirm = s.cfg.Confirm
+	}
+	if opt.confirm != 0 && (s.cfg.Offline || s.live != nil) {
+		return problemf("nothing was committed: %s is a file, and a commit on trial needs a running cluster that takes it back when nobody confirms it", s.source()).
+			hinting("commit without confirm, or work on the cluster itself")
+	}
 	problems := s.verify(ctx, st.work)
 	if opt.quiet {
 		// The command changed one thing; what was odd before is not news.
@@ -97,8 +127,12 @@ func (s *Session) send(ctx context.Context, opt commitOptions) error {
 		if st.work.Schema() != st.base.Schema() {
 			ch.Schema = st.work.Schema()
 		}
+		ch.Confirm = opt.confirm
 		_, err := s.apply(ctx, cib.Change{Configuration: &ch, Origin: cib.Origin{Message: opt.message}})
 		if err == nil {
+			if opt.confirm != 0 {
+				s.msg.info("the cluster takes this commit back in %s unless it is confirmed before: configure commit confirmed", cib.FormatDuration(opt.confirm))
+			}
 			s.drop()
 			return nil
 		}
@@ -195,4 +229,51 @@ func runRefresh(ctx context.Context, s *Session, c *call) error {
 	}
 	s.drop()
 	return nil
+}
+
+// endTrial confirms the commit on trial or takes it back.
+func (s *Session) endTrial(ctx context.Context, c *call, keep bool) error {
+	place := c.at(0)
+	if s.cfg.Offline || s.live != nil {
+		return problemf("%s: %s is a file; commits on trial are a running cluster's", c.path, s.source()).at(place)
+	}
+	if s.rehearsing {
+		return nil
+	}
+	if s.overlay != nil { // what the script committed before comes first
+		if err := s.leaveOverlay(ctx); err != nil {
+			return err
+		}
+	}
+	judge, ok := s.cluster.(client.Judge)
+	if !ok {
+		return problemf("%s: %s has no commits on trial", c.path, s.source()).at(place)
+	}
+	info, err := s.cluster.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if !info.Trial.Pending() {
+		return problemf("%s: no commit waits for confirmation; it was confirmed or taken back already", c.path).at(place).
+			hinting("cib history tells which")
+	}
+	v := info.Trial.Version
+	if err := judge.Decide(ctx, v, keep); err != nil {
+		return err
+	}
+	if keep {
+		s.msg.info("version %s is confirmed", short(v))
+		return nil
+	}
+	s.msg.info("version %s is taken back", short(v))
+	return s.waitIfAsked(ctx)
+}
+
+// trialLine is the commit on trial in words, or empty.
+func trialLine(t client.Trial) string {
+	if !t.Pending() {
+		return ""
+	}
+	return fmt.Sprintf("version %s by %s on %s waits for its confirmation until %s (configure commit confirmed)",
+		short(t.Version), dash(t.Origin.User), dash(t.Origin.Node), t.Until.Local().Format(time.DateTime))
 }

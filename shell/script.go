@@ -258,6 +258,9 @@ func (o *overlay) flush(ctx context.Context) error {
 			if last != nil && ch.Configuration.Schema == "" {
 				ch.Configuration.Schema = last.Configuration.Schema
 			}
+			if last != nil && ch.Configuration.Confirm == 0 {
+				ch.Configuration.Confirm = last.Configuration.Confirm
+			}
 			if last != nil && ch.Origin.Message == "" {
 				ch.Origin.Message = last.Origin.Message
 			}

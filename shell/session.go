@@ -47,7 +47,9 @@ type Config struct {
 	Format string
 	Force  bool // -F: yes to questions, commits override what can be overridden
 	No     bool // -n: no to questions
-	Wait   bool // -w: after a change, wait until the cluster has settled
+	// Confirm, if set, puts every commit on trial for that long.
+	Confirm time.Duration
+	Wait    bool // -w: after a change, wait until the cluster has settled
 	// WaitTimeout bounds waiting; zero means one minute without progress.
 	WaitTimeout time.Duration
 	// Environ looks up environment variables (EDITOR, PAGER, HOME, XDG_*).

@@ -31,6 +31,7 @@ func buildView(doc *cib.CIB, info *client.Info, now time.Time) (*clusterView, er
 		v.Stack = cmp.Or(v.Stack, "gcrm")
 		v.DC, v.WithQuorum, v.UpdatedOn = info.Leader, info.Quorate, info.Node
 		v.Transition = progressLine(info)
+		v.Trial = trialLine(info.Trial)
 	}
 	v.Stack = cmp.Or(v.Stack, "unknown")
 	mode, _ := doc.Property("maintenance-mode")

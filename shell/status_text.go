@@ -71,6 +71,9 @@ func (w *statusWriter) summary() {
 		}
 		w.item(1, "Last change:  %s", text)
 	}
+	if v.Trial != "" {
+		w.item(1, "%s", w.color.warn("Unconfirmed:  "+v.Trial))
+	}
 	w.item(1, "%s configured", count(v.configuredAt, "node"))
 	blocked := ""
 	if v.Blocked > 0 {

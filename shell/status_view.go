@@ -29,6 +29,7 @@ type clusterView struct {
 	Tickets      []ticketView   `json:"tickets,omitempty"`
 	Bans         []banView      `json:"bans,omitempty"`
 	Transition   string         `json:"transition,omitempty"`
+	Trial        string         `json:"unconfirmed,omitempty"`
 	configuredAt int            // nodes configured
 }
 

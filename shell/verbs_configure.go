@@ -100,8 +100,11 @@ func configureLevel() *Level {
 		&Verb{Name: "verify", Help: "Check what is staged.", Example: "verify", run: runVerify},
 		&Verb{Name: "commit", Help: "Make what is staged the cluster's configuration.",
 			Long: "Nothing is committed if verification finds errors; force overrides those that the\n" +
-				"schema does not forbid. -m records why.",
-			Example: `commit -m "second web server"`, Args: []Arg{any0("option", argFree)}, Changes: true, run: runCommit},
+				"schema does not forbid. -m records why.\n" +
+				"After commit confirm TIME (10min if none is given) the cluster goes back by itself to what was\n" +
+				"before, unless commit confirmed comes in time; commit abandon goes back at once. Until then all\n" +
+				"other commits are refused.",
+			Example: `commit confirm 5m -m "second web server"`, Args: []Arg{anyOf("option", "force", "replace", "confirm", "confirmed", "abandon"), any0("option", argFree)}, Changes: true, run: runCommit},
 		&Verb{Name: "refresh", Help: "Read the configuration again and drop what is staged.", Example: "refresh", run: runRefresh},
 		&Verb{Name: "schema", Help: "Show or set the schema of the configuration.", Example: "schema pacemaker-3.9",
 			Args: []Arg{maybe("schema", argFree)}, Changes: true, run: runSchema},

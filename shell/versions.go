@@ -2,6 +2,7 @@ package shell
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,7 +44,11 @@ func runCibHistory(ctx context.Context, s *Session, c *call) error {
 		if !r.Origin.Time.IsZero() {
 			when = r.Origin.Time.Local().Format(time.DateTime)
 		}
-		t.row(short(r.Version), when, dash(r.Origin.User), dash(r.Origin.Node), dash(r.Origin.Client), r.Origin.Message)
+		message := r.Origin.Message
+		if c := r.Confirmed; c != nil {
+			message = strings.TrimSpace(fmt.Sprintf("%s (confirmed by %s on %s, %s)", message, dash(c.User), dash(c.Node), c.Time.Local().Format(time.DateTime)))
+		}
+		t.row(short(r.Version), when, dash(r.Origin.User), dash(r.Origin.Node), dash(r.Origin.Client), message)
 	}
 	return s.writeTable(t)
 }

@@ -32,6 +32,8 @@ type Backend interface {
 	Revisions(ctx context.Context) ([]client.Revision, error)
 	Revision(ctx context.Context, v cib.Version) (*client.Revision, error)
 	Links(ctx context.Context) ([]client.Link, error)
+	// Decide keeps the version on trial, or takes it back.
+	Decide(ctx context.Context, trial cib.Version, keep bool, by cib.Origin) error
 }
 
 // Administrator is what a Backend may offer besides.
@@ -119,12 +121,19 @@ func (s *Server) Handler() http.Handler {
 		return s.backend.Metadata(r.Context(), r.FormValue("agent"))
 	}))
 	m.HandleFunc("GET "+client.PathRevisions, answer(s.revisions))
+	m.HandleFunc("POST "+client.PathTrial, answer(s.decide))
 	m.HandleFunc("GET "+PathMetrics, s.metrics)
 	if a, ok := s.backend.(Administrator); ok {
 		s.administer(m, a)
 	}
 	return m
 }
+
+// minTrial and maxTrial bound how long a commit waits for its confirmation.
+const (
+	minTrial = time.Second
+	maxTrial = 7 * 24 * time.Hour
+)
 
 // maxTokenLife bounds how long a join token may be good for.
 const maxTokenLife = 7 * 24 * time.Hour
@@ -208,6 +217,23 @@ func (s *Server) revisions(r *http.Request) (any, error) {
 	return s.backend.Revision(r.Context(), v)
 }
 
+func (s *Server) decide(r *http.Request) (any, error) {
+	var req client.VerdictRequest
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	v, err := cib.ParseVersion(req.Version)
+	if err != nil {
+		return nil, &client.Error{Code: client.CodeMalformed, Text: err.Error()}
+	}
+	what := "take back version "
+	if req.Keep {
+		what = "confirm version "
+	}
+	s.audit(r, what+req.Version)
+	return struct{}{}, s.backend.Decide(r.Context(), v, req.Keep, cib.Origin{User: userOf(r), Node: s.node, Client: "gcrm", Time: time.Now()})
+}
+
 // answer makes a handler of a function that returns what is to be sent.
 func answer(f func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -278,6 +304,13 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 	}
 	if o.Time.IsZero() {
 		o.Time = time.Now()
+	}
+	if c := req.Change.Configuration; c != nil && c.Confirm != 0 {
+		if c.Confirm < minTrial || c.Confirm > maxTrial {
+			fail(w, &client.Error{Code: client.CodeMalformed, Text: fmt.Sprintf("a commit waits for its confirmation at least %v and at most %v", minTrial, maxTrial)})
+			return
+		}
+		o.Time = time.Now() // the time of the trial is counted from here
 	}
 	if err := s.check(r.Context(), req.Change); err != nil {
 		fail(w, err)

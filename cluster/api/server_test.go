@@ -98,7 +98,8 @@ func (m *memory) Revisions(context.Context) ([]client.Revision, error) { return 
 func (m *memory) Revision(_ context.Context, v cib.Version) (*client.Revision, error) {
 	return &client.Revision{Version: v}, nil
 }
-func (m *memory) Links(context.Context) ([]client.Link, error) { return nil, nil }
+func (m *memory) Decide(context.Context, cib.Version, bool, cib.Origin) error { return nil }
+func (m *memory) Links(context.Context) ([]client.Link, error)                { return nil, nil }
 
 func status(name, value string) cib.Change {
 	return cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{{Attribute: &cib.AttributeEdit{Node: "1", Name: name, Value: value}}}}}

@@ -48,7 +48,19 @@ type Info struct {
 	// Transition tells whether the leader's controller is at work.
 	Transition Transition
 	Version    cib.Version
+	// Trial is the commit that waits for its confirmation.
+	Trial Trial `json:",omitzero"`
 }
+
+// Trial is a commit that is taken back unless it is confirmed.
+type Trial struct {
+	Version cib.Version
+	Origin  cib.Origin
+	Until   time.Time
+}
+
+// Pending reports whether there is one.
+func (t Trial) Pending() bool { return t != Trial{} }
 
 // Member is one node of the committed membership.
 type Member struct {

@@ -38,6 +38,7 @@ var (
 
 	_ Administrator = (*HTTP)(nil)
 	_ Warden        = (*HTTP)(nil)
+	_ Judge         = (*HTTP)(nil)
 )
 
 // Dial returns the cluster behind a daemon's unix socket. program names the
@@ -238,6 +239,11 @@ func (h *HTTP) Revisions(ctx context.Context) ([]Revision, error) {
 func (h *HTTP) Revision(ctx context.Context, v cib.Version) (*Revision, error) {
 	r := &Revision{}
 	return r, h.get(ctx, PathRevisions, url.Values{"version": {v.String()}}, r)
+}
+
+// Decide implements Judge.
+func (h *HTTP) Decide(ctx context.Context, trial cib.Version, keep bool) error {
+	return h.send(ctx, http.MethodPost, PathTrial, nil, VerdictRequest{trial.String(), keep}, nil)
 }
 
 // Links implements Linker.

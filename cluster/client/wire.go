@@ -27,6 +27,7 @@ const (
 	PathStop      = "/v1/stop"
 	PathFencing   = "/v1/fencing"
 	PathConfirm   = "/v1/fencing/confirm"
+	PathTrial     = "/v1/trial"
 )
 
 // MaxBody bounds requests and answers but for the watch stream.
@@ -124,6 +125,8 @@ type Metadata struct {
 type Revision struct {
 	Version cib.Version
 	Origin  cib.Origin
+	// Confirmed is who confirmed it, if it was on trial.
+	Confirmed *cib.Origin `json:",omitempty"`
 	// XML is the configuration element; empty in lists.
 	XML string `json:",omitempty"`
 }
@@ -198,6 +201,19 @@ type Warden interface {
 	ConfirmDown(ctx context.Context, node string) error
 	// Fencings returns the history, the latest first.
 	Fencings(ctx context.Context) ([]FenceEntry, error)
+}
+
+// VerdictRequest ends the trial of a version.
+type VerdictRequest struct {
+	Version string
+	Keep    bool
+}
+
+// Judge is what a Cluster may offer besides: the end of a trial, see
+// cib.ConfigurationChange.Confirm.
+type Judge interface {
+	// Decide keeps the version on trial, or takes it back.
+	Decide(ctx context.Context, trial cib.Version, keep bool) error
 }
 
 // Historian is what a Cluster may offer besides: the remembered versions of

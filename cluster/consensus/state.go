@@ -27,6 +27,8 @@ type State struct {
 	Forced []ForcedChange
 	// History are the last versions of the configuration, oldest first.
 	History []Revision
+	// Trial is the commit that waits for its confirmation, or nil.
+	Trial *Trial
 	// Invitations are the join tokens that are out.
 	Invitations []Invitation
 	// LastID is the highest node id that was ever given out: ids are not
@@ -99,6 +101,8 @@ type Revision struct {
 	Version cib.Version
 	Origin  cib.Origin
 	Schema  string `json:",omitempty"`
+	// Confirmed is who confirmed it, if it was on trial.
+	Confirmed *cib.Origin `json:",omitempty"`
 	// Size is the length of the XML, Packed its deflated form.
 	Size   int
 	Packed []byte
@@ -154,6 +158,8 @@ type Command struct {
 	Forced *ForcedChange `json:",omitempty"`
 	Invite *Invitation   `json:",omitempty"`
 	Admit  *Admission    `json:",omitempty"`
+	// Verdict ends a trial; Change takes it back if it is not kept.
+	Verdict *Verdict `json:",omitempty"`
 }
 
 // Result is the outcome of a command.
@@ -179,8 +185,11 @@ func NewState() *State {
 func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 	next := *s
 	next.Index = index
-	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil && cmd.Invite == nil && cmd.Admit == nil {
+	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil && cmd.Invite == nil && cmd.Admit == nil && cmd.Verdict == nil {
 		return nil, fmt.Errorf("the command changes nothing")
+	}
+	if err := s.tryable(cmd); err != nil {
+		return nil, err
 	}
 	if cmd.Change != nil {
 		c, err := s.CIB.Apply(*cmd.Change)
@@ -192,6 +201,7 @@ func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 			next.History = remember(s.History, newRevision(c.Version(), cmd.Change.Origin, conf.Schema, conf.XML))
 		}
 	}
+	next.try(s, cmd)
 	members := cmd.Members
 	if inv := cmd.Invite; inv != nil {
 		next.Invitations = append(slices.DeleteFunc(slices.Clone(s.Invitations), func(i Invitation) bool { return i.Hash == inv.Hash }), *inv)

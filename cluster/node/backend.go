@@ -111,6 +111,9 @@ func (n *Node) info() *client.Info {
 	lead, _ := c.Leadership()
 	s, _ := c.State()
 	i := &client.Info{Node: n.cfg.Name, NodeID: n.cfg.ID, ClusterName: n.cfg.Cluster, Leader: lead.Leader, Quorate: n.quorate(), Version: s.CIB.Version()}
+	if t := s.Trial; t != nil {
+		i.Trial = client.Trial{Version: t.Version, Origin: t.Origin, Until: t.Until}
+	}
 	voters, _, err := c.Electorate()
 	if err != nil {
 		n.log.Debug("electorate", "err", err)
@@ -204,7 +207,7 @@ func (b *backend) Revisions(context.Context) ([]client.Revision, error) {
 	s, _ := b.cons.Load().State()
 	out := make([]client.Revision, 0, len(s.History))
 	for _, r := range s.History {
-		out = append(out, client.Revision{Version: r.Version, Origin: r.Origin})
+		out = append(out, client.Revision{Version: r.Version, Origin: r.Origin, Confirmed: r.Confirmed})
 	}
 	return out, nil
 }
@@ -215,7 +218,7 @@ func (b *backend) Revision(_ context.Context, v cib.Version) (*client.Revision, 
 	for _, r := range s.History {
 		if r.Version.SameConfiguration(v) {
 			xml, err := r.XML()
-			return &client.Revision{Version: r.Version, Origin: r.Origin, XML: xml}, err
+			return &client.Revision{Version: r.Version, Origin: r.Origin, Confirmed: r.Confirmed, XML: xml}, err
 		}
 	}
 	return nil, &client.Error{Code: client.CodeNotFound, Text: "version " + strconv.Quote(v.String()) + " is not among the remembered ones"}

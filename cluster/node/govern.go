@@ -98,6 +98,7 @@ func (n *Node) govern() {
 					n.rule(term)
 				}
 				n.electorate(v)
+				n.endTrial(term, state)
 				pause = time.After(5 * n.timing.Interval)
 			}
 		}

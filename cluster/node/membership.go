@@ -39,7 +39,7 @@ type view struct {
 }
 
 // Origin of changes that the membership makes.
-const membershipClient = "membership"
+const membershipClient = consensus.MembershipClient
 
 // reconcile returns the next command that brings the committed membership in
 // line with what is seen, and what it does in words; false if nothing is left

@@ -49,6 +49,7 @@ type Node struct {
 	feed    sync.Mutex
 	newest  *cib.CIB
 	ruling  uint64 // term in which the controller leads, 0 if it does not
+	trial   trialClock
 	execute atomic.Pointer[executor.Executor]
 
 	mu      sync.Mutex
@@ -241,6 +242,7 @@ func (n *Node) observe(s consensus.Step) {
 	if n.cfg.Observe != nil {
 		n.cfg.Observe(s)
 	}
+	n.trial.see(s.State.Trial, n.Admitted(), time.Now())
 	switch {
 	case s.Replaced:
 		n.ctrl.Input(controller.Applied{CIB: s.State.CIB})

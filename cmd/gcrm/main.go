@@ -45,6 +45,7 @@ type options struct {
 	display     string
 	format      string
 	timeout     time.Duration
+	confirm     time.Duration
 	given       map[string]bool // settings that the command line chose
 	args        []string
 }
@@ -68,6 +69,7 @@ Options:
   -n, --no              no to questions
   -w, --wait            after a change, wait until the cluster has settled
       --timeout TIME    how long to wait for a cluster that makes no progress (default 1m)
+      --confirm TIME    the cluster takes commits back unless 'configure commit confirmed' comes in time
       --version         show the version
   -h, --help            show this
 
@@ -97,6 +99,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, int, bool) {
 	text(&o.format, "text", "o", "output")
 	fs.IntVar(&o.embedded, "embedded", 0, "")
 	fs.DurationVar(&o.timeout, "timeout", 0, "")
+	fs.DurationVar(&o.confirm, "confirm", 0, "")
 	flagged(&o.interactive, "i", "interactive")
 	flagged(&o.force, "F", "force")
 	flagged(&o.no, "n", "no")
@@ -173,7 +176,7 @@ func (o *options) run(ctx context.Context) int {
 	}
 	o.putOffFor(script != nil)
 	cfg := shell.Config{Out: os.Stdout, Err: os.Stderr, In: os.Stdin, Display: display, Format: o.format,
-		Force: o.force, No: o.no, Wait: o.wait, WaitTimeout: o.timeout, Environ: os.Getenv}
+		Force: o.force, No: o.no, Wait: o.wait, WaitTimeout: o.timeout, Confirm: o.confirm, Environ: os.Getenv}
 	if script == nil {
 		cfg.In = os.Stdin
 	}
