@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
 
 	"gcrm/cib"
@@ -41,6 +43,41 @@ func (a *attributes) SetAttribute(ctx context.Context, name string, value *strin
 	n.sign(&change)
 	_, err := n.cons.Load().Apply(ctx, consensus.NewRequest(), consensus.Command{Change: &change})
 	return err
+}
+
+// SetUtilization is for agents that know what their resource needs (see
+// libvirt.UtilizationSetter). A value that is there already is not written
+// again, so a monitor costs no version.
+func (a *attributes) SetUtilization(ctx context.Context, resource, name string, value *string) error {
+	cons := (*Node)(a).cons.Load()
+	local, _ := cons.State()
+	if owner := local.CIB.Owner(resource, "utilization"); owner != nil {
+		old, had := cib.SetValue(owner, "utilization", name)
+		if had == (value != nil) && (!had || old == *value) {
+			return nil
+		}
+	}
+	for {
+		state, err := cons.Read(ctx)
+		if err != nil {
+			return err
+		}
+		next := state.CIB.Clone()
+		owner := next.Owner(resource, "utilization")
+		if owner == nil {
+			return fmt.Errorf("the configuration has no resource %s", resource)
+		}
+		if changed, err := next.SetPair(owner, cib.HomeSet(owner, "utilization"), name, value); err != nil || !changed {
+			return err
+		}
+		change := cib.Change{Origin: cib.Origin{Client: "agent", Message: "utilization of " + resource},
+			Configuration: &cib.ConfigurationChange{Base: state.CIB.Version(), XML: next.Configuration().String()}}
+		(*Node)(a).sign(&change)
+		_, err = cons.Apply(ctx, consensus.NewRequest(), consensus.Command{Change: &change})
+		if !errors.Is(err, cib.ErrConflict) || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // Attribute implements drivers.Cluster.

@@ -39,19 +39,25 @@ const (
 	Properties                 // of the cluster
 	RscDefaults
 	OpDefaults
+	ResourceParameters
+	ResourceMeta
+	ResourceUtilization
 )
 
 // String is the name as crm_attribute prints it.
 func (s Section) String() string {
-	return [...]string{"status", "nodes", "nodes", "crm_config", "rsc_defaults", "op_defaults"}[s]
+	return [...]string{"status", "nodes", "nodes", "crm_config", "rsc_defaults", "op_defaults", "resources", "resources", "resources"}[s]
 }
 
 // Attribute names one attribute.
 type Attribute struct {
 	Section Section
 	Node    string // name; empty outside the sections of nodes
-	Set     string // id of the set in the configuration; empty for the usual one
-	Name    string
+	// Resource is the id in the sections of resources; instances of clones
+	// may be named.
+	Resource string
+	Set      string // id of the set in the configuration; empty for the usual one
+	Name     string
 }
 
 // Node is a member as crm_node tells of it.
@@ -63,6 +69,16 @@ type Node struct {
 // ErrNoNode is what a Backend returns for a node the cluster does not have.
 var ErrNoNode = errors.New("no such node")
 
+// Place is where a resource is active.
+type Place struct {
+	Node     string
+	Promoted bool
+}
+
+// ErrNoResource is what a Backend returns for a resource the configuration
+// does not have.
+var ErrNoResource = errors.New("no such resource")
+
 // Backend is the way to the node's daemon.
 type Backend interface {
 	// LocalNode returns the node this runs on.
@@ -71,6 +87,8 @@ type Backend interface {
 	Nodes(ctx context.Context) ([]Node, error)
 	// Quorate tells whether this part of the cluster has quorum.
 	Quorate(ctx context.Context) (bool, error)
+	// Located returns where a resource is active.
+	Located(ctx context.Context, resource string) ([]Place, error)
 	// Attribute reads; ok is false if the attribute is not set.
 	Attribute(ctx context.Context, a Attribute) (value string, ok bool, err error)
 	// SetAttribute sets, or with nil removes. When it returns, the
@@ -111,6 +129,8 @@ func Main(name string, args []string, env Environment) int {
 		return c.crmMaster(args)
 	case "crm_node":
 		return c.crmNode(args)
+	case "crm_resource":
+		return c.crmResource(args)
 	case "attrd_updater":
 		return c.attrdUpdater(args)
 	case "pacemakerd":
@@ -151,6 +171,8 @@ func (c *command) failed(err error) int {
 		return c.fail(exitDisconnected, "the daemon of this node does not answer: %v", err)
 	case errors.Is(err, ErrNoNode):
 		return c.fail(exitNoHost, "%v", err)
+	case errors.Is(err, ErrNoResource):
+		return c.fail(exitNoSuch, "%v", err)
 	}
 	return c.fail(exitError, "%v", err)
 }

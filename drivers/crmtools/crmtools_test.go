@@ -39,7 +39,17 @@ func (d folder) Nodes(context.Context) ([]Node, error) {
 func (d folder) Quorate(context.Context) (bool, error) { return true, nil }
 
 func (d folder) path(a Attribute) string {
-	return filepath.Join(string(d), fmt.Sprintf("%d %s %s", a.Section, a.Node, a.Name))
+	return filepath.Join(string(d), fmt.Sprintf("%d %s%s %s", a.Section, a.Node, a.Resource, a.Name))
+}
+
+func (d folder) Located(_ context.Context, resource string) ([]Place, error) {
+	switch resource {
+	case "nobody":
+		return nil, fmt.Errorf("resource nobody: %w", ErrNoResource)
+	case "idle":
+		return nil, nil
+	}
+	return []Place{{"kvm0-cr", true}, {"kvm1-cr", false}}, nil
 }
 
 func (d folder) Attribute(_ context.Context, a Attribute) (string, bool, error) {
@@ -101,6 +111,22 @@ func TestConversation(t *testing.T) {
 		{"crm_attribute -N kvm1-cr -n cpu -z -v 4", 0, ""},
 		{"crm_attribute -N kvm1-cr -n cpu -z -G", 0, "scope=nodes  name=cpu value=4\n"},
 		{"crm_attribute -N nobody -n rack -G", 68, ""},
+		// Resources: what VirtualDomain, Xen and drbd ask for.
+		{"crm_resource -Q -r vm -z -g cpu", 0, ""},
+		{"crm_resource -r vm -z -p cpu -v 2", 0, ""},
+		{"crm_resource -Q -r vm -z -g cpu", 0, "2\n"},
+		{"crm_resource -r vm -g cpu", 0, ""},
+		{"crm_resource --resource=vm --utilization --delete-parameter=cpu", 0, ""},
+		{"crm_resource -Q -r vm -z -g cpu", 0, ""},
+		{"crm_resource -m -p target-role -v Stopped", 0, ""},
+		{"crm_resource -r db -m -g target-role", 0, "Stopped\n"},
+		{"crm_resource --resource ms --locate", 0, "resource ms is running on: kvm0-cr Master\nresource ms is running on: kvm1-cr \n"},
+		{"crm_resource -QWr ms", 0, "kvm0-cr\nkvm1-cr\n"},
+		{"crm_resource -W -r idle", 0, ""},
+		{"crm_resource -W -r nobody", 105, ""},
+		{"crm_resource -r vm -p cpu", 64, ""},
+		{"crm_resource -r vm --move", 64, ""},
+		{"crm_resource -r vm", 64, ""},
 		// Promotion scores, in every spelling.
 		{"crm_master -Q -l reboot -v 10000", 0, ""},
 		{"crm_attribute -p -G", 0, "scope=status  name=master-db value=10000\n"},
@@ -149,7 +175,7 @@ func TestConversation(t *testing.T) {
 		if rc != c.rc || out != c.out {
 			t.Errorf("%s: exit %d, %q, %q; want %d, %q", c.line, rc, out, errout, c.rc, c.out)
 		}
-		if (rc != 0) != (errout != "") {
+		if noted := strings.Contains(errout, "not found for") || strings.Contains(errout, "NOT running"); (rc != 0 || noted) != (errout != "") {
 			t.Errorf("%s: exit %d with %q on stderr", c.line, rc, errout)
 		}
 	}

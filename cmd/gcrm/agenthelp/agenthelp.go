@@ -15,6 +15,7 @@ import (
 	"gcrm/cluster/client"
 	"gcrm/drivers"
 	"gcrm/drivers/crmtools"
+	"gcrm/scheduler"
 )
 
 // Serves tells whether the program was called by the name of a helper
@@ -81,6 +82,38 @@ func (b *backend) Quorate(ctx context.Context) (bool, error) {
 	return info.Quorate, nil
 }
 
+// Located implements crmtools.Backend.
+func (b *backend) Located(ctx context.Context, resource string) ([]crmtools.Place, error) {
+	doc, err := b.cluster.CIB(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	if doc.Owner(resource, "instance_attributes") == nil {
+		return nil, fmt.Errorf("resource %s: %w", resource, crmtools.ErrNoResource)
+	}
+	state, err := scheduler.Observe(doc, scheduler.Options{Now: time.Now()})
+	if err != nil {
+		return nil, err
+	}
+	var out []crmtools.Place
+	base, _, _ := strings.Cut(resource, ":")
+	var walk func(list []scheduler.ResourceState, inside bool)
+	walk = func(list []scheduler.ResourceState, inside bool) {
+		for _, r := range list {
+			id, _, _ := strings.Cut(r.ID, ":")
+			found := inside || r.ID == resource || id == base
+			if r.Kind == "primitive" && found {
+				for _, n := range r.Nodes {
+					out = append(out, crmtools.Place{Node: n, Promoted: r.Role == "Promoted"})
+				}
+			}
+			walk(r.Members, found)
+		}
+	}
+	walk(state.Resources, false)
+	return out, nil
+}
+
 // Attribute implements crmtools.Backend.
 func (b *backend) Attribute(ctx context.Context, a crmtools.Attribute) (string, bool, error) {
 	doc, err := b.cluster.CIB(ctx, false)
@@ -97,6 +130,20 @@ func (b *backend) Attribute(ctx context.Context, a crmtools.Attribute) (string, 
 		}
 	}
 	return "", false, nil
+}
+
+// resourceSet is the element that holds attributes of resources; empty for the
+// other sections.
+func resourceSet(section crmtools.Section) string {
+	switch section {
+	case crmtools.ResourceParameters:
+		return "instance_attributes"
+	case crmtools.ResourceMeta:
+		return "meta_attributes"
+	case crmtools.ResourceUtilization:
+		return "utilization"
+	}
+	return ""
 }
 
 // home is where the sets of a section lie: the element, the name of the sets
@@ -116,6 +163,13 @@ func home(doc *cib.CIB, a crmtools.Attribute) (parent *cib.Element, set, id stri
 		return section("rsc_defaults", "meta_attributes", "rsc-options")
 	case crmtools.OpDefaults:
 		return section("op_defaults", "meta_attributes", "op-options")
+	}
+	if set := resourceSet(a.Section); set != "" {
+		e := doc.Owner(a.Resource, set)
+		if e == nil {
+			return nil, "", "", fmt.Errorf("resource %s: %w", a.Resource, crmtools.ErrNoResource)
+		}
+		return e, set, cib.HomeSet(e, set).ID, nil
 	}
 	n, ok := doc.Node(a.Node)
 	if !ok {
@@ -159,7 +213,14 @@ func (b *backend) SetAttribute(ctx context.Context, a crmtools.Attribute, value 
 			return err
 		}
 		next := doc.Clone()
-		changed, err := edit(next, a, value)
+		parent, set, usual, err := home(next, a)
+		if err != nil {
+			return err
+		}
+		if a.Set != "" {
+			usual = a.Set
+		}
+		changed, err := next.SetPair(parent, cib.PairSet{Element: set, ID: usual, Only: a.Set != ""}, a.Name, value)
 		if err != nil || !changed {
 			return err
 		}
@@ -218,71 +279,4 @@ func increment(name, s string) (step string, ok bool) {
 		}
 	}
 	return "", false
-}
-
-// edit changes the attribute in a document of the caller's own and tells
-// whether there was anything to change.
-func edit(doc *cib.CIB, a crmtools.Attribute, value *string) (changed bool, err error) {
-	parent, setName, usual, err := home(doc, a)
-	if err != nil {
-		return false, err
-	}
-	sets, err := setsOf(doc, a)
-	if err != nil {
-		return false, err
-	}
-	for _, set := range sets {
-		for pair := range set.Named("nvpair") {
-			if pair.Get("name") != a.Name {
-				continue
-			}
-			switch {
-			case value == nil:
-				set.Remove(pair)
-			case pair.Get("value") == *value && pair.Has("value"):
-				return false, nil
-			default:
-				pair.Set("value", *value)
-			}
-			return true, nil
-		}
-	}
-	if value == nil {
-		return false, nil
-	}
-	id := usual
-	if a.Set != "" {
-		id = a.Set
-	}
-	var set *cib.Element
-	for _, s := range sets {
-		// A set with a rule counts only at times; what an agent sets counts
-		// always.
-		if s.Child("rule") == nil && s.ID() == id {
-			set = s
-		}
-	}
-	index := cib.NewIndex(doc)
-	if set == nil {
-		if index.Element(id) != nil {
-			return false, fmt.Errorf("id %s is taken by another element of the configuration", id)
-		}
-		set = cib.NewElement(setName, "id", id)
-		parent.Add(set)
-	}
-	pairID := id + "-" + strings.Map(idRune, a.Name)
-	for n := 2; index.Element(pairID) != nil; n++ {
-		pairID = fmt.Sprintf("%s-%s-%d", id, strings.Map(idRune, a.Name), n)
-	}
-	set.Add(cib.NewElement("nvpair", "id", pairID, "name", a.Name, "value", *value))
-	return true, nil
-}
-
-// idRune keeps what may stand in an XML id.
-func idRune(r rune) rune {
-	switch {
-	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("-_.", r):
-		return r
-	}
-	return '_'
 }

@@ -127,3 +127,50 @@ func TestConflictsAreTriedAgain(t *testing.T) {
 		t.Errorf("%d %s", rc, out)
 	}
 }
+
+const resources = `<cib crm_feature_set="3.16.2" validate-with="pacemaker-3.8" epoch="4" num_updates="0" admin_epoch="0">
+<configuration><crm_config/><nodes><node id="1" uname="node1"/><node id="2" uname="node2"/></nodes>
+<resources><primitive id="vm" class="ocf" provider="heartbeat" type="VirtualDomain"><utilization id="vm-utilization"><nvpair id="vm-utilization-cpu" name="cpu" value="1"/></utilization></primitive>
+<clone id="ms"><meta_attributes id="ms-m"><nvpair id="ms-p" name="promotable" value="true"/></meta_attributes><primitive id="disk" class="ocf" provider="linbit" type="drbd"/></clone></resources><constraints/></configuration>
+<status><node_state id="1" uname="node1" in_ccm="true" crmd="online" join="member" expected="member"><lrm id="1"><lrm_resources>
+<lrm_resource id="disk" class="ocf" provider="linbit" type="drbd"><lrm_rsc_op id="disk_last_0" operation_key="disk_promote_0" operation="promote" crm_feature_set="3.16.2" transition-key="1:1:0:u" transition-magic="0:0;1:1:0:u" call-id="5" rc-code="0" op-status="0" interval="0"/></lrm_resource>
+</lrm_resources></lrm></node_state>
+<node_state id="2" uname="node2" in_ccm="true" crmd="online" join="member" expected="member"><lrm id="2"><lrm_resources>
+<lrm_resource id="disk" class="ocf" provider="linbit" type="drbd"><lrm_rsc_op id="disk_last_0" operation_key="disk_start_0" operation="start" crm_feature_set="3.16.2" transition-key="1:1:0:u" transition-magic="0:0;1:1:0:u" call-id="5" rc-code="0" op-status="0" interval="0"/></lrm_resource>
+</lrm_resources></lrm></node_state></status></cib>`
+
+func TestResources(t *testing.T) {
+	m, run := start(t)
+	doc, err := cib.Parse(resources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.doc = doc
+	for _, c := range [][2]string{
+		{"crm_resource -r vm -z -g cpu", "1"},
+		{"crm_resource -r vm -z -p cpu -v 2", ""},
+		{"crm_resource -r vm -z -p hv_memory -v 512", ""},
+		{"crm_resource -r vm -z -g hv_memory", "512"},
+		{"crm_resource -r vm -z -d cpu", ""},
+		{"crm_resource -r vm -z -g cpu", "Attribute 'cpu' not found for 'vm'"},
+		{"crm_resource -r disk:1 -m -p target-role -v Started", ""}, // the clone's
+		{"crm_resource -r ms -m -g target-role", "Started"},
+		{"crm_resource -r disk:1 -p drbd_resource -v r0", ""},
+		{"crm_resource -r disk -g drbd_resource", "r0"},
+		{"crm_resource -r vm -W", "resource vm is NOT running"},
+		{"crm_resource -r disk -W", "resource disk is running on: node1 Master\nresource disk is running on: node2"},
+		{"crm_resource -r ms -W -Q", "node1\nnode2"},
+	} {
+		if rc, out := run(c[0]); rc != 0 || out != c[1] {
+			t.Errorf("%s: exit %d, %q; want %q", c[0], rc, out, c[1])
+		}
+	}
+	for _, id := range []string{"vm-utilization-hv_memory", "ms-m-target-role", "disk-instance_attributes-drbd_resource"} {
+		if cib.NewIndex(m.doc).Element(id) == nil {
+			t.Errorf("no %s in %s", id, m.doc)
+		}
+	}
+	if rc, out := run("crm_resource -r nobody -g x"); rc != 105 || !strings.Contains(out, "resource nobody: no such resource") {
+		t.Errorf("%d %s", rc, out)
+	}
+}
