@@ -23,6 +23,10 @@ func (e *engine) buildGraph() {
 func (e *engine) graphResource(r *resource) {
 	switch r.variant {
 	case vClone:
+		// the pseudo-actions take over what became of the instances
+		for i := len(r.actions) - 1; i >= 0; i-- {
+			e.actionFlags(r.actions[i], nil)
+		}
 		e.cloneNotifications(r)
 		for _, c := range r.children {
 			e.graphResource(c)

@@ -335,8 +335,9 @@ func (e *engine) groupFlags(a *action, n *node) actionFlag {
 			continue
 		}
 		mf := e.actionFlags(ma, n)
-		if mf&fOptional == 0 {
+		if flags&fOptional != 0 && mf&fOptional == 0 {
 			flags &^= fOptional
+			a.clear(fOptional)
 		}
 		if task != a.task && flags&fRunnable != 0 && mf&fRunnable == 0 {
 			flags &^= fRunnable

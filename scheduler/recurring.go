@@ -45,14 +45,18 @@ func (e *engine) recurringOf(r *resource, el *cib.Element) (recurringOp, bool) {
 }
 
 func (e *engine) recurringActions(r *resource) {
-	if r.blocked || r.maintenance || r.ops == nil {
+	if r.blocked || r.maintenance {
 		return
 	}
 	var start *action
 	n := r.assigned
 	if n != nil && n.maintenance {
 	} else if n != nil && (r.nextRole != roleStopped || !r.managed) {
+		// even without monitors: an unmanaged resource's start becomes optional by it
 		start = e.startAction(r, n, true)
+	}
+	if r.ops == nil {
+		return
 	}
 	for el := range r.ops.Named("op") {
 		el = e.deref(el)

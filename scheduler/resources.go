@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -291,6 +292,8 @@ func (e *engine) unpackResource(orig *cib.Element, parent *resource, incarnation
 		ok = e.unpackBundle(r)
 	}
 	if !ok {
+		// constraints must not find what cannot be used
+		maps.DeleteFunc(e.rscByID, func(_ string, x *resource) bool { return r.isAncestor(x) })
 		return nil
 	}
 	if r.isPrimitive() {

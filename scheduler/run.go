@@ -103,7 +103,7 @@ func (e *engine) clearRemovedFailcounts(r *resource) {
 			continue
 		}
 		a := e.clearFailcount(r, n, "it is orphaned")
-		e.newOrdering(r, opKey(r.id, taskStop, 0), nil, r, "", a, oOrdered)
+		e.newOrdering(nil, "", a, r, opKey(r.id, taskStop, 0), nil, oOrdered)
 	}
 }
 
