@@ -2,11 +2,34 @@ package cib
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // sections are those that every configuration has.
 var sections = []string{"crm_config", "nodes", "resources", "constraints"}
+
+// sectionOrder is the order in which the sections of a configuration are kept.
+var sectionOrder = []string{"crm_config", "nodes", "resources", "constraints", "tags", "fencing-topology", "acls", "alerts",
+	"rsc_defaults", "op_defaults"}
+
+func sectionRank(e *Element) int { return slices.Index(sectionOrder, e.Name) }
+
+// EnsureSection returns a section of the configuration, made where it belongs
+// if it is missing.
+func (c *CIB) EnsureSection(name string) *Element {
+	conf := c.Configuration()
+	if s := conf.Child(name); s != nil {
+		return s
+	}
+	s := &Element{Name: name}
+	at := slices.IndexFunc(conf.Children, func(e *Element) bool { return sectionRank(e) > sectionRank(s) })
+	if at < 0 {
+		at = len(conf.Children)
+	}
+	conf.Children = slices.Insert(conf.Children, at, s)
+	return s
+}
 
 // declaresID reports whether the id attribute of an element is an XML ID, so
 // that it has to be unique in the document. Nodes and ACL targets have a name

@@ -44,7 +44,7 @@ func Merge(base, mine, theirs *CIB) (merged *CIB, conflicts []Conflict) {
 	}
 	merged = &CIB{Root: root}
 	if len(m.conflicts) == 0 {
-		m.crossing(mine, theirs, merged)
+		m.crossing(base, mine, theirs, merged)
 	}
 	return merged, m.conflicts
 }
@@ -58,6 +58,12 @@ func (m *merger) configuration(base, mine, theirs *Element) *Element {
 	out.Children = m.mergeLists("configuration", base, mine, theirs, func(b, x, y *Element) (*Element, bool) {
 		return m.section(b, x, y), true
 	})
+	inOrder := func(e *Element) bool {
+		return slices.IsSortedFunc(e.Children, func(a, b *Element) int { return sectionRank(a) - sectionRank(b) })
+	}
+	if inOrder(mine) && inOrder(theirs) && !inOrder(out) { // both made sections
+		slices.SortStableFunc(out.Children, func(a, b *Element) int { return sectionRank(a) - sectionRank(b) })
+	}
 	return out
 }
 
@@ -201,8 +207,9 @@ func pairKey(k keyedElement) string {
 
 // mergeLists merges the children of three elements with the function given
 // for each child that any of them has. The order is theirs, with what I added
-// after what it follows in mine; if only I changed the order, it is mine with
-// what they added.
+// after what it follows in mine, and after what they added there, as if I had
+// begun when they were done; if only I changed the order, it is mine with what
+// they added.
 func (m *merger) mergeLists(section string, base, mine, theirs *Element, merge func(b, x, y *Element) (*Element, bool)) []*Element {
 	byName := isPairSet(theirs)
 	list := func(e *Element) ([]string, map[string]*Element) {
@@ -225,19 +232,19 @@ func (m *merger) mergeLists(section string, base, mine, theirs *Element, merge f
 	ox, x := list(mine)
 	oy, y := list(theirs)
 
-	skeleton, additions := oy, ox
+	skeleton, additions, late := oy, ox, true
 	moved := func(o []string, in map[string]*Element) bool { // against base, of what both have
 		return !slices.Equal(only(o, b), only(ob, in))
 	}
 	if moved(ox, x) {
 		if !moved(oy, y) {
-			skeleton, additions = ox, oy
+			skeleton, additions, late = ox, oy, false
 		} else if !slices.Equal(only(ox, y), only(oy, x)) {
 			m.conflict(Conflict{Section: section, Reason: "both changed the order"})
 		}
 	}
 	var out []*Element
-	for _, key := range interleave(skeleton, additions) {
+	for _, key := range interleave(skeleton, additions, late) {
 		if e, _ := merge(b[key], x[key], y[key]); e != nil {
 			out = append(out, e)
 		}
@@ -257,8 +264,8 @@ func only(order []string, in map[string]*Element) []string {
 }
 
 // interleave puts the keys of more that skeleton lacks after the key that
-// they follow in more.
-func interleave(skeleton, more []string) []string {
+// they follow in more; with late, behind what only skeleton has there.
+func interleave(skeleton, more []string, late bool) []string {
 	have := make(map[string]bool, len(skeleton))
 	for _, k := range skeleton {
 		have[k] = true
@@ -282,45 +289,26 @@ func interleave(skeleton, more []string) []string {
 	if !lonely {
 		out = append(out, first...)
 	}
-	for _, k := range skeleton {
-		out = append(append(out, k), after[k]...)
+	shared := make(map[string]bool, len(more))
+	for _, k := range more {
+		shared[k] = true
 	}
+	var waiting []string
+	for _, k := range skeleton {
+		if shared[k] {
+			out = append(out, waiting...)
+			waiting = nil
+		}
+		out = append(out, k)
+		waiting = append(waiting, after[k]...)
+		if !late {
+			out = append(out, waiting...)
+			waiting = nil
+		}
+	}
+	out = append(out, waiting...)
 	if lonely {
 		out = append(out, first...)
 	}
 	return out
-}
-
-// crossing finds what neither side could see: ids that both gave away, and
-// references of one side to what the other deleted.
-func (m *merger) crossing(mine, theirs, merged *CIB) {
-	x := NewIndex(merged)
-	if dups := x.Duplicates(); len(dups) > 0 {
-		xm, xt := NewIndex(mine), NewIndex(theirs)
-		if len(xm.Duplicates()) == 0 && len(xt.Duplicates()) == 0 {
-			for _, d := range dups {
-				id := d.Element.ID()
-				m.conflict(Conflict{Section: d.Section, ID: objectName(d.Object, d.Element),
-					Mine: xm.Element(id), Theirs: xt.Element(id), Reason: fmt.Sprintf("both gave away the id %s", id)})
-			}
-		}
-	}
-	var xm, xt *Index
-	for _, r := range x.AllReferences() {
-		if !r.Hard || x.Element(r.ID) != nil {
-			continue
-		}
-		if xm == nil {
-			xm, xt = NewIndex(mine), NewIndex(theirs)
-		}
-		inMine, inTheirs := xm.Element(r.ID) != nil, xt.Element(r.ID) != nil
-		without := xm // the side that deleted it; what dangles there already is no conflict
-		if inMine {
-			without = xt
-		}
-		if inMine != inTheirs && len(without.References(r.ID)) == 0 {
-			m.conflict(Conflict{Section: r.Section, ID: objectName(r.Object, r.Element), Mine: xm.Element(r.ID), Theirs: xt.Element(r.ID),
-				Reason: fmt.Sprintf("one refers to %s, the other deleted it", r.ID)})
-		}
-	}
 }

@@ -229,29 +229,8 @@ func (e *Edit) prepare(b *builder) (commit func()) {
 	panic(fmt.Sprintf("grammar: no edit for %T", b.st.Body))
 }
 
-// sectionOrder is the order in which the sections of a configuration are kept.
-var sectionOrder = []string{"crm_config", "nodes", "resources", "constraints", "tags", "fencing-topology", "acls", "alerts",
-
-	"rsc_defaults", "op_defaults"}
-
 // section returns a section of the configuration, made where it belongs.
-func (e *Edit) section(name string) *cib.Element {
-	if s := e.CIB.Section(name); s != nil {
-		return s
-	}
-	conf := e.CIB.Configuration()
-	rank := slices.Index(sectionOrder, name)
-	at := len(conf.Children)
-	for i, c := range conf.Children {
-		if slices.Index(sectionOrder, c.Name) > rank {
-			at = i
-			break
-		}
-	}
-	s := &cib.Element{Name: name}
-	conf.Children = slices.Insert(conf.Children, at, s)
-	return s
-}
+func (e *Edit) section(name string) *cib.Element { return e.CIB.EnsureSection(name) }
 
 // comment puts the comment lines of a statement into its element.
 func comment(el *cib.Element, lines []string) {

@@ -2,7 +2,6 @@ package shell
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -118,34 +117,26 @@ func (s *Session) commit(ctx context.Context, opt commitOptions) error {
 	return s.send(ctx, opt)
 }
 
-// send applies what is staged. A commit that somebody else made meanwhile is
-// merged, if the two do not touch the same objects.
+// send applies what is staged.
 func (s *Session) send(ctx context.Context, opt commitOptions) error {
-	for attempt := 0; ; attempt++ {
-		st := s.staged
-		ch := cib.ConfigurationChange{Base: st.base.Version(), XML: st.work.Configuration().String()}
-		if st.work.Schema() != st.base.Schema() {
-			ch.Schema = st.work.Schema()
-		}
-		ch.Confirm = opt.confirm
-		_, err := s.apply(ctx, cib.Change{Configuration: &ch, Origin: cib.Origin{Message: opt.message}})
-		if err == nil {
-			if opt.confirm != 0 {
-				s.msg.info("the cluster takes this commit back in %s unless it is confirmed before: configure commit confirmed", cib.FormatDuration(opt.confirm))
-			}
-			s.drop()
-			return nil
-		}
-		if !errors.Is(err, cib.ErrConflict) || attempt == 5 {
-			return err
-		}
-		if opt.replace && !opt.force {
-			return problemf("CIB changed in the meantime: won't touch it!").hinting("refresh and edit again, or commit without replace")
-		}
-		if err := s.merge(ctx); err != nil {
-			return err
-		}
+	l := &landing{cluster: s.cluster, base: s.staged.base, work: s.staged.work, origin: s.origin(opt.message),
+		exclusive: opt.replace && !opt.force, confirm: opt.confirm}
+	if s.overlay != nil {
+		l.cluster = s.overlay
 	}
+	v, err := s.land(ctx, l)
+	if err != nil {
+		if l.work != s.staged.work { // merged, and refused by the verification
+			s.staged = &staging{base: l.base, work: l.work, touched: true}
+		}
+		return err
+	}
+	s.lastCommit = &v
+	if opt.confirm != 0 {
+		s.msg.info("the cluster takes this commit back in %s unless it is confirmed before: configure commit confirmed", cib.FormatDuration(opt.confirm))
+	}
+	s.drop()
+	return nil
 }
 
 func ifText(cond bool, yes, no string) string {

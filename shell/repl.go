@@ -59,12 +59,21 @@ func (s *Session) converse(ctx context.Context, rd lineReader) error {
 		if !holdsSecret(text) {
 			rd.Remember(line.Text)
 		}
-		s.interruptible(ctx, func(ctx context.Context) {
-			s.run(ctx, &sourceLine{line: line, text: text})
-		})
-		s.where = nil
+		s.interruptible(ctx, func(ctx context.Context) { s.runTyped(ctx, line, text) })
 	}
 	return nil
+}
+
+// RunLine runs one line as the prompt does: it may enter a level, and edits
+// stay staged until a line commits them. It reports whether it succeeded.
+func (s *Session) RunLine(ctx context.Context, text string) bool {
+	return s.runTyped(ctx, grammar.ReadCommand("", text), text)
+}
+
+func (s *Session) runTyped(ctx context.Context, line grammar.Line, text string) bool {
+	ok := s.run(ctx, &sourceLine{line: line, text: text})
+	s.where = nil
+	return ok
 }
 
 // readCommand reads one command with its continuation lines: behind a backslash,

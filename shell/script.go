@@ -1,10 +1,12 @@
 package shell
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"gcrm/cib"
 	"gcrm/cluster/client"
@@ -54,12 +56,12 @@ func (s *Session) RunScript(ctx context.Context, file, text string) bool {
 // flushAll sends what a script has committed: to what it uses now, and to the
 // cluster if that is a shadow CIB.
 func (s *Session) flushAll(ctx context.Context) error {
-	if err := s.overlay.flush(ctx); err != nil {
+	if err := s.flush(ctx, s.overlay); err != nil {
 		return err
 	}
 	if p := s.parked; p != nil {
 		s.parked = nil
-		return p.flush(ctx)
+		return s.flush(ctx, p)
 	}
 	return nil
 }
@@ -175,7 +177,7 @@ func (s *Session) leaveOverlay(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := o.flush(ctx); err != nil {
+	if err := s.flush(ctx, o); err != nil {
 		return err
 	}
 	s.noteSent(o)
@@ -214,7 +216,7 @@ type overlay struct {
 	client.Cluster
 	doc     *cib.CIB // nil until the first change
 	changes []cib.Change
-	base    cib.Version // version below the first change
+	start   *cib.CIB // what the first change began with
 	// rest tries out the rest of the script that runs.
 	rest   func() bool
 	failed bool
@@ -230,7 +232,7 @@ func (o *overlay) CIB(ctx context.Context, linearizable bool) (*cib.CIB, error) 
 	// One document for the whole script, read once.
 	doc, err := o.Cluster.CIB(ctx, linearizable)
 	if err == nil {
-		o.doc, o.base = doc, doc.Version()
+		o.doc, o.start = doc, doc
 	}
 	return doc, err
 }
@@ -249,31 +251,24 @@ func (o *overlay) Apply(ctx context.Context, ch cib.Change) (cib.Version, error)
 	return next.Version(), nil
 }
 
-// flush sends the changes held back, as one: the configurations in between
-// were never anybody's.
-func (o *overlay) flush(ctx context.Context) error {
+// flush sends the changes that an overlay holds back. Configurations go as one:
+// those in between were never anybody's. What somebody else has committed since
+// the script began is merged with it, as for every commit.
+func (s *Session) flush(ctx context.Context, o *overlay) error {
 	var last *cib.Change
+	message := ""
+	var confirm time.Duration
 	for _, ch := range o.changes {
 		if ch.Configuration != nil {
-			if last != nil && ch.Configuration.Schema == "" {
-				ch.Configuration.Schema = last.Configuration.Schema
-			}
-			if last != nil && ch.Configuration.Confirm == 0 {
-				ch.Configuration.Confirm = last.Configuration.Confirm
-			}
-			if last != nil && ch.Origin.Message == "" {
-				ch.Origin.Message = last.Origin.Message
-			}
-			c := ch
-			last = &c
-			continue
+			last = &ch
+			message = cmp.Or(ch.Origin.Message, message)
+			confirm = cmp.Or(ch.Configuration.Confirm, confirm)
 		}
 	}
 	if last != nil {
-		conf := *last.Configuration
-		conf.Base = o.base
-		last.Configuration = &conf
-		v, err := o.Cluster.Apply(ctx, *last)
+		l := &landing{cluster: o.Cluster, base: o.start, work: o.doc, origin: last.Origin, confirm: confirm}
+		l.origin.Message = message
+		v, err := s.land(ctx, l)
 		if err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func (s *Session) switchTo(ctx context.Context, cluster client.Cluster, source s
 			s.parked = o // the cluster's commits wait for the end of the script
 		} else if !s.rehearsing {
 			// A shadow CIB is nobody's but the user's: its commits are kept.
-			if err := o.flush(ctx); err != nil {
+			if err := s.flush(ctx, o); err != nil {
 				return err
 			}
 		}

@@ -85,19 +85,8 @@ func (s *Session) revision(ctx context.Context, h client.Historian, c *call, i i
 	if at < 0 || len(want) > 3 {
 		return nil, cib.Version{}, problemf("version %s is not remembered", c.arg(i)).at(c.at(i)).hinting("cib history lists the versions")
 	}
-	r, err := h.Revision(ctx, list[at].Version)
-	if err != nil {
-		return nil, cib.Version{}, err
-	}
-	conf, err := cib.ParseElement(r.XML, cib.DefaultLimits)
-	if err != nil {
-		return nil, cib.Version{}, err
-	}
-	doc, err := cib.FromElement(cib.NewElement("cib", "validate-with", cib.DefaultSchema).Add(conf))
-	if err != nil {
-		return nil, cib.Version{}, err
-	}
-	return doc, r.Version, nil
+	doc, err := revisionDocument(ctx, h, list[at].Version)
+	return doc, list[at].Version, err
 }
 
 func runCibRollback(ctx context.Context, s *Session, c *call) error {
@@ -155,15 +144,11 @@ func runCibBlame(ctx context.Context, s *Session, c *call) error {
 	var before *cib.Element
 	known := false
 	for _, r := range list {
-		full, err := h.Revision(ctx, r.Version)
+		doc, err := revisionDocument(ctx, h, r.Version)
 		if err != nil {
 			return err
 		}
-		conf, err := cib.ParseElement(full.XML, cib.DefaultLimits)
-		if err != nil {
-			return err
-		}
-		now := elementWithID(conf, id)
+		now := elementWithID(doc.Configuration(), id)
 		what := ""
 		switch {
 		case before == nil && now != nil && known:
