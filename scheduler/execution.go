@@ -26,6 +26,7 @@ type simulatedNode struct {
 	list  *cib.Element          // the lrm_resources in it, a copy; nil until needed
 	at    map[string]int        // position in list by id, the first if there are several
 	own   map[*cib.Element]bool // the entries of list that are copies
+	again map[string]bool       // ids that list has more than once
 }
 
 func newExecution(e *engine, doc *cib.CIB, when time.Time) *execution {
@@ -212,6 +213,26 @@ func (s *simulatedNode) history(id string) {
 		}
 		if _, taken := s.at[l.ID()]; !taken {
 			s.at[l.ID()] = i
+			continue
+		}
+		if s.again == nil {
+			s.again = map[string]bool{}
+		}
+		s.again[l.ID()] = true
+	}
+}
+
+// join adds the operations of all entries of a resource to the first one, as
+// writing to a history that has several entries of one id does.
+func (s *simulatedNode) join(first *cib.Element) {
+	for l := range s.list.Named("lrm_resource") {
+		if l == first || l.ID() != first.ID() {
+			continue
+		}
+		for _, op := range l.Children {
+			if first.ChildByID(op.ID()) == nil {
+				first.Add(op.Clone())
+			}
 		}
 	}
 }
@@ -232,6 +253,9 @@ func (x *execution) entry(a *action) *cib.Element {
 		l := s.list.Children[i].Clone()
 		s.list.Children[i] = l
 		s.own[l] = true
+		if s.again[name] {
+			s.join(l)
+		}
 		return l
 	}
 	id := ref.ID
@@ -256,6 +280,9 @@ func (x *execution) record(a *action) {
 	l := x.entry(a)
 	call := 0
 	for op := range l.Named("lrm_rsc_op") {
+		if x.node(a.node).again[l.ID()] {
+			break // a result written to one of several entries counts as its first
+		}
 		call = max(call, intOf(op.Get("call-id"), 0))
 	}
 	call++
