@@ -60,6 +60,7 @@ func OpenFile(path string, create bool) (*File, error) {
 	if err := f.acquire(); err != nil {
 		return nil, err
 	}
+	_ = os.Remove(f.newName()) // of a writer that was killed
 	data, mode, err := readLimited(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && create:
@@ -117,6 +118,11 @@ func (f *File) lockName() string {
 	return filepath.Join(filepath.Dir(f.path), "."+filepath.Base(f.path)+".lock")
 }
 
+// newName is where a new document is written before it replaces the old one.
+func (f *File) newName() string {
+	return filepath.Join(filepath.Dir(f.path), "."+filepath.Base(f.path)+".new")
+}
+
 // Path returns the name of the file, symbolic links resolved.
 func (f *File) Path() string { return f.path }
 
@@ -133,7 +139,13 @@ func (f *File) Save(c *CIB) error {
 		return err
 	}
 	text := c.String()
-	if err := writeReplacing(f.path, text, f.mode); err != nil {
+	// Under the lock the new file can have one name, so that what a killed
+	// writer left behind is overwritten by the next.
+	tmp, err := os.OpenFile(f.newName(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
+	if err == nil {
+		err = writeReplacing(f.path, text, f.mode, tmp)
+	}
+	if err != nil {
 		return &FileError{Op: "save", Path: f.path, Err: pathCause(err), Hint: "the file is as it was before"}
 	}
 	f.CIB, f.sum, f.made = c, sha256.Sum256([]byte(text)), false
@@ -153,14 +165,10 @@ func (f *File) unchanged() error {
 	return &FileError{Op: "save", Path: f.path, Err: ErrConflict, Hint: "read it again and repeat the change"}
 }
 
-// writeReplacing writes a new file, forces it to disk, and puts it in the
-// place of the old one.
-func writeReplacing(path, text string, mode fs.FileMode) (err error) {
+// writeReplacing writes the file tmp, forces it to disk, and puts it in the
+// place of another one in the same folder.
+func writeReplacing(path, text string, mode fs.FileMode, tmp *os.File) (err error) {
 	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".new-*")
-	if err != nil {
-		return err
-	}
 	defer func() {
 		if err != nil {
 			tmp.Close()
@@ -220,7 +228,11 @@ func SaveFile(path string, c *CIB) error {
 	if st, err := os.Stat(path); err == nil {
 		mode = st.Mode().Perm()
 	}
-	if err := writeReplacing(path, c.String(), mode); err != nil {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".new-*")
+	if err == nil {
+		err = writeReplacing(path, c.String(), mode, tmp)
+	}
+	if err != nil {
 		return &FileError{Op: "save", Path: path, Err: pathCause(err)}
 	}
 	return nil

@@ -82,7 +82,7 @@ func TestFileStore(t *testing.T) {
 	}
 	entries, _ := os.ReadDir(filepath.Dir(path))
 	for _, e := range entries {
-		if strings.Contains(e.Name(), ".new-") {
+		if strings.Contains(e.Name(), ".new") {
 			t.Errorf("left behind: %s", e.Name())
 		}
 	}

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -14,6 +15,8 @@ import (
 )
 
 const crashDir = "GCRM_TEST_CRASH_DIR"
+
+var kills = flag.Int("kills", 8, "how often the process is killed")
 
 // TestMain turns the test binary into the program that TestKill kills.
 func TestMain(m *testing.M) {
@@ -55,7 +58,7 @@ func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	want := map[string]string{} // version to marker
 	var last cib.Version
-	for round := range 5 {
+	for round := range *kills {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), crashDir+"="+dir)
 		cmd.Stderr = os.Stderr
@@ -68,6 +71,10 @@ func TestKill(t *testing.T) {
 		}
 		in := bufio.NewScanner(out)
 		acked := 0
+		early := round%4 == 3 // also while it starts and recovers
+		if early {
+			time.AfterFunc(time.Duration(rand.IntN(500))*time.Millisecond, func() { cmd.Process.Kill() })
+		}
 		for in.Scan() {
 			f := strings.Fields(in.Text())
 			if len(f) != 3 || f[0] != "acknowledged" {
@@ -83,12 +90,12 @@ func TestKill(t *testing.T) {
 			}
 			last = v
 			want[f[1]] = f[2]
-			if acked++; acked == 1 {
+			if acked++; acked == 1 && !early {
 				time.AfterFunc(time.Duration(rand.IntN(300))*time.Millisecond, func() { cmd.Process.Kill() })
 			}
 		}
 		cmd.Wait()
-		if acked == 0 {
+		if acked == 0 && !early {
 			t.Fatalf("round %d: nothing was acknowledged", round)
 		}
 	}
@@ -122,5 +129,5 @@ func TestKill(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d versions acknowledged over 5 kills, all found", len(want))
+	t.Logf("%d versions acknowledged over %d kills, all found", len(want), *kills)
 }

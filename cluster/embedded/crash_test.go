@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -16,6 +17,8 @@ import (
 )
 
 const crashDir = "GCRM_TEST_CRASH_DIR"
+
+var kills = flag.Int("kills", 4, "how often the process is killed")
 
 func TestMain(m *testing.M) {
 	if os.Getenv(crashDir) != "" {
@@ -47,7 +50,7 @@ func TestKillTheProcess(t *testing.T) {
 	dir := t.TempDir()
 	var last cib.Version
 	marker := ""
-	for round := range 4 {
+	for round := range *kills {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), crashDir+"="+dir)
 		cmd.Stderr = os.Stderr

@@ -71,7 +71,7 @@ func shellEdits(r *rand.Rand, shellName string, round int) []shellEdit {
 		}
 		if slices.Contains(all[i].writes, "d") && !strings.Contains(all[i].line, ".fake") && !strings.HasPrefix(all[i].line, "monitor") {
 			// Its location goes with it, or names its container.
-			all[i].writes = append(all[i].writes, "l-d")
+			all[i].writes = append(slices.Clone(all[i].writes), "l-d")
 		}
 	}
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
