@@ -131,6 +131,16 @@ func NewRegistry(natives map[Name]Agent, finders map[string]Finder, prefs Prefer
 	return &Registry{natives: maps.Clone(natives), finders: maps.Clone(finders), prefs: prefs}
 }
 
+// With returns a registry that has one more class, or another finder for one.
+func (r *Registry) With(class string, f Finder) *Registry {
+	finders := maps.Clone(r.finders)
+	if finders == nil {
+		finders = map[string]Finder{}
+	}
+	finders[class] = f
+	return &Registry{natives: r.natives, finders: finders, prefs: r.prefs}
+}
+
 // Lookup returns the agent for a full name and what serves it.
 //
 // If both a script and a native agent exist the preferences decide; a script

@@ -37,6 +37,8 @@ type Entry struct {
 	Proof     Proof     `json:",omitempty"`
 	Reason    string    `json:",omitempty"` // why it was asked for
 	Text      string    `json:",omitempty"` // evidence, or why it failed
+	// Incarnation is the target's that was fenced, as far as it was known.
+	Incarnation uint64 `json:",omitempty"`
 }
 
 // The history keeps that many entries; when there are more, the oldest of

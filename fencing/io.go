@@ -40,6 +40,10 @@ type (
 		// Negative takes away all delays.
 		Delay  time.Duration
 		Reason string
+		// Incarnation is the target's as far as the caller knows, 0 if it
+		// was never seen. A node that does not answer is not fenced again
+		// when this incarnation of it was fenced before.
+		Incarnation uint64
 		// Manual requests of an administrator do not count as attempts and
 		// are not refused after too many of them.
 		Manual bool
@@ -60,10 +64,23 @@ type (
 	}
 
 	// Confirm is the word of an administrator that a node is down.
-	Confirm struct{ Target, By string }
+	Confirm struct {
+		Target, By  string
+		Incarnation uint64
+	}
 
-	// Remember brings entries of the history of other nodes.
-	Remember struct{ Entries []Entry }
+	// Started tells on which nodes devices are started as resources, and are
+	// therefore known to be reached from: by device, names of nodes in lower
+	// case. It goes before what the configuration's document said.
+	Started struct{ Devices map[string]map[string]bool }
+
+	// Remember brings entries of the history of other nodes, or (Stored) of
+	// an earlier run of this one. Live tells that they just happened; what a
+	// node that joins is told of the past is not.
+	Remember struct {
+		Entries      []Entry
+		Stored, Live bool
+	}
 
 	// Forget clears the history of a node, or of all.
 	Forget struct{ Target string }
@@ -79,6 +96,7 @@ func (Abandon) input()   {}
 func (Withdraw) input()  {}
 func (Executed) input()  {}
 func (Confirm) input()   {}
+func (Started) input()   {}
 func (Remember) input()  {}
 func (Forget) input()    {}
 func (Tick) input()      {}
@@ -105,8 +123,12 @@ type (
 		Result Result
 	}
 
-	// Record is a new or changed entry of the history.
-	Record struct{ Entry Entry }
+	// Record is a new or changed entry of the history. What was heard from
+	// another node is stored, and told to nobody.
+	Record struct {
+		Entry Entry
+		Heard bool
+	}
 
 	// Event is something an administrator may ask about later.
 	Event struct {

@@ -29,6 +29,12 @@ const (
 	answerGrace   = 5 * time.Second  // for an answer, beyond the action's timeout
 	surveyWindow  = 20 * time.Second // for hosts to be found, once one device is known
 	watchdogSlack = 2 * time.Second  // added to the watchdogs' time
+	// elsewherePatience is for a request of another node's machine to end.
+	elsewherePatience = 10 * time.Minute
+	// silence is how long after its fencing a node may still seem to be there,
+	// until its heartbeats are missed. If it is there for longer, the fence
+	// device has lied.
+	silence = time.Minute
 )
 
 // Machine is the fencing core of one node. See the package comment.
@@ -39,6 +45,13 @@ type Machine struct {
 	online   []string
 	quorate  bool
 	watchdog time.Duration
+	started  map[string]map[string]bool // nil: as in the configuration
+	// heard is when this machine learned of requests of others that are not
+	// over.
+	heard map[string]time.Time
+	// gone are nodes whose last incarnation is known to be down, by name in
+	// lower case.
+	gone map[string]gone
 
 	ops      []*operation // in the order of their requests
 	pending  map[uint64]*call
@@ -50,6 +63,12 @@ type Machine struct {
 	failures map[string]int      // in a row, by target
 	history  History
 	effects  []Effect
+}
+
+// gone says by what it is known that an incarnation of a node is down.
+type gone struct {
+	entry Entry
+	at    time.Time
 }
 
 type hostList struct {
@@ -74,7 +93,7 @@ type call struct {
 // New makes a machine without configuration and members.
 func New(cfg Config) *Machine {
 	return &Machine{cfg: cfg, conf: &Configuration{Timeout: time.Minute, MaxAttempts: 10, Concurrent: true},
-		pending: map[uint64]*call{}, lists: map[string]hostList{}, busy: map[string]int{}, failures: map[string]int{}, history: History{}}
+		pending: map[uint64]*call{}, lists: map[string]hostList{}, busy: map[string]int{}, failures: map[string]int{}, history: History{}, heard: map[string]time.Time{}, gone: map[string]gone{}}
 }
 
 // Step takes an input and returns what is to be done about it.
@@ -104,10 +123,10 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.executed(in)
 	case Confirm:
 		m.confirm(in)
+	case Started:
+		m.started = in.Devices
 	case Remember:
-		for _, e := range in.Entries {
-			m.history.Put(e)
-		}
+		m.remember(in)
 	case Forget:
 		for id, e := range m.history {
 			if e.State.Over() && (in.Target == "" || strings.EqualFold(e.Target, in.Target)) {
@@ -142,6 +161,7 @@ func (m *Machine) Wake() (time.Time, bool) {
 		sooner(op.wakeAt)
 		sooner(op.deadline)
 		sooner(op.surveyEnd)
+		sooner(op.turnEnd)
 	}
 	return at, !at.IsZero()
 }
@@ -171,6 +191,12 @@ func (m *Machine) event(level slog.Level, target, format string, args ...any) {
 
 func (m *Machine) members(in Members) {
 	gone := func(node string) bool { return !containsFold(in.Nodes, node) }
+	for node, g := range m.gone {
+		was, is := containsFold(m.online, node), !gone(node)
+		if !was && is || was && !is && m.now.Sub(g.at) > silence {
+			delete(m.gone, node)
+		}
+	}
 	m.online, m.quorate, m.watchdog = slices.Sorted(slices.Values(in.Nodes)), in.Quorate, in.Watchdog
 	for _, ref := range sortedKeys(m.pending) {
 		if c := m.pending[ref]; c != nil && !c.expires.IsZero() && gone(c.execute.Node) {
@@ -210,6 +236,11 @@ func (m *Machine) request(r Request) {
 			m.emit(Done{r.ID, Result{Proof: e.Proof, Evidence: e.Text, Entry: e}})
 			return
 		}
+	}
+	if e, ok := m.isGone(r); ok {
+		m.event(slog.LevelInfo, r.Target, "this incarnation of it was fenced already: %s", e.Text)
+		m.emit(Done{r.ID, Result{Proof: e.Proof, Evidence: e.Text, Entry: e}})
+		return
 	}
 	if n := m.failures[strings.ToLower(r.Target)]; !r.Manual && r.Action != On && n >= m.conf.MaxAttempts {
 		op.refuse(fmt.Errorf("%d attempts failed (stonith-max-attempts)", n),
@@ -254,15 +285,76 @@ func (m *Machine) confirm(in Confirm) {
 		return
 	}
 	e := Entry{ID: m.newID(), Target: in.Target, Action: Off, Client: nonEmpty(in.By, "a human"), Origin: m.cfg.Self, Delegate: "a human",
-		State: Succeeds, Started: m.now, Completed: m.now, Proof: ProofHuman, Text: text}
+		State: Succeeds, Started: m.now, Completed: m.now, Proof: ProofHuman, Text: text, Incarnation: in.Incarnation}
 	m.put(e)
 	m.event(slog.LevelWarn, in.Target, "%s", text)
 }
 
 func (m *Machine) put(e Entry) {
 	if m.history.Put(e) {
-		m.emit(Record{e})
+		m.emit(Record{Entry: e})
+		m.noteGone(e)
 	}
+}
+
+// noteGone keeps that a node was just fenced.
+func (m *Machine) noteGone(e Entry) {
+	if e.State == Succeeds && e.Action != On && e.Incarnation > 0 {
+		m.gone[strings.ToLower(e.Target)] = gone{e, m.now}
+	}
+}
+
+// isGone finds what a node was fenced by already, if nothing was heard of the
+// incarnation to be fenced ever since.
+func (m *Machine) isGone(r Request) (Entry, bool) {
+	g, ok := m.gone[strings.ToLower(r.Target)]
+	return g.entry, ok && !r.Manual && r.Action != On && r.Incarnation > 0 && g.entry.Incarnation >= r.Incarnation && !m.isOnline(r.Target)
+}
+
+// remember takes entries of others.
+func (m *Machine) remember(in Remember) {
+	for _, e := range in.Entries {
+		if !m.history.Put(e) {
+			continue
+		}
+		if !in.Stored {
+			m.emit(Record{Entry: e, Heard: true})
+		}
+		if in.Live {
+			m.noteGone(e)
+		}
+		if _, known := m.heard[e.ID]; e.State.Over() {
+			delete(m.heard, e.ID)
+		} else if !known {
+			m.heard[e.ID] = m.now
+		}
+	}
+}
+
+// elsewhere finds a request for the target that another node's machine is
+// carrying out: after a change of leadership, or when the leader itself is to
+// be fenced. It returns until when that is to be waited for.
+func (m *Machine) elsewhere(op *operation) (until time.Time, busy bool) {
+	for id, since := range m.heard {
+		e, ok := m.history[id]
+		if !ok {
+			delete(m.heard, id)
+			continue
+		}
+		if e.State.Over() || e.Origin == m.cfg.Self || !strings.EqualFold(e.Target, op.target) || !m.isOnline(e.Origin) || strings.EqualFold(e.Origin, e.Target) {
+			continue
+		}
+		end := since.Add(elsewherePatience)
+		// Of two that are both only about to begin, one has to be first.
+		if !m.now.Before(end) || e.State == Querying && e.ID > op.id {
+			continue
+		}
+		if !busy || end.After(until) {
+			until = end
+		}
+		busy = true
+	}
+	return until, busy
 }
 
 func (m *Machine) newID() string {
@@ -339,7 +431,7 @@ func (m *Machine) executors(d *Device, target string, action string) []string {
 		case d.Banned[key]:
 		case strings.EqualFold(n, target):
 			last = append(last, n)
-		case d.Verified[key]:
+		case m.started == nil && d.Verified[key] || m.started[d.ID][key]:
 			first = append(first, n)
 		case strings.EqualFold(n, m.cfg.Self):
 			second = slices.Insert(second, 0, n)

@@ -39,6 +39,8 @@ type operation struct {
 	started   time.Time
 	entry     Entry
 
+	// turnEnd is how long a request of another node's machine is waited for.
+	turnEnd   time.Time
 	surveys   map[string]*survey
 	surveyEnd time.Time
 
@@ -67,7 +69,7 @@ type waiter struct {
 func (m *Machine) newOperation(r Request) *operation {
 	op := &operation{m: m, conf: m.conf, request: r, target: r.Target, action: r.Action, started: m.now, waiters: []waiter{{id: r.ID}}}
 	op.id = m.newID()
-	op.entry = Entry{ID: op.id, Target: r.Target, Action: r.Action, Client: r.Client, Origin: m.cfg.Self, Started: m.now, Reason: r.Reason}
+	op.entry = Entry{ID: op.id, Target: r.Target, Action: r.Action, Client: r.Client, Origin: m.cfg.Self, Started: m.now, Reason: r.Reason, Incarnation: r.Incarnation}
 	return op
 }
 
@@ -115,6 +117,17 @@ func (op *operation) advance() bool {
 		}
 		if op.m.acting(op.target) {
 			return false
+		}
+		if until, busy := op.m.elsewhere(op); busy {
+			op.turnEnd = until
+			return false
+		}
+		op.turnEnd = time.Time{}
+		if e, ok := m.isGone(op.request); ok {
+			op.stage = working
+			op.entry.Delegate, op.entry.Device = e.Delegate, e.Device
+			op.succeed(e.Proof, e.Text)
+			return true
 		}
 		op.stage = surveying
 		op.survey()
@@ -409,7 +422,7 @@ func (op *operation) tell(err error, text string, joined State) {
 // occupying their devices.
 func (op *operation) close() {
 	op.stage = over
-	op.wakeAt, op.wake, op.deadline, op.surveyEnd = time.Time{}, nil, time.Time{}, time.Time{}
+	op.wakeAt, op.wake, op.deadline, op.surveyEnd, op.turnEnd = time.Time{}, nil, time.Time{}, time.Time{}, time.Time{}
 	m := op.m
 	m.ops = slices.DeleteFunc(m.ops, func(x *operation) bool { return x == op })
 	for _, s := range op.surveys {

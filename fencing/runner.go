@@ -31,8 +31,9 @@ type RunnerConfig struct {
 	// nodes are told later. It is called before a request is answered, must
 	// not wait for other nodes (of two, one may be alone) and must not call
 	// the runner. An error is logged, since it must not keep a node that was
-	// fenced from being recovered.
-	Record func(Entry) error
+	// fenced from being recovered. Heard entries came from another node, and
+	// are not to be told again.
+	Record func(e Entry, heard bool) error
 	Log    *slog.Logger
 }
 
@@ -50,6 +51,9 @@ type Runner struct {
 	waiting map[uint64]chan Result
 	next    uint64
 	wake    chan struct{}
+	// acting counts the actions on each device, asking ends monitors.
+	acting map[string]int
+	asking map[string][]context.CancelFunc
 }
 
 // NewRunner makes a runner; Close ends it.
@@ -57,7 +61,8 @@ func NewRunner(cfg RunnerConfig) *Runner {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Runner{cfg: cfg, waiting: map[uint64]chan Result{}, wake: make(chan struct{}, 1)}
+	r := &Runner{cfg: cfg, waiting: map[uint64]chan Result{}, wake: make(chan struct{}, 1),
+		acting: map[string]int{}, asking: map[string][]context.CancelFunc{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.machine = New(Config{Self: cfg.Self, Boot: strconv.FormatInt(time.Now().UnixNano(), 36), Draw: rand.Int64N})
 	r.wg.Go(r.tick)
@@ -124,11 +129,28 @@ func (r *Runner) Fence(ctx context.Context, req Request) (Result, error) {
 // Withdraw ends requests for a node that is back before a device was asked.
 func (r *Runner) Withdraw(target, why string) { r.step(Withdraw{target, why}) }
 
-// Confirm takes an administrator's word that a node is down.
-func (r *Runner) Confirm(target, by string) { r.step(Confirm{target, by}) }
+// Confirm takes an administrator's word that an incarnation of a node is down.
+func (r *Runner) Confirm(target, by string, incarnation uint64) {
+	r.step(Confirm{target, by, incarnation})
+}
 
-// Remember adds what other nodes, or an earlier run, recorded.
-func (r *Runner) Remember(entries []Entry) { r.step(Remember{entries}) }
+// Started tells on which nodes the devices are started as resources.
+func (r *Runner) Started(doc *cib.CIB) {
+	r.mu.Lock()
+	conf := r.conf
+	r.mu.Unlock()
+	if conf != nil {
+		r.step(Started{started(doc, conf.Order)})
+	}
+}
+
+// Remember adds what other nodes recorded; live tells that it just happened.
+func (r *Runner) Remember(entries []Entry, live bool) {
+	r.step(Remember{Entries: entries, Live: live})
+}
+
+// Restore adds what an earlier run recorded.
+func (r *Runner) Restore(entries []Entry) { r.step(Remember{Entries: entries, Stored: true}) }
 
 // Forget clears the history of a node, or with "" all.
 func (r *Runner) Forget(target string) { r.step(Forget{target}) }
@@ -150,7 +172,7 @@ func (r *Runner) step(in Input) {
 	effects := r.machine.Step(time.Now(), in)
 	for _, e := range effects {
 		if rec, ok := e.(Record); ok && r.cfg.Record != nil {
-			if err := r.cfg.Record(rec.Entry); err != nil {
+			if err := r.cfg.Record(rec.Entry, rec.Heard); err != nil {
 				r.cfg.Log.Error("the history of fencing could not be stored", "entry", rec.Entry.ID, "err", err)
 			}
 		}
@@ -219,6 +241,43 @@ func (r *Runner) execute(x Execute) Outcome {
 	return o
 }
 
+// Ask asks a device from this node whether it works; other actions on it go
+// first.
+func (r *Runner) Ask(ctx context.Context, device string, timeout time.Duration) Outcome {
+	r.mu.Lock()
+	conf := r.conf
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	busy := r.acting[device] > 0
+	if !busy {
+		r.asking[device] = append(r.asking[device], cancel)
+	}
+	r.mu.Unlock()
+	var d *Device
+	if conf != nil {
+		d = conf.Devices[device]
+	}
+	switch {
+	case d == nil && conf != nil && conf.watchdog != nil && conf.watchdog.ID == device:
+		d = conf.watchdog
+	case d == nil:
+		return Fail("", "node %s does not know the device %s yet", r.cfg.Self, device)
+	case busy:
+		return Outcome{Text: "the device is busy with fencing"}
+	}
+	if !d.HasAction(Monitor) {
+		return Outcome{Text: "the agent has no monitor"}
+	}
+	o := r.run(ctx, d, Execute{Device: device, Action: d.command(Monitor), Timeout: d.timeout(timeout, Monitor)})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.acting[device] > 0 {
+		return Outcome{Text: "fencing took the device over"}
+	}
+	delete(r.asking, device)
+	return o
+}
+
 // Execute carries out an action on this node, for its own machine or that of
 // another. Parameters come from this node's configuration.
 func (r *Runner) Execute(ctx context.Context, x Execute) Outcome {
@@ -229,6 +288,26 @@ func (r *Runner) Execute(ctx context.Context, x Execute) Outcome {
 		return Fail("", "node %s does not know the device %s yet", r.cfg.Self, x.Device)
 	}
 	d := conf.Devices[x.Device]
+	if d.Limit == 1 {
+		// The device does one thing at a time, and fencing does not wait.
+		r.mu.Lock()
+		for _, cancel := range r.asking[d.ID] {
+			cancel()
+		}
+		delete(r.asking, d.ID)
+		r.acting[d.ID]++
+		r.mu.Unlock()
+		defer func() {
+			r.mu.Lock()
+			r.acting[d.ID]--
+			r.mu.Unlock()
+		}()
+	}
+	return r.run(ctx, d, x)
+}
+
+// run calls the method of a device.
+func (r *Runner) run(ctx context.Context, d *Device, x Execute) Outcome {
 	m, err := r.cfg.Registry.Method(d.Agent)
 	if err != nil {
 		return Fail("install it on node "+r.cfg.Self+", or keep the device from the node by a location constraint", "%v", err)

@@ -136,8 +136,9 @@ func document(t testing.TB, text string) *cib.CIB {
 //	cib                                  a new configuration, see document; a new machine if there was none
 //	members a b [quorate=false] [watchdog=5s]    nodes that can execute; the machine is that of node a
 //	random 7                             what draws return from now on
-//	request ID TARGET [ACTION] [client=c] [timeout=..] [tolerance=..] [delay=..] [manual]
+//	request ID TARGET [ACTION] [client=c] [timeout=..] [tolerance=..] [delay=..] [incarnation=7] [manual]
 //	answer REF ok|failed|timeout|unreachable|on|off|read-off|hosts=a,b [text=..] [hint=..]
+//	remember ORIGIN ACTION TARGET STATE [incarnation=7] [number=1] [past]    an entry of another node
 //	abandon ID | withdraw TARGET | confirm TARGET by=NAME | forget [TARGET]
 //	tick 10s                             lets time pass to the next wake-ups within it
 //	history
@@ -177,6 +178,10 @@ func (s *script) command(t *testing.T, td *datadriven.TestData) string {
 		}
 		return d
 	}
+	number := func(name string) uint64 {
+		n, _ := strconv.ParseUint(opts[name], 10, 64)
+		return n
+	}
 	switch td.Cmd {
 	case "cib":
 		conf, problems := Unpack(document(t, td.Input), Sources{Agents: testAgents})
@@ -192,7 +197,7 @@ func (s *script) command(t *testing.T, td *datadriven.TestData) string {
 		id, _ := strconv.ParseUint(arg(0), 10, 64)
 		_, manual := opts["manual"]
 		s.step(Request{ID: id, Target: arg(1), Action: arg(2), Client: cmp.Or(opts["client"], "controller"), Timeout: duration("timeout"),
-			Tolerance: duration("tolerance"), Delay: duration("delay"), Manual: manual, Reason: "test"})
+			Tolerance: duration("tolerance"), Delay: duration("delay"), Manual: manual, Reason: "test", Incarnation: number("incarnation")})
 	case "answer":
 		ref, _ := strconv.ParseUint(arg(0), 10, 64)
 		o := Outcome{Text: opts["text"], Hint: opts["hint"]}
@@ -220,7 +225,15 @@ func (s *script) command(t *testing.T, td *datadriven.TestData) string {
 	case "withdraw":
 		s.step(Withdraw{arg(0), "it is back"})
 	case "confirm":
-		s.step(Confirm{arg(0), opts["by"]})
+		s.step(Confirm{arg(0), opts["by"], number("incarnation")})
+	case "remember":
+		_, past := opts["past"]
+		e := Entry{ID: arg(0) + "/1/" + cmp.Or(opts["number"], "1"), Origin: arg(0), Action: arg(1), Target: arg(2), State: State(arg(3)), Client: "other",
+			Started: s.now, Incarnation: number("incarnation")}
+		if e.State.Over() {
+			e.Completed, e.Proof, e.Text = s.now, ProofReadBack, "fenced by "+arg(0)
+		}
+		s.step(Remember{Entries: []Entry{e}, Live: !past})
 	case "forget":
 		s.step(Forget{arg(0)})
 	case "tick":
@@ -249,7 +262,7 @@ func (s *script) command(t *testing.T, td *datadriven.TestData) string {
 func arguments(td *datadriven.TestData) (words []string, opts map[string]string) {
 	opts = map[string]string{}
 	for _, a := range td.CmdArgs {
-		if len(a.Vals) == 0 && a.Key != "manual" {
+		if len(a.Vals) == 0 && a.Key != "manual" && a.Key != "past" {
 			words = append(words, a.Key)
 		} else {
 			opts[a.Key] = strings.Join(a.Vals, ",")
@@ -275,7 +288,11 @@ func (s *script) step(in Input) {
 				fmt.Fprintf(&s.out, "%s done %d: %s: %s\n", at, e.ID, e.Result.Proof, e.Result.Evidence)
 			}
 		case Record:
-			fmt.Fprintf(&s.out, "%s record %s %s\n", at, e.Entry.ID, e.Entry.State)
+			how := "record"
+			if e.Heard {
+				how = "keep"
+			}
+			fmt.Fprintf(&s.out, "%s %s %s %s\n", at, how, e.Entry.ID, e.Entry.State)
 		case Event:
 			fmt.Fprintf(&s.out, "%s %s %s: %s\n", at, e.Level, e.Target, e.Text)
 		}

@@ -207,7 +207,7 @@ func (u *unpacker) meta(e *cib.Element) map[string]string {
 func (u *unpacker) device(e *cib.Element, agent string) {
 	params, meta := u.values(e, "instance_attributes"), u.meta(e)
 	d := &Device{ID: e.ID(), Agent: agent, Params: map[string]string{}, Limit: 1, Commands: map[string]Command{},
-		Banned: map[string]bool{}, Verified: map[string]bool{}}
+		Banned: map[string]bool{}}
 	if u.src.Agents != nil {
 		m, err := u.src.Agents.Metadata(cib.AgentName{Class: "stonith", Type: agent})
 		if err != nil {
@@ -240,7 +240,7 @@ func (u *unpacker) device(e *cib.Element, agent string) {
 		}
 	}
 	u.complete(d, params)
-	u.verified(d)
+	d.Verified = started(u.doc, []string{d.ID})[d.ID]
 	if agent == "fence_watchdog" {
 		u.conf.watchdog = d
 		return
@@ -334,22 +334,29 @@ func (u *unpacker) complete(d *Device, params map[string]string) {
 	d.Split = d.rebootsInHalves() && d.HasAction(On) && d.HasAction(Off) && d.HasAction(Status) && !d.Unfences
 }
 
-// verified looks at the history for the nodes where the device is started.
-func (u *unpacker) verified(d *Device) {
-	for _, n := range u.doc.Nodes() {
-		st := u.doc.NodeState(n.ID)
+// started looks at the history for the nodes, in lower case, where devices are
+// started.
+func started(doc *cib.CIB, devices []string) map[string]map[string]bool {
+	out := map[string]map[string]bool{}
+	for _, id := range devices {
+		out[id] = map[string]bool{}
+	}
+	for _, n := range doc.Nodes() {
+		st := doc.NodeState(n.ID)
 		if st == nil {
 			continue
 		}
-		last, ok := -1, false
-		st.Walk(func(e *cib.Element) bool {
-			if e.Name == "lrm_resource" {
-				return e.ID() == d.ID || strings.HasPrefix(e.ID(), d.ID+":")
+		for r := range st.Child("lrm").Child("lrm_resources").Named("lrm_resource") {
+			id, _, _ := strings.Cut(r.ID(), ":")
+			if out[id] == nil {
+				continue
 			}
-			if e.Name != "lrm_rsc_op" {
-				return true
-			}
-			if call, err := strconv.Atoi(e.Get("call-id")); err == nil && call > last {
+			last, ok := -1, false
+			for e := range r.Named("lrm_rsc_op") {
+				call, err := strconv.Atoi(e.Get("call-id"))
+				if err != nil || call <= last {
+					continue
+				}
 				switch e.Get("operation") {
 				case "start", "monitor":
 					last, ok = call, e.Get("rc-code") == "0"
@@ -357,12 +364,12 @@ func (u *unpacker) verified(d *Device) {
 					last, ok = call, false
 				}
 			}
-			return false
-		})
-		if ok {
-			d.Verified[strings.ToLower(n.Uname)] = true
+			if ok {
+				out[id][strings.ToLower(n.Uname)] = true
+			}
 		}
 	}
+	return out
 }
 
 // bans finds the nodes that must not execute a device.

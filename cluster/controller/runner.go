@@ -46,6 +46,7 @@ type Runner struct {
 const (
 	applyLimit = 30 * time.Second
 	callLimit  = 10 * time.Second
+	fenceLimit = time.Hour
 )
 
 // NewRunner starts a controller. progress is called from one goroutine for
@@ -128,8 +129,9 @@ func (r *Runner) step(in Input) {
 				return Answered{Ref: e.Ref, Report: report, Err: err}
 			})
 		case Fence:
-			limit := e.Timeout + e.Delay + callLimit
-			r.call(limit, func(ctx context.Context) Input {
+			// Levels, delays and queues for a device add up; who fences sees
+			// to it that it ends.
+			r.call(fenceLimit, func(ctx context.Context) Input {
 				return Fenced{Ref: e.Ref, Err: r.cluster.Fence(ctx, e)}
 			})
 		case Shutdown:

@@ -115,7 +115,7 @@ func TestRunnerCarriesOutEffects(t *testing.T) {
 		if last := last(); last.Idle || !slices.Equal(last.Running, []string{"stonith-a-off on a"}) {
 			t.Errorf("after the recheck time: %v", last)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(fenceLimit)
 		synctest.Wait()
 		if last := last(); !last.Idle {
 			t.Errorf("after the fencing gave up: %v", last)

@@ -310,13 +310,20 @@ func (c *Controller) fence(f *flight) {
 	if e.Timeout <= 0 {
 		e.Timeout = c.transition.plan.Header.FencingTimeout
 	}
-	for _, p := range slices.Concat(a.Params, a.Meta) {
-		if p.Name == "priority-fencing-delay" || p.Name == "priority_fencing_delay" {
-			e.Delay, _ = cib.ParseDuration(p.Value)
-		}
-	}
+	e.Delay = FencingDelay(a)
 	c.event(slog.LevelWarn, a.Node, "fencing %s (%s): %s", a.Node, e.Action, a.Reason)
 	c.emit(e)
+}
+
+// FencingDelay is the priority-fencing-delay that a plan gives a fencing action.
+func FencingDelay(a *scheduler.Action) time.Duration {
+	var delay time.Duration
+	for _, p := range slices.Concat(a.Params, a.Meta) {
+		if p.Name == "priority-fencing-delay" || p.Name == "priority_fencing_delay" {
+			delay, _ = cib.ParseDuration(p.Value)
+		}
+	}
+	return delay
 }
 
 // fencingAction is reboot, off or on.

@@ -21,9 +21,12 @@ import (
 	"gcrm/cluster/consensus"
 	"gcrm/cluster/heartbeat"
 	"gcrm/cluster/node"
+	"gcrm/cluster/stonith"
 	"gcrm/cluster/transport"
 	"gcrm/drivers"
 	"gcrm/drivers/all"
+	"gcrm/fencing"
+	"gcrm/fencing/native"
 	"gcrm/scheduler"
 )
 
@@ -44,6 +47,10 @@ type Config struct {
 	Agents *drivers.Registry
 	// Schedule computes plans; scheduler.Schedule if nil.
 	Schedule func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error)
+	// Fencing, if set, lets the fence devices of the configuration switch the
+	// nodes, by its methods. If it is nil, the cluster switches its nodes by
+	// itself; fence devices are accepted, and not used.
+	Fencing *fencing.Registry
 	// Detection is how long the loss of a node may go unnoticed; 0 means
 	// heartbeat.Embedded.
 	Detection time.Duration
@@ -166,6 +173,9 @@ func (c *Cluster) prepare() error {
 	}
 	if c.cfg.Agents == nil {
 		c.cfg.Agents = all.Registry(all.Options{Preferences: drivers.Preferences{Default: drivers.PreferNative}})
+	}
+	if c.cfg.Fencing == nil {
+		c.cfg.Agents = c.cfg.Agents.With(stonith.Class, stonith.Finder{Registry: native.Registry()})
 	}
 	if c.cfg.Program == "" {
 		if c.cfg.Program, err = os.Executable(); err != nil {
@@ -334,11 +344,15 @@ func (c *Cluster) run(m *member, p ports) error {
 	for i, s := range c.members {
 		seeds[i] = node.Seed{Name: s.name, ID: s.id}
 	}
+	var own node.Fencer
+	if c.cfg.Fencing == nil {
+		own = &fencer{c, m}
+	}
 	n, err := node.Start(node.Config{
 		Cluster: c.cfg.Name, Name: m.name, ID: m.id, StateDir: m.dir, RunDir: m.runDir(), Socket: c.socket(m), Program: c.cfg.Program,
 		Seeds: seeds, Bootstrap: true, Detection: c.cfg.Detection, JoinPatience: 5 * c.cfg.Detection,
 		Credentials: creds, HeartbeatKeys: [][]byte{c.key}, Listener: p.tcp, Links: []heartbeat.PacketConn{p.udp}, Locate: c.locate,
-		Agents: c.cfg.Agents, Schedule: c.cfg.Schedule, Fencer: &fencer{c, m},
+		Agents: c.cfg.Agents, Schedule: c.cfg.Schedule, Fencer: own, Fencing: c.cfg.Fencing,
 		Expelled: func(why string) { c.later(func() { c.renew(m, why) }) },
 		Leave:    func() { c.later(func() { c.leave(m) }) },
 		Fatal: func(err error) {

@@ -304,6 +304,15 @@ func (f *fencer) Fence(ctx context.Context, req controller.Fence) (string, error
 		return "", fmt.Errorf("node %s is not one of this process", req.Node)
 	case req.Action == "on":
 		return "node is allowed to work", nil
+	}
+	if req.Delay > 0 {
+		select {
+		case <-time.After(req.Delay):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+	switch {
 	case m == f.self:
 		// Nobody is left to hear of it.
 		c.later(func() { c.fence(context.Background(), m, req.Action) })

@@ -84,6 +84,8 @@ type Config struct {
 	// of the configuration do, by the methods of Fencing.
 	Fencer  Fencer
 	Fencing *fencing.Registry
+	// Watchdog is how long the watchdogs of the nodes take, 0 if they have none.
+	Watchdog time.Duration
 	// Expelled is called, once, when the cluster went on without this
 	// incarnation of the node and everything it ran is stopped: the caller
 	// is to stop the node and start it again. Leave is called when the node
@@ -103,7 +105,8 @@ type Config struct {
 // Fencer makes sure that nodes are down, or up.
 type Fencer interface {
 	// Fence returns when it is known that the node is down (for action
-	// "on": allowed to work), with how that is known.
+	// "on": allowed to work), with how that is known. It waits for the
+	// request's Delay first, and sees to it that it ends in time.
 	Fence(ctx context.Context, request controller.Fence) (proof string, err error)
 }
 

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -16,6 +15,7 @@ import (
 	"gcrm/cluster/client"
 	"gcrm/cluster/consensus"
 	"gcrm/cluster/controller"
+	"gcrm/cluster/stonith"
 	"gcrm/cluster/transport"
 	"gcrm/fencing"
 )
@@ -47,30 +47,63 @@ func (n *Node) startFencing() error {
 	if err != nil {
 		return err
 	}
+	past = ended(past, n.cfg.Name, n.started)
 	d.runner = fencing.NewRunner(fencing.RunnerConfig{Self: n.cfg.Name, Registry: n.cfg.Fencing, Peers: d, Record: d.record,
 		Log: n.log.With("room", "fencing")})
-	d.runner.Remember(past)
+	d.runner.Restore(past)
+	if err := d.rewrite(past); err != nil {
+		return err
+	}
 	n.devices, n.cfg.Fencer = d, d
+	n.cfg.Agents = n.cfg.Agents.With(stonith.Class, stonith.Finder{Registry: n.cfg.Fencing, Asker: d.runner})
 	handle(n, methodFence, func(ctx context.Context, _ transport.Peer, x fencing.Execute) (any, error) {
 		return d.runner.Execute(ctx, x), nil
 	})
 	handle(n, methodManual, func(ctx context.Context, _ transport.Peer, r manualRequest) (any, error) {
 		return d.manual(ctx, r)
 	})
-	handle(n, methodRemember, func(_ context.Context, _ transport.Peer, list []fencing.Entry) (any, error) {
-		d.runner.Remember(list)
+	handle(n, methodRemember, func(_ context.Context, _ transport.Peer, r remembrance) (any, error) {
+		d.runner.Remember(r.Entries, r.Live)
 		return nil, nil
 	})
 	return nil
 }
 
+// remembrance is what a node tells others of the history: an entry that just
+// changed (Live), or all of it to a node that came in.
+type remembrance struct {
+	Entries []fencing.Entry
+	Live    bool
+}
+
+// ended gives requests that this node was carrying out when its daemon ended
+// their end: nobody else does.
+func ended(past []fencing.Entry, self string, now time.Time) []fencing.Entry {
+	for i, e := range past {
+		if e.Origin == self && !e.State.Over() {
+			past[i].State, past[i].Completed, past[i].Text = fencing.Fails, now, "the daemon of "+self+" ended before it was done"
+		}
+	}
+	return past
+}
+
 // Fence implements Fencer.
 func (d *devices) Fence(ctx context.Context, r controller.Fence) (string, error) {
-	res, err := d.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm", Timeout: r.Timeout, Delay: r.Delay, Reason: r.Reason})
+	res, err := d.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm", Timeout: r.Timeout, Delay: r.Delay, Reason: r.Reason,
+		Incarnation: d.incarnation(r.Node)})
 	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s: %s", res.Proof, res.Evidence), nil
+}
+
+// incarnation is the last one that the cluster knows of a node.
+func (d *devices) incarnation(node string) uint64 {
+	state, _ := d.node.cons.Load().State()
+	m, _ := state.Member(node)
+	d.node.mu.Lock()
+	defer d.node.mu.Unlock()
+	return max(m.Incarnation, d.node.seen[node].incarnation)
 }
 
 // Execute implements fencing.Peers.
@@ -83,21 +116,63 @@ func (d *devices) Execute(ctx context.Context, node string, x fencing.Execute) (
 // manualRequest is an administrator's, on its way to the leader.
 type manualRequest struct{ Node, Action, By string }
 
-// manual carries it out; the caller leads, or is alone.
+// manual carries it out; the caller leads, or is alone, or the leader is to be
+// fenced.
 func (d *devices) manual(ctx context.Context, r manualRequest) (string, error) {
+	n := d.node
+	incarnation := d.incarnation(r.Node)
+	proof := fmt.Sprintf("%s: %s said so", fencing.ProofHuman, r.By)
 	if r.Action == "" { // the word that the node is down
-		d.runner.Confirm(r.Node, r.By)
-		return "", nil
+		n.mu.Lock()
+		up := n.seen[r.Node].up
+		n.mu.Unlock()
+		if up || r.Node == n.cfg.Name {
+			return "", fmt.Errorf("node %s is not down: it is heard of", r.Node)
+		}
+		d.runner.Confirm(r.Node, r.By, incarnation)
+	} else {
+		if r.Action != fencing.On {
+			n.hold(r.Node, fencingHold)
+			defer n.release(r.Node)
+		}
+		res, err := d.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm fence by " + r.By,
+			Reason: "asked for by " + r.By, Manual: true, Incarnation: incarnation})
+		if err != nil {
+			return "", err
+		}
+		proof = fmt.Sprintf("%s: %s", res.Proof, res.Evidence)
 	}
-	res, err := d.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm fence by " + r.By, Reason: "asked for by " + r.By, Manual: true})
-	if err != nil {
-		return "", err
+	// Where this node does not lead, the next request of the one that does is
+	// answered from the history.
+	if lead, _ := n.cons.Load().Leadership(); lead.Self && r.Action != fencing.On {
+		if err := n.markDown(ctx, lead.Term, r.Node, proof); err != nil {
+			n.log.Warn("a fencing is not committed yet", "peer", r.Node, "err", err)
+		}
 	}
-	return fmt.Sprintf("%s: %s", res.Proof, res.Evidence), nil
+	return proof, nil
 }
 
-// ask gives a manual request to whoever is to carry it out: the leader, or
-// this node if there is none.
+// carrier is the node that is to carry out a manual request: the leader, this
+// node if there is none, and another one that is there if the leader itself is
+// to be fenced, since it could not see that through.
+func (n *Node) carrier(target string) string {
+	lead, _ := n.cons.Load().Leadership()
+	if lead.Leader == "" {
+		lead.Leader = n.cfg.Name
+	}
+	if lead.Leader != target {
+		return lead.Leader
+	}
+	state, _ := n.cons.Load().State()
+	for _, name := range n.reachableMembers(state) {
+		if m, _ := state.Member(name); name != target && !m.Witness {
+			return name
+		}
+	}
+	return lead.Leader
+}
+
+// ask gives a manual request to whoever is to carry it out.
 func (n *Node) ask(ctx context.Context, r manualRequest) (proof string, err error) {
 	if n.devices == nil {
 		return "", &client.Error{Code: client.CodeRefused, Text: "this node does not fence by devices of the configuration"}
@@ -106,11 +181,10 @@ func (n *Node) ask(ctx context.Context, r manualRequest) (proof string, err erro
 	if _, ok := state.Member(r.Node); !ok {
 		return "", &client.Error{Code: client.CodeNotFound, Text: "the cluster has no node " + r.Node}
 	}
-	lead, _ := n.cons.Load().Leadership()
-	if lead.Leader == "" || lead.Leader == n.cfg.Name {
+	if by := n.carrier(r.Node); by == n.cfg.Name {
 		proof, err = n.devices.manual(ctx, r)
 	} else {
-		err = n.wire.Call(ctx, lead.Leader, methodManual, r, &proof)
+		err = n.wire.Call(ctx, by, methodManual, r, &proof)
 	}
 	if err != nil {
 		return "", &client.Error{Code: client.CodeRefused, Text: err.Error()}
@@ -118,27 +192,51 @@ func (n *Node) ask(ctx context.Context, r manualRequest) (proof string, err erro
 	return proof, nil
 }
 
-// follow gives the runner new configurations and the present members.
-func (d *devices) follow() {
+// configure gives the runner new configurations, and tells it where devices are
+// started. What agents tell about themselves may take a while.
+func (d *devices) configure() {
 	n := d.node
 	var configured cib.Version
-	first := true
+	for first := true; ; first = false {
+		state, newer := n.cons.Load().State()
+		if v := state.CIB.Version(); first || !v.SameConfiguration(configured) {
+			configured = v
+			for _, p := range d.runner.Configure(state.CIB, fencing.Sources{}) {
+				n.log.Debug("fencing configuration", "problem", fmt.Sprint(p))
+			}
+		}
+		d.runner.Started(state.CIB)
+		select {
+		case <-newer:
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+// follow tells the runner who is there, and those who come in what was.
+func (d *devices) follow() {
+	n := d.node
 	last := ""
+	told := map[string]bool{}
 	for {
 		state, newer := n.cons.Load().State()
 		n.mu.Lock()
 		known := n.changed
 		n.mu.Unlock()
-		if v := state.CIB.Version(); first || !v.SameConfiguration(configured) {
-			first, configured = false, v
-			for _, p := range d.runner.Configure(state.CIB, fencing.Sources{}) {
-				n.log.Debug("fencing configuration", "problem", fmt.Sprint(p))
-			}
-		}
-		m := fencing.Members{Nodes: n.reachableMembers(state), Quorate: n.quorate()}
+		m := fencing.Members{Nodes: n.reachableMembers(state), Quorate: n.quorate(), Watchdog: n.cfg.Watchdog}
 		if now := fmt.Sprint(m); now != last {
 			last = now
 			d.runner.Members(m)
+		}
+		for _, name := range m.Nodes {
+			if !told[name] && name != n.cfg.Name {
+				d.tell(name, remembrance{Entries: d.runner.History()})
+			}
+		}
+		clear(told)
+		for _, name := range m.Nodes {
+			told[name] = true
 		}
 		select {
 		case <-newer:
@@ -164,15 +262,14 @@ func (n *Node) reachableMembers(state *consensus.State) []string {
 	return out
 }
 
-// record stores an entry of the history, and tells the others in time.
-func (d *devices) record(e fencing.Entry) error {
-	line, err := json.Marshal(e)
-	if err != nil {
+// record stores an entry of the history; one of this node is told to the others.
+func (d *devices) record(e fencing.Entry, heard bool) error {
+	d.mu.Lock()
+	err := d.store(e)
+	d.mu.Unlock()
+	if heard {
 		return err
 	}
-	d.mu.Lock()
-	err = d.store(append(line, '\n'))
-	d.mu.Unlock()
 	n := d.node
 	n.mu.Lock()
 	var to []string
@@ -183,42 +280,64 @@ func (d *devices) record(e fencing.Entry) error {
 	}
 	n.mu.Unlock()
 	for _, name := range to {
-		n.wg.Go(func() {
-			ctx, cancel := context.WithTimeout(n.ctx, n.timing.IO)
-			defer cancel()
-			if err := n.wire.Call(ctx, name, methodRemember, []fencing.Entry{e}, nil); err != nil {
-				n.log.Debug("a node was not told of a fencing", "peer", name, "err", err)
-			}
-		})
+		d.tell(name, remembrance{[]fencing.Entry{e}, true})
 	}
 	return err
 }
 
-// store appends a line durably; a file that has become long is written anew
-// from what the next start would keep anyway.
-func (d *devices) store(line []byte) error {
+// tell sends entries of the history, without waiting for that.
+func (d *devices) tell(node string, r remembrance) {
+	n := d.node
+	if len(r.Entries) == 0 {
+		return
+	}
+	n.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(n.ctx, n.timing.IO)
+		defer cancel()
+		if err := n.wire.Call(ctx, node, methodRemember, r, nil); err != nil {
+			n.log.Debug("a node was not told of a fencing", "peer", node, "err", err)
+		}
+	})
+}
+
+// store appends an entry durably; a file that has become long is written anew.
+func (d *devices) store(e fencing.Entry) error {
 	if d.size > fencingFileLimit {
 		past, err := d.read()
 		if err != nil {
 			return err
 		}
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		for _, e := range past[max(0, len(past)-500):] {
-			if err := enc.Encode(e); err != nil {
-				return err
-			}
-		}
-		if err := d.node.cfg.Files.Replace(fencingFile, b.Bytes()); err != nil {
+		if err := d.rewrite(past); err != nil {
 			return err
 		}
-		d.size = b.Len()
 	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	line = append(line, '\n')
 	d.size += len(line)
 	return d.node.cfg.Files.Append(fencingFile, line)
 }
 
-// read returns the stored entries; a line that a crash cut short is left out.
+// rewrite replaces the file by entries.
+func (d *devices) rewrite(entries []fencing.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	for _, e := range entries {
+		if err := enc.Encode(e); err != nil {
+			return err
+		}
+	}
+	d.size = b.Len()
+	return d.node.cfg.Files.Replace(fencingFile, b.Bytes())
+}
+
+// read returns the stored entries as they were last; a line that a crash cut
+// short is left out.
 func (d *devices) read() ([]fencing.Entry, error) {
 	b, err := d.node.cfg.Files.Read(fencingFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -228,12 +347,12 @@ func (d *devices) read() ([]fencing.Entry, error) {
 		return nil, err
 	}
 	d.size = len(b)
-	var out []fencing.Entry
-	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+	past := fencing.History{}
+	for line := range bytes.Lines(b) {
 		var e fencing.Entry
-		if json.Unmarshal(s.Bytes(), &e) == nil && e.ID != "" {
-			out = append(out, e)
+		if json.Unmarshal(line, &e) == nil && e.ID != "" {
+			past.Put(e)
 		}
 	}
-	return out, nil
+	return past.Sorted(), nil
 }

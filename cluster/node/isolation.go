@@ -122,10 +122,14 @@ func (n *Node) goAlone() loneliness {
 		if action == "" {
 			action = "reboot"
 		}
-		n.log.Warn("fencing the other node, to go on alone", "peer", peer, "action", action)
-		ctx, cancel := context.WithTimeout(n.ctx, fencingTimeout(state.CIB))
+		delay := n.rivalDelay(state.CIB, m)
+		n.log.Warn("fencing the other node, to go on alone", "peer", peer, "action", action, "delay", delay)
+		ctx, cancel := context.WithCancel(n.ctx)
 		defer cancel()
-		if proof, err = n.cfg.Fencer.Fence(ctx, controller.Fence{Node: peer, NodeID: m.ID, Action: action,
+		if n.devices != nil {
+			go n.withdraw(ctx, peer)
+		}
+		if proof, err = n.cfg.Fencer.Fence(ctx, controller.Fence{Node: peer, NodeID: m.ID, Action: action, Delay: delay,
 			Timeout: fencingTimeout(state.CIB), Reason: "it does not answer, and this node has to go on alone"}); err != nil {
 			n.log.Error("the other node could not be fenced; this node goes on waiting", "peer", peer, "err", err)
 			return notNow
@@ -144,6 +148,55 @@ func (n *Node) goAlone() loneliness {
 		return notNow
 	}
 	return wentAlone
+}
+
+// withdraw takes back the fencing of the other one of two nodes if it is there
+// again before a device was asked.
+func (n *Node) withdraw(ctx context.Context, peer string) {
+	for {
+		n.mu.Lock()
+		up, known := n.seen[peer].up, n.changed
+		n.mu.Unlock()
+		if up && n.quorate() {
+			n.devices.runner.Withdraw(peer, "the nodes hear each other again")
+			return
+		}
+		select {
+		case <-known:
+		case <-time.After(n.timing.RaftHeartbeat):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// rivalDelay is how long to wait before the other one of two nodes is fenced,
+// which may be about to do the same (priority-fencing-delay): the scheduler
+// says it, as it would if the other node were lost to a cluster with quorum.
+func (n *Node) rivalDelay(doc *cib.CIB, peer consensus.Member) time.Duration {
+	if v, ok := doc.Property("priority-fencing-delay"); !ok || v == "0" {
+		return 0
+	}
+	lost := doc.Clone()
+	lost.Root.Set("have-quorum", "1")
+	for s := range lost.Status().Named("node_state") {
+		if s.ID() == peer.ID {
+			for name, value := range map[string]string{"in_ccm": "false", "crmd": "offline", "join": "down", "expected": "member"} {
+				s.Set(name, value)
+			}
+		}
+	}
+	plan, err := n.cfg.Schedule(lost, scheduler.Options{Now: time.Now()})
+	if err != nil {
+		n.log.Error("priority-fencing-delay cannot be found out", "err", err)
+		return 0
+	}
+	for _, a := range plan.Actions {
+		if a.Task == "stonith" && a.Node == peer.Name {
+			return controller.FencingDelay(a)
+		}
+	}
+	return 0
 }
 
 // fencingTimeout is the stonith-timeout property.

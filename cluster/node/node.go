@@ -154,6 +154,7 @@ func (n *Node) start() error {
 	n.wg.Go(n.spread)
 	if n.devices != nil {
 		n.wg.Go(n.devices.follow)
+		n.wg.Go(n.devices.configure)
 	}
 	return nil
 }

@@ -169,16 +169,10 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 	if n.cfg.Fencer == nil {
 		return errors.New("no fencing is configured; nothing can confirm that the node is down")
 	}
-	if req.Delay > 0 {
-		select {
-		case <-time.After(req.Delay):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 	if req.Action != "on" {
-		// A fenced node may be back before its fencing is recorded.
-		n.hold(req.Node, req.Timeout+20*n.timing.IO)
+		// A fenced node may be back before its fencing is recorded. How long
+		// that takes, devices and levels decide.
+		n.hold(req.Node, fencingHold)
 	}
 	proof, err := n.cfg.Fencer.Fence(ctx, req)
 	if err != nil || req.Action == "on" {
@@ -186,13 +180,22 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 		return err
 	}
 	n.hold(req.Node, 20*n.timing.IO) // until the controller records it
-	n.log.Warn("fenced", "peer", req.Node, "proof", proof)
-	n.wire.Disconnect(req.Node)
 	n.feed.Lock()
 	term := n.ruling
 	n.feed.Unlock()
+	return n.markDown(ctx, term, req.Node, proof)
+}
+
+// fencingHold is how long a node is kept from coming in while it is fenced, if
+// nobody says sooner that it is over.
+const fencingHold = time.Hour
+
+// markDown commits that a member is known to be down, on the leader.
+func (n *Node) markDown(ctx context.Context, term uint64, node, proof string) error {
+	n.log.Warn("fenced", "peer", node, "proof", proof)
+	n.wire.Disconnect(node)
 	state, _ := n.cons.Load().State()
-	m, ok := state.Member(req.Node)
+	m, ok := state.Member(node)
 	if !ok || m.State == consensus.Down {
 		return nil
 	}
@@ -205,7 +208,7 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 		n.sign(&change)
 		cmd.Change = &change
 	}
-	_, err = n.cons.Load().ApplyAsLeader(ctx, term, cmd)
+	_, err := n.cons.Load().ApplyAsLeader(ctx, term, cmd)
 	return err
 }
 

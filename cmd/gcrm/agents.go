@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"gcrm/cib"
+	"gcrm/cluster/stonith"
 	"gcrm/drivers"
 	"gcrm/drivers/all"
+	"gcrm/fencing/native"
 )
 
 // hostAgents answers the shell's questions about agents from this host.
@@ -20,7 +22,9 @@ type hostAgents struct {
 // localAgents returns the agents of this host; they are looked for at the first
 // question.
 func localAgents() *hostAgents {
-	return &hostAgents{registry: sync.OnceValue(func() *drivers.Registry { return all.Registry(all.Options{}) })}
+	return &hostAgents{registry: sync.OnceValue(func() *drivers.Registry {
+		return all.Registry(all.Options{}).With(stonith.Class, stonith.Finder{Registry: native.Registry()})
+	})}
 }
 
 func (h *hostAgents) Agents(ctx context.Context, class, provider string) ([]string, error) {

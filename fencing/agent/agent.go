@@ -82,6 +82,9 @@ func isDaemon(name string) bool {
 // Program is one fence agent.
 type Program struct{ Path string }
 
+// Program is the path of the agent.
+func (p *Program) Program() string { return p.Path }
+
 // outputLimit bounds what is kept of an agent's output.
 const outputLimit = 1 << 20
 

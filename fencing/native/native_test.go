@@ -123,7 +123,7 @@ func TestRunners(t *testing.T) {
 	var log strings.Builder
 	for _, n := range []string{"a", "c"} {
 		r := fencing.NewRunner(fencing.RunnerConfig{Self: n, Registry: fencing.NewRegistry(map[string]fencing.Method{"fence_board": board}, nil, nil),
-			Peers: p, Record: func(e fencing.Entry) error { records = append(records, e); return nil },
+			Peers: p, Record: func(e fencing.Entry, _ bool) error { records = append(records, e); return nil },
 			Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 		defer r.Close()
 		if problems := r.Configure(document(t, pair("pcmk_host_map", "b:p2")+pair("password_script", "echo hush42")), fencing.Sources{}); len(problems) > 0 {
@@ -145,7 +145,7 @@ func TestRunners(t *testing.T) {
 	if len(records) < 3 || records[len(records)-1].State != fencing.Succeeds {
 		t.Errorf("records %+v", records)
 	}
-	p.nodes["c"].Remember(p.nodes["a"].History())
+	p.nodes["c"].Remember(p.nodes["a"].History(), true)
 	if h := p.nodes["c"].History(); len(h) != 1 || h[0].Delegate != "c" {
 		t.Errorf("history %+v", h)
 	}
