@@ -60,8 +60,8 @@ type xmlParser struct {
 	lim   Limits
 	nodes int
 	slab  []Element
-	attrs []Attr // attributes of the element being read
 	aslab []Attr
+	seen  [32]shape  // elements that were read last, by a hash of their names
 	kids  []*Element // stack of children of all open elements
 	kslab []*Element
 }
@@ -229,8 +229,32 @@ func (p *xmlParser) element(depth int) (*Element, error) {
 	return e, p.content(e, at, depth)
 }
 
+// shape is what the last element of a name looked like. Elements of one name
+// mostly have the same attributes in the same order, and many of the same
+// values; what is written as it was there need not be taken apart again.
+type shape struct {
+	name  string
+	attrs []writtenAttr // all names differ
+}
+
+// writtenAttr is an attribute as it stands in the text.
+type writtenAttr struct {
+	Attr
+	raw  string // from the name to the closing quote
+	head int    // length of the name and "="; 0 if there is space between them
+}
+
+func (p *xmlParser) shapeOf(name string) *shape {
+	sh := &p.seen[(len(name)*7+int(name[0])+int(name[len(name)-1])*3)%len(p.seen)]
+	if sh.name != name {
+		sh.name, sh.attrs = name, sh.attrs[:0]
+	}
+	return sh
+}
+
 func (p *xmlParser) attributes(e *Element) (closed bool, err error) {
-	p.attrs = p.attrs[:0]
+	sh := p.shapeOf(e.Name)
+	n := 0 // attributes so far: they are the first ones of the shape
 	for {
 		before := p.i
 		p.space()
@@ -240,48 +264,81 @@ func (p *xmlParser) attributes(e *Element) (closed bool, err error) {
 		switch p.s[p.i] {
 		case '>':
 			p.i++
-			p.keepAttrs(e)
+			p.keepAttrs(e, sh.attrs[:n])
 			return false, nil
 		case '/':
 			if p.i+1 >= len(p.s) || p.s[p.i+1] != '>' {
 				return false, p.errf(p.i, "expected \"/>\"")
 			}
 			p.i += 2
-			p.keepAttrs(e)
+			p.keepAttrs(e, sh.attrs[:n])
 			return true, nil
 		}
 		if p.i == before {
 			return false, p.errf(p.i, "expected white space, \">\" or \"/>\"")
 		}
 		at := p.i
-		name, err := p.name()
-		if err != nil {
-			return false, err
-		}
-		for _, a := range p.attrs {
-			if a.Name == name {
-				return false, p.errf(at, "attribute %s is given twice", name)
+		if n < len(sh.attrs) {
+			w := &sh.attrs[n]
+			if strings.HasPrefix(p.s[at:], w.raw) {
+				p.i += len(w.raw)
+				n++
+				continue
 			}
+			if w.head > 0 && strings.HasPrefix(p.s[at:], w.raw[:w.head]) {
+				p.i += w.head
+				p.space()
+				if w.Value, err = p.attrValue(w.Name); err != nil {
+					return false, err
+				}
+				w.raw = p.s[at:p.i]
+				n++
+				continue
+			}
+			sh.attrs = sh.attrs[:n]
 		}
-		if p.lim.Attrs > 0 && len(p.attrs) >= p.lim.Attrs {
-			return false, p.errf(at, "more than %d attributes", p.lim.Attrs)
-		}
-		p.space()
-		if p.i >= len(p.s) || p.s[p.i] != '=' {
-			return false, p.errf(p.i, "expected \"=\" after attribute %s", name)
-		}
-		p.i++
-		p.space()
-		value, err := p.attrValue(name)
+		w, err := p.attribute(sh.attrs)
 		if err != nil {
 			return false, err
 		}
-		p.attrs = append(p.attrs, Attr{name, value})
+		sh.attrs = append(sh.attrs, w)
+		n++
 	}
 }
 
-func (p *xmlParser) keepAttrs(e *Element) {
-	n := len(p.attrs)
+// attribute reads an attribute of an element that has others already.
+func (p *xmlParser) attribute(others []writtenAttr) (w writtenAttr, err error) {
+	at := p.i
+	if w.Name, err = p.name(); err != nil {
+		return w, err
+	}
+	for i := range others {
+		if others[i].Name == w.Name {
+			return w, p.errf(at, "attribute %s is given twice", w.Name)
+		}
+	}
+	if p.lim.Attrs > 0 && len(others) >= p.lim.Attrs {
+		return w, p.errf(at, "more than %d attributes", p.lim.Attrs)
+	}
+	gap := p.i
+	p.space()
+	if p.i >= len(p.s) || p.s[p.i] != '=' {
+		return w, p.errf(p.i, "expected \"=\" after attribute %s", w.Name)
+	}
+	if p.i == gap {
+		w.head = len(w.Name) + 1
+	}
+	p.i++
+	p.space()
+	if w.Value, err = p.attrValue(w.Name); err != nil {
+		return w, err
+	}
+	w.raw = p.s[at:p.i]
+	return w, nil
+}
+
+func (p *xmlParser) keepAttrs(e *Element, list []writtenAttr) {
+	n := len(list)
 	if n == 0 {
 		return
 	}
@@ -290,7 +347,9 @@ func (p *xmlParser) keepAttrs(e *Element) {
 	}
 	e.Attrs = p.aslab[:n:n]
 	p.aslab = p.aslab[n:]
-	copy(e.Attrs, p.attrs)
+	for i := range e.Attrs {
+		e.Attrs[i] = list[i].Attr
+	}
 }
 
 func (p *xmlParser) attrValue(name string) (string, error) {
@@ -322,7 +381,7 @@ func (p *xmlParser) attrValue(name string) (string, error) {
 // content reads the inside and the end tag of e.
 func (p *xmlParser) content(e *Element, at, depth int) error {
 	base := len(p.kids)
-	text := ""
+	var text characters
 	for {
 		from := p.i
 		p.space()
@@ -339,29 +398,24 @@ func (p *xmlParser) content(e *Element, at, depth int) error {
 			if err != nil {
 				return err
 			}
-			text += t
+			text.add(t)
 			p.i += n
 		}
 		rest := p.s[p.i:]
 		switch {
 		case strings.HasPrefix(rest, "</"):
-			p.i += 2
-			end := p.i
-			name, err := p.name()
+			if err := p.endTag(e); err != nil {
+				return err
+			}
+			e.Text = text.String()
+			p.keepKids(e, base)
+			return nil
+		case !strings.HasPrefix(rest, "<!") && !strings.HasPrefix(rest, "<?"):
+			c, err := p.element(depth + 1)
 			if err != nil {
 				return err
 			}
-			if name != e.Name {
-				return p.errf(end, "</%s> does not close <%s>", name, e.Name)
-			}
-			p.space()
-			if p.i >= len(p.s) || p.s[p.i] != '>' {
-				return p.errf(p.i, "expected \">\"")
-			}
-			p.i++
-			e.Text = text
-			p.keepKids(e, base)
-			return nil
+			p.kids = append(p.kids, c)
 		case strings.HasPrefix(rest, "<!--"):
 			c, err := p.newElement(p.i)
 			if err != nil {
@@ -377,22 +431,66 @@ func (p *xmlParser) content(e *Element, at, depth int) error {
 			if end < 0 {
 				return p.errf(p.i, "CDATA section is not closed")
 			}
-			text += rest[len("<![CDATA["):end]
+			text.add(rest[len("<![CDATA["):end])
 			p.i += end + 3
 		case strings.HasPrefix(rest, "<?"):
 			if err := p.instruction(); err != nil {
 				return err
 			}
-		case strings.HasPrefix(rest, "<!"):
-			return p.errf(p.i, "declarations are not accepted inside elements")
 		default:
-			c, err := p.element(depth + 1)
-			if err != nil {
-				return err
-			}
-			p.kids = append(p.kids, c)
+			return p.errf(p.i, "declarations are not accepted inside elements")
 		}
 	}
+}
+
+func (p *xmlParser) endTag(e *Element) error {
+	p.i += 2
+	rest := p.s[p.i:]
+	if n := len(e.Name); len(rest) > n && rest[n] == '>' && rest[:n] == e.Name {
+		p.i += n + 1
+		return nil
+	}
+	at := p.i
+	name, err := p.name()
+	if err != nil {
+		return err
+	}
+	if name != e.Name {
+		return p.errf(at, "</%s> does not close <%s>", name, e.Name)
+	}
+	p.space()
+	if p.i >= len(p.s) || p.s[p.i] != '>' {
+		return p.errf(p.i, "expected \">\"")
+	}
+	p.i++
+	return nil
+}
+
+// characters joins the text of an element. Comments and other things may part
+// it into very many pieces, which must not be joined one by one.
+type characters struct {
+	first string
+	all   *strings.Builder // of the second piece and later
+}
+
+func (c *characters) add(t string) {
+	switch {
+	case c.all != nil:
+		c.all.WriteString(t)
+	case c.first == "":
+		c.first = t
+	case t != "":
+		c.all = &strings.Builder{}
+		c.all.WriteString(c.first)
+		c.all.WriteString(t)
+	}
+}
+
+func (c *characters) String() string {
+	if c.all != nil {
+		return c.all.String()
+	}
+	return c.first
 }
 
 func (p *xmlParser) keepKids(e *Element, base int) {

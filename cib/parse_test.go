@@ -2,6 +2,9 @@ package cib
 
 import (
 	"encoding/xml"
+	"errors"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -74,6 +77,71 @@ func TestParseErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: got %v, want %q", c.in, err, c.want)
 		}
+	}
+}
+
+// TestParseInSeries reads elements one after another and each for itself: what
+// came before must not make a difference, to what is accepted or how.
+func TestParseInSeries(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	pick := func(list ...string) string { return list[r.IntN(len(list))] }
+	seldom := func(bad, good string) string {
+		if r.IntN(80) == 0 {
+			return bad
+		}
+		return good
+	}
+	accepted := 0
+	for range 3000 {
+		var series []string
+		for range 2 + r.IntN(6) {
+			var b strings.Builder
+			b.WriteString("<" + pick("op", "op", "op", "res", "po"))
+			for _, name := range []string{"id", "name", "interval", "type"} {
+				if r.IntN(6) == 0 {
+					name = pick("nam", "names", "extra"+name, seldom("id", "ID"))
+				}
+				if r.IntN(8) > 0 {
+					b.WriteString(seldom("", pick(" ", " ", "  ", "\n")) + name + seldom("", pick("=", "=", "=", " =", "= ", "\t=\n")) +
+						seldom(pick(`"a`, `"<"`, `"&no;"`, `a`), pick(`"a"`, `"a"`, `"a"`, `'a'`, `"ab"`, `""`, `"&amp;"`, `"&amp;"`, `"x	y"`, `"'"`)))
+				}
+			}
+			b.WriteString(seldom(pick(">", "/"), pick("/>", "/>", " />")))
+			series = append(series, b.String())
+		}
+		whole, err := ParseElement("<all>"+strings.Join(series, "")+"</all>", DefaultLimits)
+		var last *SyntaxError
+		for i, text := range series {
+			alone, e := ParseElement(text, DefaultLimits)
+			if errors.As(e, &last) {
+				break
+			}
+			if err == nil && !slices.EqualFunc([]*Element{alone}, whole.Children[i:i+1], func(a, b *Element) bool {
+				return a.String() == b.String()
+			}) {
+				t.Fatalf("%q in %q: %s, alone %s", text, series, whole.Children[i], alone)
+			}
+		}
+		switch {
+		case err == nil && last != nil, err != nil && last == nil:
+			t.Fatalf("%q: in series %v, alone %v", series, err, last)
+		case err == nil:
+			accepted++
+		}
+	}
+	if accepted < 100 {
+		t.Errorf("only %d series were accepted", accepted)
+	}
+}
+
+func TestParseTextInPieces(t *testing.T) {
+	const n = 100000
+	e, err := ParseElement("<a>"+strings.Repeat("x<!--y--><![CDATA[<]]>", n)+"</a>", DefaultLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Text != strings.Repeat("x<", n) || len(e.Children) != n {
+		t.Errorf("text of %d bytes, %d comments", len(e.Text), len(e.Children))
 	}
 }
 
