@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -42,7 +43,11 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("%s is damaged: %s; move the node's state folder away and let the node join again from the others, or restore the file from a backup", e.Path, e.What)
+	dir := filepath.Dir(e.Path) // of the whole consensus: its files belong together
+	if filepath.Base(dir) == snapshotsDir {
+		dir = filepath.Dir(dir)
+	}
+	return fmt.Sprintf("%s is damaged: %s; the others must have taken the node's vote (they do when it is fenced or stopped; else 'gcrm cluster remove NODE' there), then move the folder %s away and start the node: it gets everything from them; without others, restore the file from a backup", e.Path, e.What, dir)
 }
 
 func checksum(index uint64, data []byte) uint32 {
@@ -54,7 +59,10 @@ func key(index uint64) []byte { return binary.BigEndian.AppendUint64(nil, index)
 
 // openLogStore opens the file, making it if needed, and verifies every entry.
 func openLogStore(path string) (s *logStore, err error) {
-	// bbolt panics on some damaged pages.
+	if err := checkPages(path); err != nil {
+		return nil, err
+	}
+	// bbolt panics on what that cannot know.
 	defer func() {
 		if p := recover(); p != nil {
 			s, err = nil, &DamageError{path, fmt.Sprint(p)}
