@@ -79,6 +79,7 @@ type instance struct {
 	raft    *raft.Raft
 	net     *raft.NetworkTransport
 	machine *machine
+	disk    *steady
 	notify  chan bool
 	stop    chan struct{}
 	done    sync.WaitGroup
@@ -224,13 +225,17 @@ func (c *Consensus) start() error {
 	c.store.Follow(func() uint64 {
 		s, _ := r.machine.current()
 		return s.Index
-	}, func(err error) {
-		c.cfg.Log.Error("the node cannot vote or commit; free space or replace the disk", "err", err)
 	})
+	if err := c.probe(); err != nil {
+		return err
+	}
+	r.disk = &steady{Storage: c.store, stop: r.stop, failed: func(err error) {
+		c.cfg.Log.Error("the node cannot vote or commit; free space or replace the disk", "err", err)
+	}}
 	r.net = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:  &streams{c.cfg.Transport.Streams(), c.node, make(chan struct{})},
 		MaxPool: 3, Timeout: c.cfg.Timing.IO, Logger: &raftLog{log: c.cfg.Log}})
-	cache, err := raft.NewLogCache(512, c.store)
+	cache, err := raft.NewLogCache(512, r.disk)
 	if err != nil {
 		return err
 	}
@@ -238,7 +243,7 @@ func (c *Consensus) start() error {
 	if c.cfg.Await != nil {
 		trans = &patient{r.net, c.cfg.Await, r.stop}
 	}
-	r.raft, err = raft.NewRaft(c.raftConfig(r.notify), r.machine, cache, c.store, c.store, trans)
+	r.raft, err = raft.NewRaft(c.raftConfig(r.notify), r.machine, cache, r.disk, r.disk, trans)
 	if err != nil {
 		r.net.Close()
 		return fmt.Errorf("consensus of node %s: %w", c.node, err)
@@ -272,6 +277,8 @@ func (c *Consensus) follow(r *instance) {
 			if leads {
 				if err := r.raft.Barrier(0).Error(); err != nil {
 					leads = false
+				} else if err := c.record(r); err != nil {
+					c.cfg.Log.Warn("the forced change could not be recorded", "err", err)
 				}
 			}
 			c.mu.Lock()
@@ -280,6 +287,20 @@ func (c *Consensus) follow(r *instance) {
 			c.signal()
 		}
 	}
+}
+
+// record is complete that ends when the instance does.
+func (c *Consensus) record(r *instance) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-r.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return c.complete(ctx, r)
 }
 
 // signal wakes those who wait for a change of leadership.

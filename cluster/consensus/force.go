@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -20,9 +21,10 @@ import (
 // everything that was acknowledged; with more than two voters that is not
 // enough, and the caller must know better.
 //
-// A crash in the middle leaves either the old electorate or the new one: the
-// epoch is raised on the disk first, and peers of the old epoch are refused
-// from then on; the change itself is made by the same call again.
+// A crash in the middle leaves either the old electorate or the new one. The
+// record of the change and the epoch are on the disk first, and peers of the
+// old epoch are refused from then on; whoever leads next in the new epoch
+// commits the record.
 //
 // besides is committed together with the record of the change; its Forced is
 // ignored.
@@ -50,6 +52,14 @@ func (c *Consensus) Force(ctx context.Context, proof string, besides Command) er
 		return err
 	}
 	epoch := nextEpoch(max(state.Epoch, stored, c.cfg.Transport.Epoch()), c.node)
+	besides.Forced = &ForcedChange{Epoch: epoch, By: c.node, Removed: removed, Proof: proof, Time: time.Now()}
+	record, err := json.Marshal(besides)
+	if err != nil {
+		return err
+	}
+	if err := c.store.Set([]byte(settingForcing), record); err != nil {
+		return err
+	}
 	if err := c.store.SetUint64([]byte(SettingEpoch), epoch); err != nil {
 		return err
 	}
@@ -62,8 +72,37 @@ func (c *Consensus) Force(ctx context.Context, proof string, besides Command) er
 	if err := c.Campaign(); err != nil {
 		return err
 	}
-	besides.Forced = &ForcedChange{Epoch: epoch, By: c.node, Removed: removed, Proof: proof, Time: time.Now()}
-	_, err = c.Apply(ctx, NewRequest(), besides)
+	for {
+		state, newer := c.State()
+		if state.Epoch >= epoch {
+			return nil
+		}
+		if err := wait(ctx, newer); err != nil {
+			return fmt.Errorf("the forced change is not recorded yet: %w", err)
+		}
+	}
+}
+
+// complete commits the record of a forced change that is not in the state yet;
+// this node leads.
+func (c *Consensus) complete(ctx context.Context, r *instance) error {
+	epoch := c.cfg.Transport.Epoch()
+	if state, _ := r.machine.current(); state.Epoch >= epoch {
+		return nil
+	}
+	cmd := Command{}
+	record, err := c.store.Get([]byte(settingForcing))
+	if err != nil {
+		return err
+	}
+	if record == nil || json.Unmarshal(record, &cmd) != nil || cmd.Forced == nil || cmd.Forced.Epoch != epoch {
+		cmd = Command{Forced: &ForcedChange{Epoch: epoch, By: c.node, Time: time.Now(),
+			Proof: "the node that forced the electorate was interrupted before it could say how it knew; see its log"}}
+	}
+	a, err := c.propose(ctx, entry{Request: NewRequest(), Command: cmd})
+	if err == nil {
+		err = a.Failure.err()
+	}
 	return err
 }
 

@@ -19,8 +19,6 @@ import (
 type logStore struct {
 	db   *bbolt.DB
 	path string
-	// failed, if set, is told of writes that did not succeed.
-	failed func(error)
 	// applied, if set, gives the index of the last entry that is known to be
 	// committed; it is stored along with new entries.
 	applied func() uint64
@@ -199,11 +197,10 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 }
 
 func (s *logStore) update(f func(*bbolt.Tx) error) error {
-	err := s.db.Update(f)
-	if err != nil && s.failed != nil && !errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		s.failed(fmt.Errorf("%s cannot be written: %w", s.path, err))
+	if err := s.db.Update(f); err != nil {
+		return fmt.Errorf("%s cannot be written: %w", s.path, err)
 	}
-	return err
+	return nil
 }
 
 // StoreLog implements raft.LogStore.

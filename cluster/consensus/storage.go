@@ -19,9 +19,8 @@ type Storage interface {
 	raft.SnapshotStore
 	// Follow is called before raft runs: applied gives the index of the last
 	// entry that is known to be committed, which is stored along with new
-	// entries as the setting [SettingApplied]; failed is to be told of writes
-	// that did not succeed.
-	Follow(applied func() uint64, failed func(error))
+	// entries as the setting [SettingApplied].
+	Follow(applied func() uint64)
 	// StartOver forgets everything but the epoch that is given. It may keep
 	// a copy for people.
 	StartOver(epoch uint64) error
@@ -32,6 +31,7 @@ type Storage interface {
 const (
 	SettingEpoch   = "gcrm-epoch"
 	SettingApplied = "gcrm-applied"
+	settingForcing = "gcrm-forcing" // the record of a forced change
 )
 
 // files is the Storage in a folder.
@@ -61,9 +61,7 @@ func openFiles(dir string, log *slog.Logger) (*files, error) {
 }
 
 // Follow implements Storage.
-func (f *files) Follow(applied func() uint64, failed func(error)) {
-	f.applied, f.failed = applied, failed
-}
+func (f *files) Follow(applied func() uint64) { f.applied = applied }
 
 // StartOver implements Storage.
 func (f *files) StartOver(epoch uint64) error {

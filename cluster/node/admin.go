@@ -158,6 +158,13 @@ func (n *Node) farewell() {
 	cons := n.cons.Load()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*n.timing.IO)
 	defer cancel()
+	go func() {
+		select {
+		case <-n.hurry:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	voters, _, err := cons.Electorate()
 	last := err == nil && len(voters) == 1 && voters[0] == n.cfg.Name
 	for !last && ctx.Err() == nil {

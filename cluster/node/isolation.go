@@ -212,6 +212,8 @@ func fencingTimeout(doc *cib.CIB) time.Duration {
 // inquorate applies no-quorum-policy to what runs here. When it had something to stop, the node starts again as a new
 // incarnation, whose resources are probed: what it did alone is in no history.
 func (n *Node) inquorate() {
+	n.giving <- struct{}{}
+	defer func() { <-n.giving }()
 	state, _ := n.cons.Load().State()
 	policy, ok := state.CIB.Property("no-quorum-policy")
 	if !ok {
@@ -234,7 +236,10 @@ func (n *Node) inquorate() {
 }
 
 // stopEverything stops all resources of this node, whatever the cluster says.
+// Several may ask for it at the same time.
 func (n *Node) stopEverything(why string) {
+	n.giving <- struct{}{}
+	defer func() { <-n.giving }()
 	state, _ := n.cons.Load().State()
 	doc := alone(state.CIB, n.cfg.ID)
 	stopAll(doc)

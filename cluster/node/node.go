@@ -34,8 +34,12 @@ type Node struct {
 	ctx         context.Context
 	cancel      context.CancelFunc
 	wg          sync.WaitGroup
-	closing     sync.Once
+	closing     atomic.Bool
+	ended       chan struct{} // closed when the node has ended
+	hurry       chan struct{} // closed when it is not to say farewell any more
+	hurrying    sync.Once
 	expulsion   sync.Once
+	giving      chan struct{} // has a token while all resources are being stopped
 
 	wire *transport.Transport
 	cons atomic.Pointer[consensus.Consensus]
@@ -81,7 +85,7 @@ func Start(cfg Config) (*Node, error) {
 			return nil, err
 		}
 	}
-	n := &Node{cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
+	n := &Node{ended: make(chan struct{}), hurry: make(chan struct{}), giving: make(chan struct{}, 1), cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
 		seen: map[string]sight{}, held: map[string]time.Time{}, links: map[string]uint64{}, newest: cib.New()}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if n.incarnation, err = nextIncarnation(cfg.Files, n.started); err != nil {
@@ -184,47 +188,53 @@ func (n *Node) Crash() { n.end(false) }
 func (n *Node) Stop() { n.end(true) }
 
 func (n *Node) end(farewell bool) {
-	n.closing.Do(func() {
-		if farewell {
-			n.farewell()
+	if !farewell {
+		n.hurrying.Do(func() { close(n.hurry) })
+	}
+	if !n.closing.CompareAndSwap(false, true) {
+		<-n.ended
+		return
+	}
+	defer close(n.ended)
+	if farewell {
+		n.farewell()
+	}
+	n.cancel()
+	if n.beat != nil {
+		n.beat.Stop()
+	}
+	if n.api != nil {
+		n.api.Close()
+	}
+	if n.wire != nil {
+		n.wire.Close()
+	} else {
+		n.cfg.Listener.Close()
+	}
+	if n.beat == nil {
+		for _, l := range n.cfg.Links {
+			l.Close()
 		}
-		n.cancel()
-		if n.beat != nil {
-			n.beat.Stop()
+	}
+	if n.ctrl != nil {
+		n.ctrl.Close()
+	}
+	if n.devices != nil {
+		n.devices.runner.Close()
+	}
+	if e := n.execute.Load(); e != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		if err := e.Close(ctx); err != nil {
+			n.log.Warn("agents did not end", "err", err)
 		}
-		if n.api != nil {
-			n.api.Close()
+		cancel()
+	}
+	n.wg.Wait()
+	if c := n.cons.Load(); c != nil {
+		if err := c.Close(); err != nil {
+			n.log.Warn("closing consensus", "err", err)
 		}
-		if n.wire != nil {
-			n.wire.Close()
-		} else {
-			n.cfg.Listener.Close()
-		}
-		if n.beat == nil {
-			for _, l := range n.cfg.Links {
-				l.Close()
-			}
-		}
-		if n.ctrl != nil {
-			n.ctrl.Close()
-		}
-		if n.devices != nil {
-			n.devices.runner.Close()
-		}
-		if e := n.execute.Load(); e != nil {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			if err := e.Close(ctx); err != nil {
-				n.log.Warn("agents did not end", "err", err)
-			}
-			cancel()
-		}
-		n.wg.Wait()
-		if c := n.cons.Load(); c != nil {
-			if err := c.Close(); err != nil {
-				n.log.Warn("closing consensus", "err", err)
-			}
-		}
-	})
+	}
 }
 
 // signal wakes those who wait for a change of the node's own knowledge.
@@ -376,11 +386,11 @@ func (n *Node) judge(h transport.Hello) *transport.Refusal {
 
 // newerEpoch is called when the electorate was forced without this node.
 func (n *Node) newerEpoch(peer string, epoch uint64) {
-	n.log.Warn("the cluster went on without this node", "epoch", epoch, "told by", peer)
 	c := n.cons.Load()
-	if c == nil || n.ctx.Err() != nil {
+	if c == nil || n.ctx.Err() != nil || epoch <= n.wire.Epoch() {
 		return
 	}
+	n.log.Warn("the cluster went on without this node", "epoch", epoch, "told by", peer)
 	n.stopEverything("the electorate was changed without this node")
 	if err := c.StartOver(epoch); err != nil && !errors.Is(err, consensus.ErrClosed) {
 		n.cfg.Fatal(err)
@@ -414,3 +424,6 @@ func (n *Node) Admitted() bool {
 
 // Disconnect drops all connections with a peer.
 func (n *Node) Disconnect(peer string) { n.wire.Disconnect(peer) }
+
+// Info is what the node knows of itself and the cluster, without asking others.
+func (n *Node) Info() *client.Info { return n.info() }

@@ -32,7 +32,9 @@ type Options struct {
 	// the host if nil. Fencer, if set, is used instead of devices.
 	Fencing *fencing.Registry
 	Fencer  node.Fencer
-	// LeaveRunning makes the end of the daemon leave resources alone.
+	// LeaveRunning makes the end of the daemon leave resources alone. To the
+	// others that looks like a crash: a daemon that does not start again soon
+	// has its host fenced.
 	LeaveRunning bool
 	// EvacuationLimit is how long the end of the daemon waits for resources
 	// to move or stop; 20 minutes if 0 (shutdown-escalation).
@@ -174,18 +176,22 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, notify *notifier) (a
 	}
 }
 
-// end leaves the cluster in order.
+// end leaves the cluster in order. Only a node that runs nothing any more may
+// say farewell: the others would start elsewhere what it runs.
 func (o *Options) end(n *node.Node, s *Settings) error {
-	var err error
-	if !o.LeaveRunning {
-		ctx, cancel := context.WithTimeout(context.Background(), o.EvacuationLimit)
-		defer cancel()
-		if err = n.Evacuate(ctx, s.Name); err != nil {
-			o.Log.Error("not all resources were moved away", "err", err)
-		}
+	if o.LeaveRunning {
+		n.Crash()
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), o.EvacuationLimit)
+	defer cancel()
+	if err := n.Evacuate(ctx, s.Name); err != nil {
+		o.Log.Error("not all resources were moved away; the node ends without a farewell", "err", err)
+		n.Crash()
+		return err
 	}
 	n.Stop()
-	return err
+	return nil
 }
 
 // notifier speaks to systemd.

@@ -1,0 +1,107 @@
+package consensus
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// steady stands between raft and the disk. It remembers since when writing
+// fails, and keeps trying to store the term: raft's library ends the process
+// if that fails, although a node that cannot write need only be silent.
+type steady struct {
+	Storage
+	// stop is closed when raft is being stopped.
+	stop <-chan struct{}
+	// failed is told of the first failure in a row.
+	failed func(error)
+
+	mu    sync.Mutex
+	since time.Time // of the first failure in a row
+	err   error
+}
+
+// termRetry is the pause between attempts to store the term.
+const termRetry = 200 * time.Millisecond
+
+var keyTerm = []byte("CurrentTerm") // as raft's library calls it
+
+// judge keeps the outcome of a write.
+func (s *steady) judge(err error) error {
+	s.mu.Lock()
+	first := err != nil && s.err == nil
+	if first {
+		s.since = time.Now()
+	}
+	s.err = err
+	s.mu.Unlock()
+	if first {
+		s.failed(err)
+	}
+	return err
+}
+
+// failing tells since when writes fail, and how; a zero time if they do not.
+func (s *steady) failing() (time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		return time.Time{}, nil
+	}
+	return s.since, s.err
+}
+
+// StoreLog implements raft.LogStore.
+func (s *steady) StoreLog(l *raft.Log) error { return s.judge(s.Storage.StoreLog(l)) }
+
+// StoreLogs implements raft.LogStore.
+func (s *steady) StoreLogs(l []*raft.Log) error { return s.judge(s.Storage.StoreLogs(l)) }
+
+// DeleteRange implements raft.LogStore.
+func (s *steady) DeleteRange(low, high uint64) error {
+	return s.judge(s.Storage.DeleteRange(low, high))
+}
+
+// Set implements raft.StableStore.
+func (s *steady) Set(k, v []byte) error { return s.judge(s.Storage.Set(k, v)) }
+
+// IsMonotonic implements raft.MonotonicLogStore.
+func (s *steady) IsMonotonic() bool {
+	m, ok := s.Storage.(raft.MonotonicLogStore)
+	return ok && m.IsMonotonic()
+}
+
+// SetUint64 implements raft.StableStore. While raft is being stopped a term
+// that is not stored does no harm: the vote that would go with it, and entries
+// of it, are not stored either, so nothing was promised.
+func (s *steady) SetUint64(k []byte, v uint64) error {
+	for {
+		err := s.judge(s.Storage.SetUint64(k, v))
+		if err == nil || string(k) != string(keyTerm) {
+			return err
+		}
+		select {
+		case <-time.After(termRetry):
+		case <-s.stop:
+			return nil
+		}
+	}
+}
+
+// probe tries whether anything can be written at all.
+func (c *Consensus) probe() error {
+	applied, err := c.store.GetUint64([]byte(SettingApplied))
+	if err == nil {
+		err = c.store.SetUint64([]byte(SettingApplied), applied)
+	}
+	if err != nil {
+		return fmt.Errorf("the state of node %s cannot be written: %w; free space or replace the disk", c.node, err)
+	}
+	return nil
+}
+
+// Failing tells since when this replica cannot be written, and why; a zero
+// time if it can. Such a node neither votes nor acknowledges entries.
+func (c *Consensus) Failing() (time.Time, error) { return c.current().disk.failing() }

@@ -1,0 +1,252 @@
+package whole
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"gcrm/drivers"
+	"gcrm/fencing"
+)
+
+// once is an agent whose resource may be active on one node at a time; it
+// notices when it is not so.
+type once struct{ life *life }
+
+func (*once) Metadata(context.Context) (string, error) {
+	return `<resource-agent name="Once"><version>1.0</version><parameters/><actions>
+<action name="start" timeout="20s"/><action name="stop" timeout="20s"/><action name="monitor" timeout="20s" interval="10s"/></actions></resource-agent>`, nil
+}
+
+// Run implements drivers.Agent. A resource counts as active from the
+// beginning of its start to the end of its stop.
+func (o *once) Run(ctx context.Context, r drivers.Request) drivers.Result {
+	l, w := o.life, o.life.host.w
+	at := r.Resource + "@" + l.host.name
+	w.mu.Lock()
+	select {
+	case <-l.over:
+		w.mu.Unlock()
+		return drivers.Result{RC: drivers.GenericError}
+	default:
+	}
+	if w.busy == nil {
+		w.mu.Unlock()
+		return drivers.Result{RC: drivers.GenericError}
+	}
+	if other := w.busy[at]; other != "" && r.Action != drivers.Monitor {
+		w.violatedLocked("%s of %s begins on %s while %s runs", r.Action, r.Resource, l.host.name, other)
+	}
+	w.busy[at] = r.Action
+	w.stats.Actions++
+	took := 5*time.Millisecond + time.Duration(w.agents.Int64N(int64(150*time.Millisecond)))
+	if w.slow > 0 && r.Action != drivers.Monitor {
+		took += w.slow
+	}
+	if r.Action == drivers.Start {
+		w.stats.Starts++
+		w.startsLocked(l, r.Resource)
+	}
+	w.mu.Unlock()
+	gone := false
+	select {
+	case <-time.After(took):
+	case <-ctx.Done():
+		gone = true
+	case <-l.over:
+		if w.broken.leftovers && r.Action == drivers.Start {
+			w.wg.Go(func() {
+				time.Sleep(took)
+				if l.host.powered() {
+					w.mu.Lock()
+					w.startsLocked(l, r.Resource)
+					w.mu.Unlock()
+				}
+			})
+		}
+		gone = true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-l.over:
+		gone = true
+	default:
+		if w.busy != nil {
+			delete(w.busy, at)
+		}
+	}
+	if gone {
+		return drivers.Result{RC: drivers.GenericError, Status: drivers.TimedOut}
+	}
+	active := w.active[r.Resource]
+	switch r.Action {
+	case drivers.Start:
+		w.noteLocked("%s: %s started", l.host.name, r.Resource)
+	case drivers.Stop:
+		if w.stopFails[at] {
+			w.noteLocked("%s: %s cannot be stopped", l.host.name, r.Resource)
+			return drivers.Result{RC: drivers.GenericError}
+		}
+		if active[l.host.name] {
+			w.noteLocked("%s: %s stopped", l.host.name, r.Resource)
+		}
+		delete(active, l.host.name)
+	case drivers.Monitor:
+		if !active[l.host.name] {
+			return drivers.Result{RC: drivers.NotRunning}
+		}
+	default:
+		return drivers.Result{RC: drivers.Unimplemented}
+	}
+	return drivers.Result{}
+}
+
+// startsLocked makes a resource active: rules 2, 4 and 5.
+func (w *world) startsLocked(l *life, id string) {
+	on := w.active[id]
+	if on == nil {
+		on = map[string]bool{}
+		w.active[id] = on
+	}
+	for _, other := range slices.Sorted(maps.Keys(on)) {
+		if other != l.host.name && !w.overlapAllowed() {
+			w.violatedLocked("%s starts on %s while it is active on %s", id, l.host.name, other)
+		}
+	}
+	if why := w.mayNotStart(l); why != "" {
+		w.violatedLocked("%s starts on %s: %s", id, l.host.name, why)
+	}
+	on[l.host.name] = true
+}
+
+// overlapAllowed: the administrator switched fencing off, and with it the
+// promise that nothing runs twice.
+func (w *world) overlapAllowed() bool { return w.unfenced }
+
+// mayNotStart tells why a life may not start anything: it has been without a
+// majority for so long that it must know.
+func (w *world) mayNotStart(l *life) string {
+	if w.divergence() || time.Since(w.changedAt) < 3*w.detection {
+		return ""
+	}
+	l.mu.Lock()
+	n := l.node
+	l.mu.Unlock()
+	if n == nil {
+		return ""
+	}
+	voters, _, err := n.Consensus().Electorate()
+	if err != nil {
+		return ""
+	}
+	reach := 0
+	for _, v := range voters {
+		for _, h := range w.hosts {
+			if h.name == v && (h == l.host || h.current() != nil && w.net.both(l.host.name, h.name, w.links)) {
+				reach++
+			}
+		}
+	}
+	if 2*reach <= len(voters) {
+		return fmt.Sprintf("it reaches %d of its %d voters for %v", reach, len(voters), time.Since(w.changedAt))
+	}
+	return ""
+}
+
+// idle stands for the resource of a fence device.
+type idle struct{}
+
+func (idle) Metadata(context.Context) (string, error) {
+	return `<resource-agent name="fence_sim"><parameters/><actions><action name="off"/></actions></resource-agent>`, nil
+}
+
+func (idle) Run(_ context.Context, r drivers.Request) drivers.Result {
+	if r.Action == drivers.Monitor && r.Interval == 0 {
+		return drivers.Result{RC: drivers.NotRunning}
+	}
+	return drivers.Result{}
+}
+
+// device is the power switch of all hosts, as one life reaches it.
+type device struct{ life *life }
+
+func (*device) Metadata(context.Context) (string, error) {
+	return `<resource-agent name="fence_sim"><parameters><parameter name="port"/></parameters><actions>
+<action name="on"/><action name="off"/><action name="reboot"/><action name="status"/><action name="list"/><action name="monitor"/></actions></resource-agent>`, nil
+}
+
+// Do implements fencing.Method.
+func (d *device) Do(ctx context.Context, c fencing.Call) fencing.Outcome {
+	w := d.life.host.w
+	w.mu.Lock()
+	took := 20*time.Millisecond + time.Duration(w.agents.Int64N(int64(300*time.Millisecond)))
+	fails := w.deviceFails
+	w.mu.Unlock()
+	select {
+	case <-time.After(took):
+	case <-ctx.Done():
+		return fencing.Fail("", "given up")
+	case <-d.life.over:
+		return fencing.Fail("", "given up")
+	}
+	if fails {
+		return fencing.Fail("", "the switch does not answer")
+	}
+	var target *host
+	for _, h := range w.hosts {
+		if h.name == c.Target {
+			target = h
+		}
+	}
+	switch c.Action {
+	case "list":
+		var names []string
+		for _, h := range w.hosts {
+			names = append(names, h.name)
+		}
+		return fencing.Outcome{Hosts: names}
+	case "status":
+		if target == nil {
+			return fencing.Fail("", "no plug %s", c.Target)
+		}
+		if target.powered() {
+			return fencing.Outcome{Power: fencing.PowerOn}
+		}
+		return fencing.Outcome{Power: fencing.PowerOff}
+	case "off", "reboot":
+		if target == nil {
+			return fencing.Fail("", "no plug %s", c.Target)
+		}
+		w.mu.Lock()
+		w.stats.Fencings++
+		w.fenced[target.name]++
+		w.noteLocked("%s: the switch does %s of %s", d.life.host.name, c.Action, target.name)
+		lying := w.lying
+		w.mu.Unlock()
+		if lying {
+			return fencing.Outcome{Power: fencing.PowerOff, Text: "a lie"}
+		}
+		target.powerOff()
+		if c.Action == "reboot" {
+			w.wg.Go(func() {
+				time.Sleep(time.Second)
+				w.net.mu.Lock()
+				off := !target.on
+				w.net.mu.Unlock()
+				if off && !w.closed() {
+					target.boot()
+				}
+			})
+		}
+		return fencing.Outcome{Power: fencing.PowerOff, Text: "switched off"}
+	case "on":
+		if target != nil {
+			target.boot()
+		}
+		return fencing.Outcome{Power: fencing.PowerOn}
+	}
+	return fencing.Outcome{}
+}

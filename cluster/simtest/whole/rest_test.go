@@ -1,0 +1,242 @@
+package whole
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/consensus"
+)
+
+// resources is the configuration that a world's clients commit.
+func (w *world) resources() string {
+	var b strings.Builder
+	var names []string
+	for _, h := range w.hosts {
+		names = append(names, h.name)
+	}
+	fmt.Fprintf(&b, `<resources><primitive id="fencer" class="stonith" type="fence_sim"><instance_attributes id="fencer-ia">
+<nvpair id="fencer-hosts" name="pcmk_host_list" value="%s"/>`, strings.Join(names, " "))
+	if w.delays != "" {
+		fmt.Fprintf(&b, `<nvpair id="fencer-delay" name="pcmk_delay_base" value="%s"/>`, w.delays)
+	}
+	b.WriteString(`</instance_attributes></primitive>`)
+	for i := range w.plan.resources {
+		fmt.Fprintf(&b, `<primitive id="p%[1]d" class="ocf" provider="sim" type="Once"><operations>
+<op id="p%[1]d-start" name="start" interval="0" timeout="8s"/><op id="p%[1]d-stop" name="stop" interval="0" timeout="8s"/>
+<op id="p%[1]d-monitor" name="monitor" interval="%[2]dms" timeout="8s"/></operations></primitive>`, i, (5 * w.detection).Milliseconds())
+	}
+	b.WriteString(`</resources>`)
+	return b.String()
+}
+
+// configure commits the first configuration.
+func (w *world) configure(limit time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	for ctx.Err() == nil {
+		h := w.leader()
+		if h == nil {
+			time.Sleep(20 * time.Millisecond)
+			continue
+		}
+		_, err := w.edit(ctx, h, func(conf *cib.Element) {
+			set := conf.Child("crm_config").Ensure("cluster_property_set")
+			if set.ID() == "" {
+				set.Set("id", cib.DefaultPropertySet)
+			}
+			put := func(name, value string) {
+				set.Add(cib.NewElement("nvpair", "id", "sim-"+name, "name", name, "value", value))
+			}
+			put("stonith-enabled", fmt.Sprint(!w.unfenced))
+			put("stonith-timeout", "10s")
+			if w.policy != "" {
+				put("no-quorum-policy", w.policy)
+			}
+			for _, k := range slices.Sorted(maps.Keys(w.properties)) {
+				put(k, w.properties[k])
+			}
+			e, err := cib.ParseElement(w.resources(), cib.DefaultLimits)
+			if err != nil {
+				panic(err)
+			}
+			conf.Remove(conf.Child("resources"))
+			conf.Add(e)
+		})
+		if err == nil {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	w.violated("the configuration could not be committed")
+}
+
+// edit changes the configuration through a host.
+func (w *world) edit(ctx context.Context, h *host, change func(conf *cib.Element)) (*consensus.State, error) {
+	n := h.running()
+	if n == nil {
+		return nil, errors.New("no daemon")
+	}
+	state, err := n.Consensus().Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conf := state.CIB.Configuration().Clone()
+	conf.Ensure("crm_config")
+	change(conf)
+	_, err = n.Consensus().Apply(ctx, consensus.NewRequest(), consensus.Command{Change: &cib.Change{
+		Origin:        cib.Origin{User: "simulation", Node: h.name, Time: time.Now()},
+		Configuration: &cib.ConfigurationChange{Base: state.CIB.Version(), XML: conf.String()}}})
+	return state, err
+}
+
+// mark commits a new marker through a host, as a client does, and keeps what
+// was promised.
+func (w *world) mark(h *host, limit time.Duration) {
+	w.mu.Lock()
+	w.marker++
+	marker := fmt.Sprint(w.marker)
+	w.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	_, err := w.edit(ctx, h, func(conf *cib.Element) { setMarkers(conf, marker) })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case err == nil:
+		w.stats.Commits++
+		w.promised = append(w.promised, marker)
+	case errors.Is(err, consensus.ErrUnknownOutcome):
+		w.stats.Unknown++
+	}
+}
+
+const markerSet = "markers"
+
+// setMarkers adds a marker to those that are there.
+func setMarkers(conf *cib.Element, marker string) {
+	var set *cib.Element
+	for s := range conf.Child("crm_config").Named("cluster_property_set") {
+		if s.ID() == markerSet {
+			set = s
+		}
+	}
+	if set == nil {
+		set = cib.NewElement("cluster_property_set", "id", markerSet)
+		conf.Child("crm_config").Add(set)
+	}
+	set.Add(cib.NewElement("nvpair", "id", "marker-"+marker, "name", "marker-"+marker, "value", marker))
+}
+
+func markers(doc *cib.CIB) map[string]bool {
+	out := map[string]bool{}
+	for s := range doc.Section("crm_config").Named("cluster_property_set") {
+		if s.ID() == markerSet {
+			for nv := range s.Named("nvpair") {
+				out[nv.Get("value")] = true
+			}
+		}
+	}
+	return out
+}
+
+// atRest tells what is still missing until everything is as it should be.
+func (w *world) atRest() string {
+	var lead *host
+	if lead = w.leader(); lead == nil {
+		return "there is no leader"
+	}
+	leader := lead.running()
+	if leader == nil {
+		return "the leader ends"
+	}
+	state, _ := leader.Consensus().State()
+	for _, h := range w.hosts {
+		n := h.running()
+		if n == nil {
+			return h.name + " is not up"
+		}
+		if !n.Admitted() {
+			return h.name + " was not admitted"
+		}
+		if m, ok := state.Member(h.name); !ok || m.State != consensus.Online || m.Incarnation != n.Incarnation() {
+			return fmt.Sprintf("%s is %s", h.name, m.State)
+		}
+		if s, _ := n.Consensus().State(); s.Index != state.Index {
+			return h.name + " lags behind"
+		}
+	}
+	voters, _, err := leader.Consensus().Electorate()
+	if err != nil || len(voters) != len(w.hosts) {
+		return fmt.Sprintf("the voters are %v", voters)
+	}
+	if i := leader.Info(); !i.Transition.Idle {
+		return fmt.Sprintf("the controller is at work: %+v", i.Transition)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.plan.resources {
+		id := fmt.Sprintf("p%d", i)
+		if len(w.active[id]) != 1 {
+			return fmt.Sprintf("%s is active on %v", id, slices.Sorted(maps.Keys(w.active[id])))
+		}
+	}
+	have := markers(state.CIB)
+	for _, m := range w.promised {
+		if !have[m] && !w.divergence() {
+			w.violatedLocked("the change %s was acknowledged and is lost", m)
+		}
+	}
+	return ""
+}
+
+// rest waits until the cluster is at rest.
+func (w *world) rest(limit time.Duration) bool {
+	began, why := time.Now(), ""
+	for time.Since(began) < limit && !w.bad() {
+		if why = w.atRest(); why == "" {
+			return true
+		}
+		for _, h := range w.hosts { // who left in the meantime
+			if h.current() == nil {
+				h.boot()
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if w.bad() {
+		return false
+	}
+	w.violated("the cluster does not come to rest within %v: %s", limit, why)
+	return false
+}
+
+// until waits for something else.
+func (w *world) until(limit time.Duration, what string, f func() bool) bool {
+	began := time.Now()
+	for time.Since(began) < limit && !w.bad() {
+		if f() {
+			return true
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if w.bad() {
+		return false
+	}
+	w.violated("not within %v: %s", limit, what)
+	return false
+}
+
+// begin switches all hosts on and brings the cluster to rest.
+func (w *world) begin() bool {
+	for _, h := range w.hosts {
+		h.boot()
+	}
+	w.configure(30 * w.detection)
+	return w.rest(60 * w.detection)
+}
