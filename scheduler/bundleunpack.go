@@ -125,6 +125,7 @@ func (e *engine) unpackBundle(r *resource) bool {
 		rep := &replica{bundle: r, offset: i}
 		if d.child != nil {
 			rep.child = d.child.children[i]
+			rep.child.exclusiveProbes = true
 			if rep.child.notify {
 				d.child.notify = true
 			}

@@ -207,8 +207,8 @@ func (e *engine) colocAttr(n *node, attr string, r *resource) string {
 		top := r.top(false)
 		inside := n.forBundle && top.variant == vClone && top.parent != nil
 		if inside || r.meta.val("container-attribute-target") == "host" {
-			if host := e.guestHost(n); host != nil {
-				n = host
+			if n = guestHost(n, false); n == nil {
+				return ""
 			}
 		}
 	}

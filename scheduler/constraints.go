@@ -28,27 +28,19 @@ func (e *engine) unpackConstraints() {
 	}
 }
 
-// constraintTarget finds the resource a constraint names.
+// constraintTarget finds the resource a constraint names: by its id, or by the
+// name that the history uses for it, which then stands for the whole clone.
 func (e *engine) constraintTarget(id string) *resource {
 	if id == "" {
 		return nil
 	}
-	r := e.named(id)
-	if r == nil {
-		r = e.rscByID[id+":0"]
+	if r := e.rscByID[id]; r != nil {
+		return r
 	}
-	if r == nil {
-		return nil
+	if r := e.named(id); r != nil {
+		return r.top(false)
 	}
-	for p := r; p.parent != nil; p = p.parent {
-		if p.parent.variant == vClone {
-			return p.parent
-		}
-		if p.parent.variant == vBundle {
-			break
-		}
-	}
-	return r
+	return nil
 }
 
 // expandRef returns the resources a template or tag stands for; ok is false
@@ -214,7 +206,7 @@ func (e *engine) locateByRule(el, rule *cib.Element, r *resource, discovery, set
 		}
 		v := score
 		if attr != "" {
-			text, has := e.nodeAttr(n, attr, r)
+			text, has := e.nodeAttr(n, attr, r, true)
 			if !has {
 				continue
 			}

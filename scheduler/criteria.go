@@ -203,7 +203,7 @@ func (e *engine) stickiness(r *resource) {
 	if !e.opt.symmetric && !r.allowed.has(n) {
 		return
 	}
-	e.addNodeScore(r, n, r.stickiness, false, cause{by: ByStickiness, rsc: r})
+	e.addNodeScore(r, n, r.stickiness, cause{by: ByStickiness, rsc: r})
 }
 
 // thresholdReached reports whether r failed too often on n, and what to ban.

@@ -710,7 +710,7 @@ func (e *engine) addRunning(r *resource, n *node, failed bool) {
 		}
 	}
 	if !r.managed {
-		e.addNodeScore(r, n, infinity, false, cause{by: ByUnmanaged, rsc: r})
+		e.addNodeScore(r, n, infinity, cause{by: ByUnmanaged, rsc: r})
 		for p := r.parent; p != nil && n.online; p = p.parent {
 			p.runningOn = append(p.runningOn, n)
 		}

@@ -235,10 +235,11 @@ func (e *engine) assignEarly(coll, inst *resource, current *node, perNode, avail
 		}
 		saved.restore()
 		e.trace.restore(mark)
-		e.unassign(inst)
 		if chosen == nil {
+			inst.unprovisioned = true // (the members of a group stay assigned to nothing)
 			break
 		}
+		e.unassign(inst)
 		reserved++
 		if s := topSlot(inst, chosen); s != nil {
 			s.count++

@@ -289,6 +289,9 @@ func (e *engine) assignTo(r *resource, n *node, force, stopIfFail bool) bool {
 		s.count++
 		r.assignedScore = int(s.score)
 	}
+	if force {
+		r.assignedScore = n.baseScore // it is there for being there, not for its score
+	}
 	e.consume(n, r)
 	return changed
 }

@@ -155,9 +155,34 @@ func (e *engine) actionAttributes(a *action) (params, meta []cib.Attr) {
 	for r := a.rsc; r != nil; r = r.parent {
 		e.resourceMeta(r, a, add)
 	}
+	if h := physicalHost(a); h != nil {
+		if v, ok := a.rsc.meta.get("container-attribute-target"); ok {
+			add("container-attribute-target", v)
+		}
+		add("physical-host", h.name)
+	}
 	slices.SortFunc(params, func(x, y cib.Attr) int { return strings.Compare(x.Name, y.Name) })
 	slices.SortFunc(meta, func(x, y cib.Attr) int { return strings.Compare(x.Name, y.Name) })
 	return params, meta
+}
+
+// physicalHost is the node that hosts the guest an action is executed on: before
+// the transition for what goes down, after it for what comes up.
+func physicalHost(a *action) *node {
+	if a.rsc == nil || a.node == nil || !a.node.guest() {
+		return nil
+	}
+	task := a.task
+	if task == taskNotify || task == taskNotified {
+		task = a.meta.val("notify_operation")
+	}
+	switch baseTask(task) {
+	case taskStop, taskDemote:
+		return guestHost(a.node, true)
+	case taskStart, taskMonitor, taskPromote:
+		return guestHost(a.node, false)
+	}
+	return nil
 }
 
 // resourceMeta adds what an agent is told of its clone, bundle or launcher.
@@ -172,14 +197,6 @@ func (e *engine) resourceMeta(r *resource, a *action, add func(name, value strin
 		}
 		if f := guestConnectionIn(r); f != nil {
 			add("remote-node", f.id)
-		}
-		if v, ok := r.meta.get("container-attribute-target"); ok {
-			add("container-attribute-target", v)
-			if a.node != nil && a.node.guest() {
-				if h := e.guestHost(a.node); h != nil {
-					add("physical-host", h.name)
-				}
-			}
 		}
 	case vClone:
 		add("globally-unique", boolText(r.unique))

@@ -39,7 +39,7 @@ func (e *engine) promotionScore(r *resource, n *node) (int, bool) {
 }
 
 func (e *engine) promotionAttr(r *resource, n *node, name string) (int, bool) {
-	v, ok := e.nodeAttr(n, "master-"+name, r)
+	v, ok := e.nodeAttr(n, "master-"+name, r, r.unprovisioned)
 	if !ok {
 		return 0, false
 	}
@@ -83,7 +83,6 @@ func (e *engine) addPromotionScores(clone *resource) {
 		return
 	}
 	clone.clone.flagPromoScores = true
-	clone.clone.choosingRoles = true
 	for _, inst := range clone.children {
 		for _, n := range e.sorted {
 			s := inst.allowed.get(n)
@@ -192,6 +191,7 @@ func (e *engine) promotedLocations(inst, of *resource, n *node) {
 
 // sortPromotable orders the instances for promotion.
 func (e *engine) sortPromotable(clone *resource) {
+	clone.clone.choosingRoles = true
 	clone.merging = true
 	for _, inst := range clone.children {
 		n := e.locationOf(inst, false)

@@ -276,12 +276,6 @@ func (e *engine) unpackResource(orig *cib.Element, parent *resource, incarnation
 		e.rscByID[r.id] = r
 	}
 
-	if e.opt.symmetric {
-		e.defaultLocations(r)
-	} else if r.launcherID() != "" && r.isRemoteConn {
-		e.defaultLocations(r)
-	}
-
 	ok := true
 	switch r.variant {
 	case vGroup:
@@ -295,6 +289,10 @@ func (e *engine) unpackResource(orig *cib.Element, parent *resource, incarnation
 		// constraints must not find what cannot be used
 		maps.DeleteFunc(e.rscByID, func(_ string, x *resource) bool { return r.isAncestor(x) })
 		return nil
+	}
+	// only now, so that a bundle does not take its own nodes for usable
+	if e.opt.symmetric || r.launcherID() != "" && r.isRemoteConn {
+		e.defaultLocations(r)
 	}
 	if r.isPrimitive() {
 		var u table
@@ -312,23 +310,24 @@ func (e *engine) unpackResource(orig *cib.Element, parent *resource, incarnation
 
 func (r *resource) launcherID() string { return r.meta.val("container") }
 
-// defaultLocations allows r (and all below) on every node there is.
+// defaultLocations allows r on every node there is. (All below it had that when
+// it was unpacked.)
 func (e *engine) defaultLocations(r *resource) {
+	if r.exclusiveProbes {
+		return
+	}
 	for _, n := range e.nodes {
-		if n.forBundle {
-			continue
+		if !n.forBundle && !r.allowed.has(n) {
+			r.allowed.put(n, n.baseScore)
+			e.trace.set(r, n, n.baseScore, cause{by: ByNodeScore, node: n})
 		}
-		e.addNodeScore(r, n, 0, true, cause{})
 	}
 }
 
 // addNodeScore adds to the score of a node for r and all below it.
-func (e *engine) addNodeScore(r *resource, n *node, score int, symmetricDefault bool, why cause) {
-	if symmetricDefault && r.exclusiveProbes {
-		return
-	}
+func (e *engine) addNodeScore(r *resource, n *node, score int, why cause) {
 	for _, c := range r.children {
-		e.addNodeScore(c, n, score, symmetricDefault, why)
+		e.addNodeScore(c, n, score, why)
 	}
 	s := r.allowed.get(n)
 	if s == nil {
@@ -342,11 +341,11 @@ func (e *engine) addNodeScore(r *resource, n *node, score int, symmetricDefault 
 // ban adds -INFINITY on one node, or with nil on all.
 func (e *engine) ban(r *resource, n *node, why cause) {
 	if n != nil {
-		e.addNodeScore(r, n, -infinity, false, why)
+		e.addNodeScore(r, n, -infinity, why)
 		return
 	}
 	for _, m := range e.nodes {
-		e.addNodeScore(r, m, -infinity, false, why)
+		e.addNodeScore(r, m, -infinity, why)
 	}
 	if r.assigned != nil {
 		r.assigned = nil

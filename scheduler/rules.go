@@ -325,25 +325,28 @@ func expandMatches(s string, m []string) string {
 	return b.String()
 }
 
-// nodeAttr returns a node attribute as rules and constraints see it for rsc
-// (which may be nil): parts of bundles may look at their host.
-func (e *engine) nodeAttr(n *node, name string, rsc *resource) (string, bool) {
+// nodeAttr returns a node attribute as constraints and promotion scores see it
+// for rsc (which may be nil): for a resource that asks for those of its host, a
+// guest's attributes are those of the node where its launcher is (current) or
+// will be; nowhere it has none.
+func (e *engine) nodeAttr(n *node, name string, rsc *resource, current bool) (string, bool) {
 	if rsc != nil && n.guest() && rsc.meta.val("container-attribute-target") == "host" {
-		if host := e.guestHost(n); host != nil {
-			n = host
+		if n = guestHost(n, current); n == nil {
+			return "", false
 		}
 	}
 	v, ok := n.attrs[name]
 	return v, ok
 }
 
-// guestHost is the node where the launcher of a guest runs or will run.
-func (e *engine) guestHost(n *node) *node {
+// guestHost is the node where the launcher of a guest runs (current) or will
+// run, nil if nowhere.
+func guestHost(n *node, current bool) *node {
 	l := n.connection.launcher
-	if l.assigned != nil {
+	switch {
+	case !current:
 		return l.assigned
-	}
-	if len(l.runningOn) > 0 {
+	case len(l.runningOn) > 0:
 		return l.runningOn[0]
 	}
 	return nil
