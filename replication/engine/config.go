@@ -53,6 +53,9 @@ type Config struct {
 
 	CramHMACAlg, SharedSecret string
 	VerifyAlg, CsumsAlg       string
+	// IntegrityAlg makes every block carry a digest on the network; the runner computes
+	// it, the dialect has its length.
+	IntegrityAlg string
 
 	UserSize     uint64 // sectors, 0 for all there is
 	ALExtents    int

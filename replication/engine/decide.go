@@ -49,12 +49,19 @@ func (e *Engine) receiveState(ps wire.State) {
 		forced := os.Conn() == wire.Connected && os.Disk() == wire.Inconsistent && disk == wire.UpToDate &&
 			(e.considerResync || os.PeerDisk() == wire.Inconsistent)
 		asked := os.Conn() == wire.Connected && ps.Conn() >= wire.StartingSyncS && ps.Conn() <= wire.WFBitMapT
-		if fresh || forced || asked {
-			conn, ok := e.settle(ps.Role(), disk)
+		attaching := os.Conn() == wire.Connected && (os.Disk() == wire.Negotiating || ps.Disk() == wire.Negotiating)
+		if fresh || forced || asked || attaching {
+			conn, ok := e.settle(ps, disk)
 			if !ok {
 				return
 			}
 			ns = e.state.WithConn(conn)
+		}
+	}
+	if ns.Disk() == wire.Negotiating && (e.peer.uuids != nil || disk < wire.Negotiating) {
+		ns = ns.WithDisk(e.attachAs)
+		if ns.Conn() == wire.Connected {
+			e.exposed = e.super.UUID.Current
 		}
 	}
 	e.considerResync = false
@@ -97,10 +104,27 @@ func (e *Engine) peerKnowsItIsTarget() bool {
 	return p.Disk() >= wire.Inconsistent && p.Disk() <= wire.Outdated || p.Conn() >= wire.WFBitMapT && p.Conn() < wire.Ahead
 }
 
+// refuse ends what needed the comparison of data: the attach of either disk, or the
+// connection.
+func (e *Engine) refuse(why string) {
+	switch {
+	case e.state.Disk() == wire.Negotiating:
+		e.note(why + ": the disk is not attached")
+		e.change(e.state.WithDisk(wire.Failed), hard)
+		e.abandonDisk()
+		e.sendState()
+	case e.peer.state.Disk() == wire.Negotiating && e.state.Conn() >= wire.Connected:
+		e.note(why + ": the peer's disk is not taken")
+		e.change(e.state.WithPeerDisk(wire.Diskless), hard)
+	default:
+		e.standAlone(why)
+	}
+}
+
 // settle compares the data of both nodes and says in which state the connection goes
-// on. It gives false when the connection was ended instead.
-func (e *Engine) settle(peerRole wire.Role, peerDisk wire.Disk) (wire.Conn, bool) {
-	u := e.peer.uuids
+// on. It gives false when the connection, or an attach, was ended instead.
+func (e *Engine) settle(ps wire.State, peerDisk wire.Disk) (wire.Conn, bool) {
+	u, peerRole := e.peer.uuids, ps.Role()
 	primary := e.state.Role() == wire.Primary
 	self := side{e.super.UUID, e.crashed, primary}
 	peer := side{metadata.Generations{Current: u.Current, Bitmap: u.Bitmap, History: u.History}, u.Flags&wire.UUIDCrashedPrimary != 0, peerRole == wire.Primary}
@@ -109,9 +133,9 @@ func (e *Engine) settle(peerRole wire.Role, peerDisk wire.Disk) (wire.Conn, bool
 	v := c.verdict
 	if v <= unrelated {
 		if v == unrelated {
-			e.standAlone("unrelated data, aborting")
+			e.refuse("unrelated data, aborting")
 		} else {
-			e.standAlone("the data can only be compared with a newer protocol")
+			e.refuse("the data can only be compared with a newer protocol")
 		}
 		return 0, false
 	}
@@ -121,6 +145,9 @@ func (e *Engine) settle(peerRole wire.Role, peerDisk wire.Disk) (wire.Conn, bool
 	}
 	u.Current, u.Bitmap, u.History = c.peer.Current, c.peer.Bitmap, c.peer.History
 	disk := e.state.Disk()
+	if disk == wire.Negotiating {
+		disk = e.attachAs
+	}
 	if disk == wire.Inconsistent && peerDisk > wire.Inconsistent || peerDisk == wire.Inconsistent && disk > wire.Inconsistent {
 		full := v == splitRefused || v == fullSource || v == fullTarget
 		v = bitmapTarget
@@ -138,10 +165,10 @@ func (e *Engine) settle(peerRole wire.Role, peerDisk wire.Disk) (wire.Conn, bool
 		}
 	}
 	if v > 0 && disk <= wire.Inconsistent {
-		e.standAlone("should be the source of a resync without consistent data")
+		e.refuse("should be the source of a resync without consistent data")
 		return 0, false
 	}
-	if v < 0 && primary && disk >= wire.Consistent {
+	if v < 0 && primary && e.state.Disk() >= wire.Consistent {
 		switch e.cfg.RRConflict {
 		case SBViolently:
 			e.note("becoming target of a resync as Primary, as configured")
@@ -149,7 +176,7 @@ func (e *Engine) settle(peerRole wire.Role, peerDisk wire.Disk) (wire.Conn, bool
 			e.emit(Effect{Kind: RunHandler, Name: "pri-lost"})
 			fallthrough
 		default:
-			e.standAlone("a Primary would have to become target of a resync")
+			e.refuse("a Primary would have to become target of a resync")
 			return 0, false
 		}
 	}
@@ -197,7 +224,7 @@ func (e *Engine) settleSplitBrain(v verdict, peer side) (verdict, bool) {
 			v = bitmapSource
 		default:
 			e.emit(Effect{Kind: RunHandler, Name: "split-brain"})
-			e.standAlone("split brain detected but unresolved, dropping connection")
+			e.refuse("split brain detected but unresolved, dropping connection")
 			return v, false
 		}
 	}

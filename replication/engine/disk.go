@@ -22,10 +22,13 @@ var (
 	ErrUnclean  = errors.New("the activity log of the disk must be applied first")
 	ErrAttached = errors.New("a disk is attached already")
 	ErrShrunk   = errors.New("the disk is smaller than the volume")
+	ErrOldData  = errors.New("this Primary works with newer data than the disk has: connect the peer first")
+	ErrBusy     = errors.New("the nodes are comparing their data; try again")
 )
 
-// Attach takes the local disk into use. Attached while connected, it makes the
-// connection start afresh, since the two nodes have to compare their data.
+// Attach takes the local disk into use. Attached while connected, its state is
+// decided when the two nodes have compared their data: until then nothing is read
+// from it.
 func (e *Engine) Attach(now time.Duration, d LocalDisk) error {
 	e.now = now
 	switch {
@@ -36,17 +39,29 @@ func (e *Engine) Attach(now time.Duration, d LocalDisk) error {
 	case d.Super.AgreedSectors > d.Capacity:
 		return fmt.Errorf("%w: %d sectors of %d", ErrShrunk, d.Capacity, d.Super.AgreedSectors)
 	}
-	if e.link.up {
-		e.dropLink(wire.NetworkFailure)
+	connected := e.state.Conn() >= wire.Connected
+	switch {
+	case e.handshaking():
+		return ErrBusy
+	case !connected && e.state.Role() == wire.Primary && e.exposed != 0 && !metadata.SameGeneration(e.exposed, d.Super.UUID.Current):
+		return ErrOldData
+	case connected && e.size > d.Capacity:
+		return fmt.Errorf("%w: %d sectors of %d", ErrShrunk, d.Capacity, e.size)
 	}
+	known := e.size
 	e.hasDisk, e.capacity, e.super = true, d.Capacity, d.Super
 	flags := d.Super.Flags
 	e.crashed = flags&(metadata.FlagPrimary|metadata.FlagCrashedPrimary) != 0
 	e.size, e.bitmap = d.Super.AgreedSectors, d.Bitmap
 	if e.size == 0 {
-		e.size = e.limitSize(d.Capacity)
+		if e.size = known; !connected || known == 0 {
+			e.size = e.limitSize(d.Capacity)
+		}
 		e.bitmap = metadata.NewBitmap(e.size)
 		e.bitmap.SetAll()
+	}
+	if connected && known != 0 && e.size != known {
+		e.size, e.bitmap = known, e.bitmap.Resize(known, true)
 	}
 	if flags&metadata.FlagFullSync != 0 || flags&metadata.FlagLogDisabled != 0 && flags&metadata.FlagPrimary != 0 {
 		e.bitmap.SetAll()
@@ -72,6 +87,16 @@ func (e *Engine) Attach(now time.Duration, d LocalDisk) error {
 		ns = ns.WithPeerDisk(wire.Outdated)
 	}
 	e.super.UUID.MarkPrimary(e.state.Role() == wire.Primary)
+	if connected {
+		e.attachAs = disk
+		e.peer.uuids = nil // they come again with the peer's answer
+		e.change(e.state.WithDisk(wire.Negotiating), hard)
+		e.persist()
+		e.sendSizes()
+		e.sendUUIDs()
+		e.sendState()
+		return nil
+	}
 	e.change(ns, hard)
 	e.persist()
 	e.exposed = e.super.UUID.Current

@@ -34,6 +34,7 @@ type Effect struct {
 	Zero    bool // write zeroes; Discard: the room may be given back
 	Discard bool
 	FUA     bool
+	Peer    bool // Data came from the peer; nothing refers to it after DiskDone
 	Super   metadata.Superblock
 	Pages   []int
 	Log     metadata.Transaction

@@ -22,6 +22,9 @@ type Engine struct {
 	bitmap   *metadata.Bitmap
 	log      *metadata.ActiveSet
 	crashed  bool // was a crashed primary and has not been in sync since
+	// attachAs is what a disk that was attached while connected becomes, once the
+	// nodes have compared their data; until then it is Negotiating.
+	attachAs wire.Disk
 	// exposed is the generation of the data the applications see.
 	exposed uint64
 	// newUUIDPending: a new generation is due as soon as I/O is thawed.
@@ -246,7 +249,11 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	worse := os.Disk() == wire.UpToDate && ns.Disk() == wire.Inconsistent && ns.Conn() >= wire.Connected
 	paused := os&(wire.PausedAfter|wire.PausedByUser) != ns&(wire.PausedAfter|wire.PausedByUser)
 	finished := os.Disk() < wire.UpToDate && os.Conn() >= wire.SyncSource && ns.Conn() == wire.Connected
-	if leftHandshake || gone || worse || paused || finished {
+	peerAttached := os.Conn() >= wire.Connected && ns.Conn() >= wire.Connected && os.PeerDisk() <= wire.Failed && ns.PeerDisk() >= wire.Negotiating
+	if peerAttached {
+		e.sendUUIDs()
+	}
+	if leftHandshake || gone || worse || paused || finished || peerAttached {
 		e.sendState()
 	}
 	if ns.Conn() == wire.WFBitMapS && os.Conn() != wire.WFBitMapS {

@@ -71,6 +71,16 @@ func (e *Engine) startConnecting() {
 	e.emit(Effect{Kind: OpenConnection})
 }
 
+// offered are the abilities of this node. The kernel expects a digest in front of
+// zeroes, but sends none: with digests they are not used.
+func (e *Engine) offered() *wire.Features {
+	f := &wire.Features{Min: 100, Max: wire.MaxVersion, Flags: features}
+	if e.cfg.IntegrityAlg != "" {
+		f.Flags &^= wire.FeatureZeroes
+	}
+	return f
+}
+
 // ConnectionUp reports a pair of sockets. resolver is true when this node accepted
 // the meta socket.
 func (e *Engine) ConnectionUp(now time.Duration, resolver bool) {
@@ -82,7 +92,7 @@ func (e *Engine) ConnectionUp(now time.Duration, resolver bool) {
 	e.peer = peerInfo{}
 	e.sending.connect()
 	e.receiving = receiveSide{}
-	e.send(wire.Message{Command: wire.CmdFeatures, Features: &wire.Features{Min: 100, Max: wire.MaxVersion, Flags: features}})
+	e.send(wire.Message{Command: wire.CmdFeatures, Features: e.offered()})
 }
 
 // ConnectionLost reports that the sockets broke.
@@ -156,6 +166,9 @@ func (e *Engine) dropLink(cause wire.Conn) {
 		e.beforeLoss()
 	}
 	e.change(ns, hard)
+	if e.hasDisk && e.state.Disk() == wire.Diskless {
+		e.abandonDisk() // it was being attached, and its data is old
+	}
 	if wasUp {
 		e.afterLoss()
 	}
@@ -182,13 +195,15 @@ func (e *Engine) dropLink(cause wire.Conn) {
 func (e *Engine) opening(m *wire.Message) {
 	switch {
 	case e.link.phase == phaseFeatures && m.Command == wire.CmdFeatures:
-		own := wire.Features{Min: 100, Max: wire.MaxVersion, Flags: features}
-		version, flags, ok := own.Agree(*m.Features)
+		version, flags, ok := e.offered().Agree(*m.Features)
 		if !ok {
 			e.standAlone("incompatible protocol versions")
 			return
 		}
 		e.link.dialect = wire.Dialect{Version: version, Features: flags}
+		if alg := e.cfg.IntegrityAlg; alg != "" {
+			e.link.dialect.IntegrityLen = len(digestOf(alg, nil))
+		}
 		if e.cfg.CramHMACAlg == "" {
 			e.sendParams()
 			return
@@ -239,6 +254,7 @@ func (e *Engine) sendParams() {
 	}
 	e.send(wire.Message{Command: wire.CmdProtocol, Protocol: &wire.Protocol{
 		Protocol: e.cfg.Protocol, AfterSB: e.cfg.AfterSB, Flags: flags, TwoPrimaries: e.cfg.TwoPrimaries,
+		IntegrityAlg: e.cfg.IntegrityAlg,
 	}})
 	e.send(wire.Message{Command: wire.CmdSyncParam89, Sync: &wire.SyncParam{
 		Rate: uint32(e.cfg.ResyncRate), VerifyAlg: e.cfg.VerifyAlg, CsumsAlg: e.cfg.CsumsAlg,
@@ -281,6 +297,9 @@ func (e *Engine) sendUUIDs() {
 	if e.crashed {
 		m.Flags |= wire.UUIDCrashedPrimary
 	}
+	if e.state.Disk() == wire.Negotiating && e.attachAs == wire.Inconsistent {
+		m.Flags |= wire.UUIDInconsistent
+	}
 	e.sending.bitsTold = m.SetBits
 	e.send(wire.Message{Command: wire.CmdUUIDs, UUIDs: m})
 }
@@ -311,7 +330,7 @@ func (e *Engine) receiveProtocol(p *wire.Protocol) {
 		e.standAlone("incompatible after-sb settings")
 	case p.TwoPrimaries != e.cfg.TwoPrimaries:
 		e.standAlone("incompatible allow-two-primaries settings")
-	case p.IntegrityAlg != "":
+	case p.IntegrityAlg != e.cfg.IntegrityAlg:
 		e.standAlone("incompatible data-integrity-alg settings")
 	case p.Flags&wire.ConnDiscardMyData != 0 && e.discardMyData:
 		e.standAlone("incompatible discard-my-data settings")

@@ -6,6 +6,13 @@ import (
 	"gcrm/replication/wire"
 )
 
+// Heard tells the engine that the peer lives: a runner that answers pings itself does
+// not hand them over.
+func (e *Engine) Heard(now time.Duration) {
+	e.now = now
+	e.link.lastHeard = now
+}
+
 // ping asks the peer for a sign; done is called when it comes.
 func (e *Engine) ping(done func()) {
 	if !e.link.up || e.link.phase < phaseParams {

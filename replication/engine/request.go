@@ -153,7 +153,8 @@ func (e *Engine) run(o *op) bool {
 
 func (e *Engine) writeDisk(o *op) {
 	e.ops[o.tag] = o
-	e.emit(Effect{Kind: WriteDisk, Tag: o.tag, Sector: o.sector, Size: o.size, Data: o.data, Zero: o.zero, Discard: o.trim, FUA: o.fua})
+	e.emit(Effect{Kind: WriteDisk, Tag: o.tag, Sector: o.sector, Size: o.size, Data: o.data, Zero: o.zero, Discard: o.trim, FUA: o.fua,
+		Peer: o.kind != appWrite})
 }
 
 func (e *Engine) readDisk(o *op) {

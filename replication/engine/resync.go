@@ -377,13 +377,3 @@ func (e *Engine) stopFetching() {
 	e.active = active
 	e.resync, e.verify = resyncRun{}, verifyRun{}
 }
-
-// ResyncDone is how much of a resync is done, in bits of all bits; running is false
-// without a resync.
-func (e *Engine) ResyncDone() (done, total uint64, running bool) {
-	if !inSync(e.state.Conn()) || e.bitmap == nil {
-		return 0, 0, false
-	}
-	left := min(e.bitmap.Count(), e.resync.total)
-	return e.resync.total - left, e.resync.total, true
-}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"gcrm/replication/metadata"
 	//lint:ignore ST1001 the states are the vocabulary of this file
 	. "gcrm/replication/wire"
 )
@@ -29,6 +30,14 @@ func (e *Engine) sanitize(os, ns State) State {
 	}
 	if ns.Conn() > Connected && (ns.Disk() <= Failed || ns.PeerDisk() <= Failed) {
 		ns = ns.WithConn(Connected)
+	}
+	if ns.Conn() < Connected && ns.Disk() == Negotiating {
+		// Not decided, and now nobody is there to decide it with.
+		disk := Diskless
+		if ns.Role() != Primary || metadata.SameGeneration(e.exposed, e.super.UUID.Current) {
+			disk = e.attachAs
+		}
+		ns = ns.WithDisk(disk)
 	}
 	if ns.Conn() >= Connected && ns.Conn() < Ahead {
 		if ns.Disk() == Consistent || ns.Disk() == Outdated {

@@ -89,6 +89,9 @@ func (e *Engine) receiveCompare(m *wire.Message) {
 		e.free(o)
 		return
 	}
+	if m.Command == wire.CmdVerifyRequest {
+		e.verify.sector = o.end()
+	}
 	if m.Command == wire.CmdChecksumRequest {
 		o.kind, o.digest = resyncRead, bytes.Clone(m.Digest)
 	}
@@ -172,9 +175,4 @@ func (e *Engine) maybeFinishVerify() {
 			e.emit(Effect{Kind: RunHandler, Name: "out-of-sync"})
 		}
 	})
-}
-
-// VerifyProgress is how much of a verify is done, in sectors.
-func (e *Engine) VerifyProgress() (done, total uint64, running bool) {
-	return e.verify.sector, e.size, e.verify.running
 }

@@ -142,6 +142,19 @@ func (c Command) OnMeta() bool { return commands[c].on&metaSocket != 0 }
 // OnData tells whether the command travels on the data socket.
 func (c Command) OnData() bool { return commands[c].on&dataSocket != 0 }
 
+// HasBlock tells whether the command carries blocks of the device.
+func (c Command) HasBlock() bool { return commands[c].form == formData }
+
+// KeepsPayload tells whether a decoded message refers to its payload beyond the
+// blocks it carries.
+func (c Command) KeepsPayload() bool {
+	switch c {
+	case CmdVerifyReply, CmdChecksumRequest:
+		return true
+	}
+	return commands[c].form == formBytes || c == CmdWriteSame
+}
+
 // CountsInSequence tells whether sending the command takes a sequence number of the
 // volume.
 func (c Command) CountsInSequence() bool {

@@ -75,6 +75,35 @@ func (d Dialect) Decode(h Header, payload []byte, m *Message) error {
 	return m.checkBlock(info.form)
 }
 
+// FixedLen is how much of a payload comes before the blocks it carries; all of it for
+// a message without.
+func (d Dialect) FixedLen(h Header) int {
+	if commands[h.Command].form != formData {
+		return int(h.Length)
+	}
+	return min(int(h.Length), 24+d.IntegrityLen)
+}
+
+// DecodeSplit is Decode for a payload in two parts: the first FixedLen bytes, and the
+// blocks, which may lie elsewhere.
+func (d Dialect) DecodeSplit(h Header, fixed, data []byte, m *Message) error {
+	if commands[h.Command].form != formData || len(data) == 0 {
+		return d.Decode(h, fixed, m)
+	}
+	if uint32(len(fixed)+len(data)) != h.Length {
+		return protocolError("%v: payload of %d bytes, header says %d", h.Command, len(fixed)+len(data), h.Length)
+	}
+	*m = Message{Command: h.Command, Volume: h.Volume}
+	f := fields{b: fixed}
+	d.blockHead(&f, m)
+	m.Digest = f.bytes(d.IntegrityLen)
+	if f.short || len(f.b) > 0 {
+		return protocolError("%v with %d bytes", h.Command, h.Length)
+	}
+	m.Data, m.Size = data, uint32(len(data))
+	return m.checkBlock(formData)
+}
+
 func (d Dialect) blockHead(f *fields, m *Message) {
 	m.Sector, m.ID, m.Seq, m.Flags = f.u64(), f.u64(), f.u32(), DataFlags(f.u32())
 }

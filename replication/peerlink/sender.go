@@ -1,0 +1,124 @@
+package peerlink
+
+import (
+	"math"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gcrm/replication/wire"
+)
+
+// copied is the largest block that is copied into the buffer of a sender.
+const copied = 8 << 10
+
+// sender writes to one socket. Everything queued while it is busy goes out in one
+// call.
+type sender struct {
+	conn    net.Conn
+	timeout time.Duration // of a write that does not get on; 0 for none
+
+	mu     sync.Mutex
+	cond   sync.Cond
+	batch  batch
+	spare  batch
+	closed bool
+
+	queued, sent atomic.Uint64
+}
+
+// batch is a run of bytes with larger blocks spliced in.
+type batch struct {
+	bytes   []byte
+	splices []splice
+}
+
+type splice struct {
+	at   int // in bytes
+	data []byte
+}
+
+func newSender(c net.Conn, timeout time.Duration) *sender {
+	s := &sender{conn: c, timeout: timeout}
+	s.cond.L = &s.mu
+	return s
+}
+
+func (s *sender) queue(d wire.Dialect, m *wire.Message) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	b := &s.batch
+	before := len(b.bytes)
+	if m.Command.HasBlock() && len(m.Data) > copied {
+		b.bytes = d.AppendHead(b.bytes, m)
+		b.splices = append(b.splices, splice{len(b.bytes), m.Data})
+		s.queued.Add(uint64(len(m.Data)))
+	} else {
+		b.bytes = d.Append(b.bytes, m)
+	}
+	s.queued.Add(uint64(len(b.bytes) - before))
+	s.mu.Unlock()
+	s.cond.Signal()
+}
+
+func (s *sender) run(fail func(error)) {
+	var vector net.Buffers
+	for {
+		s.mu.Lock()
+		for len(s.batch.bytes) == 0 && !s.closed {
+			s.cond.Wait()
+		}
+		if s.closed {
+			s.mu.Unlock()
+			s.sent.Store(math.MaxUint64)
+			return
+		}
+		b := s.batch
+		s.batch = s.spare
+		target := s.queued.Load()
+		s.mu.Unlock()
+		if s.timeout > 0 {
+			s.conn.SetWriteDeadline(time.Now().Add(s.timeout))
+		}
+		var err error
+		if len(b.splices) == 0 {
+			_, err = s.conn.Write(b.bytes)
+		} else {
+			vector = vector[:0]
+			from := 0
+			for _, p := range b.splices {
+				vector = append(vector, b.bytes[from:p.at], p.data)
+				from = p.at
+			}
+			if from < len(b.bytes) {
+				vector = append(vector, b.bytes[from:])
+			}
+			v := vector
+			_, err = v.WriteTo(s.conn)
+		}
+		if err != nil {
+			s.close()
+			s.sent.Store(math.MaxUint64)
+			fail(err)
+			return
+		}
+		s.sent.Store(target)
+		clear(b.splices)
+		s.spare = batch{b.bytes[:0], b.splices[:0]}
+		if cap(s.spare.bytes) > 4<<20 {
+			s.spare = batch{}
+		}
+	}
+}
+
+func (s *sender) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.batch = batch{}
+	s.mu.Unlock()
+	s.cond.Broadcast()
+}
