@@ -77,11 +77,9 @@ func (e *engine) checkHistory(r *resource, n *node, l *cib.Element) {
 	if !active {
 		return
 	}
-	var ops []*cib.Element
-	for op := range l.Named("lrm_rsc_op") {
-		ops = append(ops, op)
-	}
+	ops := operationsOf(l)
 	if len(ops) > 1 {
+		ops = slices.Clone(ops)
 		slices.Reverse(ops)
 		slices.SortStableFunc(ops, func(a, b *cib.Element) int { return newerOp(a, b, true) })
 	}

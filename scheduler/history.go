@@ -74,11 +74,13 @@ type histOp struct {
 
 // transitionKey splits "action:transition:targetrc:uuid".
 func transitionKey(s string) (transition, target int, uuid string, ok bool) {
-	f := strings.SplitN(s, ":", 4)
-	if len(f) != 4 {
+	_, s, _ = strings.Cut(s, ":")
+	second, s, _ := strings.Cut(s, ":")
+	third, uuid, ok := strings.Cut(s, ":")
+	if !ok {
 		return -1, -1, "", false
 	}
-	return intOf(f[1], -1), intOf(f[2], -1), f[3], true
+	return intOf(second, -1), intOf(third, -1), uuid, true
 }
 
 func transitionOf(el *cib.Element) (transition int, uuid string) {
@@ -140,11 +142,6 @@ func changeTimes(a, b *cib.Element) (int64, int64) {
 	return epochOf(a.Get("last-rc-change")), epochOf(b.Get("last-rc-change"))
 }
 
-// isProbe reports a probe entry.
-func isProbe(el *cib.Element) bool {
-	return el.Get("operation") == taskMonitor && parseIntervalMS(el.Get("interval")) == 0
-}
-
 // parseIntervalMS reads the interval of a history entry, in milliseconds.
 func parseIntervalMS(s string) int64 {
 	n, _, ok := leadingInt(s)
@@ -154,14 +151,23 @@ func parseIntervalMS(s string) int64 {
 	return n
 }
 
-// maskedProbe reports a probe whose failure means that the resource cannot be
+// probe reports a probe.
+func (h *histOp) probe() bool { return h.task == taskMonitor && h.interval == 0 }
+
+// masked reports a probe whose failure means that the resource cannot be
 // there: not installed, or refused for its parameters.
-func maskedProbe(el *cib.Element) bool {
-	if !isProbe(el) {
+func (h *histOp) masked() bool {
+	if !h.probe() {
 		return false
 	}
-	rc := intOf(el.Get("rc-code"), 0)
-	return rc == rcNotInstalled || rc == rcInvalidParam || intOf(el.Get("op-status"), 0) == execNotInstalled
+	rc := intOf(h.el.Get("rc-code"), 0)
+	return rc == rcNotInstalled || rc == rcInvalidParam || intOf(h.el.Get("op-status"), 0) == execNotInstalled
+}
+
+// cause names the entry as what a score comes from.
+func (h *histOp) cause(by Factor, r *resource, n *node) cause {
+	kept := *h
+	return cause{by: by, rsc: r, node: n, op: &kept}
 }
 
 // processHistory interprets the operations of r on n.
@@ -266,7 +272,8 @@ func (e *engine) setActive(r *resource) {
 
 // unpackOp interprets one history entry.
 func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Element, acc *onFail) {
-	h := &histOp{el: el, id: el.ID(), key: el.Get("operation_key"), task: el.Get("operation")}
+	h := &e.interpreted
+	*h = histOp{el: el, id: el.ID(), key: el.Get("operation_key"), task: el.Get("operation")}
 	switch h.task {
 	case taskMonitor, taskStart, taskStop, taskPromote, taskDemote, taskMigrateTo, taskMigrateFrom, "asyncmon":
 	default:
@@ -295,7 +302,7 @@ func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Elem
 	if !r.unique {
 		ban = r.top(false)
 	}
-	masked := maskedProbe(el) && !r.bundled()
+	masked := h.masked() && !r.bundled()
 	expired := e.opExpired(r, n, h)
 	e.remapOp(r, n, h, acc, expired)
 
@@ -308,7 +315,7 @@ func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Elem
 		}
 		e.updateState(r, n, h, h.target, *last, acc)
 		e.recordFailure(r, n, h)
-		e.ban(ban, n, cause{by: ByProbe, rsc: r, node: n, op: h})
+		e.ban(ban, n, h.cause(ByProbe, r, n))
 		return
 	}
 	if expired && h.rc != h.target {
@@ -333,7 +340,7 @@ func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Elem
 		if strategy == failIgnore {
 			strategy = failBan
 		}
-		e.ban(ban, n, cause{by: ByFailure, rsc: r, node: n, op: h})
+		e.ban(ban, n, h.cause(ByFailure, r, n))
 		e.opFailed(r, n, h, strategy, failRole, last, acc)
 		return
 	case execNotConnected:
@@ -355,9 +362,9 @@ func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Elem
 	e.opFailed(r, n, h, strategy, failRole, last, acc)
 	switch h.status {
 	case execErrorHard:
-		e.ban(ban, n, cause{by: ByFailure, rsc: r, node: n, op: h})
+		e.ban(ban, n, h.cause(ByFailure, r, n))
 	case execErrorFatal:
-		e.ban(ban, nil, cause{by: ByFailure, rsc: r, node: n, op: h})
+		e.ban(ban, nil, h.cause(ByFailure, r, n))
 	}
 }
 
@@ -374,8 +381,8 @@ func (e *engine) remapOp(r *resource, n *node, h *histOp, acc *onFail, expired b
 			e.recordFailure(r, n, h)
 		}
 	}
-	probe := isProbe(h.el)
-	if maskedProbe(h.el) && !r.bundled() {
+	probe := h.probe()
+	if h.masked() && !r.bundled() {
 		h.status, h.rc = execDone, rcNotRunning
 	}
 	switch h.status {
@@ -467,7 +474,7 @@ func (e *engine) pendingOp(r *resource, n *node, h *histOp, last *cib.Element) {
 			}
 		}
 	}
-	if r.pendingTask == "" && !isProbe(h.el) {
+	if r.pendingTask == "" && !h.probe() {
 		r.pendingTask, r.pendingNode = h.task, n
 	}
 }
@@ -476,7 +483,7 @@ func (e *engine) pendingOp(r *resource, n *node, h *histOp, last *cib.Element) {
 func (e *engine) updateState(r *resource, n *node, h *histOp, rc int, last *cib.Element, acc *onFail) {
 	clear := false
 	switch {
-	case rc == rcNotInstalled || (!r.bundled() && maskedProbe(h.el)):
+	case rc == rcNotInstalled || (!r.bundled() && h.masked()):
 		r.role = roleStopped
 	case rc == rcNotRunning:
 		clear = true
@@ -528,7 +535,7 @@ func (e *engine) opFailed(r *resource, n *node, h *histOp, strategy onFail, fail
 	*acc = max(*acc, strategy)
 	switch h.task {
 	case taskStop:
-		e.ban(r, n, cause{by: ByFailure, rsc: r, node: n, op: h})
+		e.ban(r, n, h.cause(ByFailure, r, n))
 	case taskMigrateTo:
 		e.migrateToFailed(r, n, h)
 	case taskMigrateFrom:
@@ -545,7 +552,7 @@ func (e *engine) opFailed(r *resource, n *node, h *histOp, strategy onFail, fail
 			r.role = roleUnpromoted
 		}
 	}
-	if isProbe(h.el) && h.rc == rcNotInstalled {
+	if h.probe() && h.rc == rcNotInstalled {
 		r.role = roleStopped
 	} else if r.role < roleStarted {
 		e.setActive(r)
@@ -558,7 +565,7 @@ func (e *engine) opFailed(r *resource, n *node, h *histOp, strategy onFail, fail
 		if !r.unique && r.top(false).variant == vClone {
 			top = r.top(false)
 		}
-		e.banEverywhere(top, cause{by: ByFailure, rsc: r, node: n, op: h})
+		e.banEverywhere(top, h.cause(ByFailure, r, n))
 	}
 }
 
@@ -578,7 +585,7 @@ func (e *engine) recordFailure(r *resource, n *node, h *histOp) {
 		CallID: h.callID, ExitCode: intOf(h.el.Get("rc-code"), h.rc), Status: intOf(h.el.Get("op-status"), 0),
 		Reason: h.el.Get("exit-reason"), LastChange: epochOf(h.el.Get("last-rc-change")),
 	})
-	if maskedProbe(h.el) && r.probeResult == "" {
+	if h.masked() && r.probeResult == "" {
 		switch {
 		case intOf(h.el.Get("rc-code"), 0) == rcInvalidParam:
 			r.probeResult = "Invalid parameter"
@@ -624,7 +631,7 @@ func (e *engine) resourceState(r *resource, n *node, acc onFail) {
 		}
 	case strings.Contains(r.historyID, ":"):
 		r.historyID = ""
-	default:
+	case len(r.actions) > 0:
 		for _, a := range e.findActions(r, opKey(r.id, taskStop, 0), n) {
 			a.set(fOptional)
 		}

@@ -9,23 +9,35 @@ import (
 // History of migrations: what migrate_to and migrate_from entries of two
 // nodes tell about where a resource is.
 
-// nodeHistory returns the history entry of a resource on a node.
+// nodeHistory returns the history entry of a resource on a node, the first if
+// there are several.
 func (e *engine) nodeHistory(nodeName, rsc string) *cib.Element {
-	for st := range e.doc.Status().Named("node_state") {
-		if st.Get("uname") != nodeName {
-			continue
+	byID, ok := e.histories[nodeName]
+	if !ok {
+		byID = map[string]*cib.Element{}
+		for st := range e.doc.Status().Named("node_state") {
+			if st.Get("uname") == nodeName {
+				indexHistory(byID, st)
+			}
 		}
-		for lrm := range st.Named("lrm") {
-			for list := range lrm.Named("lrm_resources") {
-				for l := range list.Named("lrm_resource") {
-					if l.ID() == rsc {
-						return l
-					}
+		if e.histories == nil {
+			e.histories = map[string]map[string]*cib.Element{}
+		}
+		e.histories[nodeName] = byID
+	}
+	return byID[rsc]
+}
+
+func indexHistory(byID map[string]*cib.Element, state *cib.Element) {
+	for lrm := range state.Named("lrm") {
+		for list := range lrm.Named("lrm_resources") {
+			for l := range list.Named("lrm_resource") {
+				if id := l.ID(); byID[id] == nil {
+					byID[id] = l
 				}
 			}
 		}
 	}
-	return nil
 }
 
 // historyOp finds an operation of a resource on a node; peer is the other

@@ -612,7 +612,9 @@ type engine struct {
 	scores          []scoreLine
 	deferredChecks  []func()
 	synapses        []*action
-	expiredMonitors map[*cib.Element]bool // recurring failures to be scheduled anew
+	expiredMonitors map[*cib.Element]bool              // recurring failures to be scheduled anew
+	interpreted     histOp                             // the history entry that is being looked at
+	histories       map[string]map[string]*cib.Element // lrm_resource by names of node and resource
 }
 
 type launcherStop struct{ rsc *resource }

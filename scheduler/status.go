@@ -518,11 +518,18 @@ func (e *engine) linkRemoved(r *resource) {
 	}
 }
 
-func (e *engine) unpackLrmResource(n *node, l *cib.Element) {
-	var ops []*cib.Element
-	for op := range l.Named("lrm_rsc_op") {
-		ops = append(ops, op)
+// operationsOf lists the operations in a history entry. The list belongs to the
+// document.
+func operationsOf(l *cib.Element) []*cib.Element {
+	other := func(c *cib.Element) bool { return c.Name != "lrm_rsc_op" }
+	if !slices.ContainsFunc(l.Children, other) {
+		return l.Children
 	}
+	return slices.DeleteFunc(slices.Clone(l.Children), other)
+}
+
+func (e *engine) unpackLrmResource(n *node, l *cib.Element) {
+	ops := operationsOf(l)
 	if len(ops) == 0 && !(e.opt.shutdownLock && l.Has("shutdown-lock")) {
 		return
 	}

@@ -33,6 +33,9 @@ func boolOr(s string, def bool) bool {
 
 // leadingInt reads the integer a string starts with.
 func leadingInt(s string) (n int64, rest string, ok bool) {
+	if n, ok := digits(s); ok {
+		return n, "", true
+	}
 	s = strings.TrimSpace(s)
 	i := 0
 	if i < len(s) && (s[i] == '-' || s[i] == '+') {
@@ -54,6 +57,22 @@ func leadingInt(s string) (n int64, rest string, ok bool) {
 		}
 	}
 	return n, s[i:], true
+}
+
+// digits reads a number that is nothing but digits and not too long, as nearly
+// all are.
+func digits(s string) (n int64, ok bool) {
+	if len(s) == 0 || len(s) > 18 {
+		return 0, false
+	}
+	for i := range len(s) {
+		d := s[i] - '0'
+		if d > 9 {
+			return 0, false
+		}
+		n = n*10 + int64(d)
+	}
+	return n, true
 }
 
 // score reads a score; health colours need the engine's options.
