@@ -77,6 +77,7 @@ var clusterOptions = []Option{
 	{"fencing-action", []string{"stonith-action"}, "select", "reboot", []string{"reboot", "off", "poweroff"}, "what is done to a node that must be fenced"},
 	{"fencing-enabled", []string{"stonith-enabled"}, "boolean", "true", nil, "fence nodes that fail; without it, data on shared storage is at risk"},
 	{"fencing-max-attempts", []string{"stonith-max-attempts"}, "integer", "10", nil, "attempts to fence a node before giving up for now"},
+	{"fencing-rehearsal-interval", nil, "time", "0", nil, "gcrm: warn when the fencing of a node was not proved for that long (0: once is enough)"},
 	{"fencing-timeout", []string{"stonith-timeout"}, "time", "60s", nil, "time allowed for fencing"},
 	{"fencing-watchdog-timeout", []string{"stonith-watchdog-timeout"}, "time", "0", nil, "time after which a lost node has surely been stopped by its watchdog"},
 	{"have-watchdog", nil, "boolean", "false", nil, "a watchdog is in use, set by the cluster"},

@@ -102,6 +102,10 @@ func (d *Device) Plug(node string) string {
 	return node
 }
 
+// Names reports whether the lists of the configuration name a node, for devices
+// whose check is by list.
+func (d *Device) Names(node string) bool { return d.static(node) }
+
 // HasAction reports whether the agent knows an action. An agent that does not
 // tell is taken to know all.
 func (d *Device) HasAction(name string) bool {

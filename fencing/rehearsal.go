@@ -41,18 +41,11 @@ func (r *Runner) Rehearse(ctx context.Context, target string) ([]Check, error) {
 		level int
 	}
 	var entries []entry
-	if levels := conf.Levels(target); len(levels) > 0 {
-		for _, l := range levels {
-			for _, id := range l.Devices {
-				if d := conf.Devices[id]; d != nil {
-					entries = append(entries, entry{d, l.Index})
-				}
-			}
-		}
-	} else {
-		for _, id := range conf.Order {
-			if d := conf.Devices[id]; !d.Disabled && (d.Check != StaticList || d.static(target)) {
-				entries = append(entries, entry{d, 0})
+	levels, _ := conf.Plan(target)
+	for _, l := range levels {
+		for _, id := range l.Devices {
+			if d := conf.Devices[id]; d != nil {
+				entries = append(entries, entry{d, l.Index})
 			}
 		}
 	}

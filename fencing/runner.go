@@ -144,6 +144,14 @@ func (r *Runner) Started(doc *cib.CIB) {
 	}
 }
 
+// StartedOn returns where devices are started: names of nodes in lower case, by
+// device.
+func (r *Runner) StartedOn() map[string]map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.machine.started
+}
+
 // Remember adds what other nodes recorded; live tells that it just happened.
 func (r *Runner) Remember(entries []Entry, live bool) {
 	r.step(Remember{Entries: entries, Live: live})
@@ -154,6 +162,13 @@ func (r *Runner) Restore(entries []Entry) { r.step(Remember{Entries: entries, St
 
 // Forget clears the history of a node, or with "" all.
 func (r *Runner) Forget(target string) { r.step(Forget{target}) }
+
+// Configuration returns the present one; nil before the first.
+func (r *Runner) Configuration() *Configuration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.conf
+}
 
 // History returns what is known of past and present requests, the latest first.
 func (r *Runner) History() []Entry {

@@ -70,6 +70,22 @@ func (c *Configuration) Levels(node string) []Level {
 	return nil
 }
 
+// Plan is what would be tried for a node, as far as that is known without asking
+// a device: the levels of the topology, or (topology is false, the index 0) one
+// for each device that may be able to fence it.
+func (c *Configuration) Plan(node string) (levels []Level, topology bool) {
+	if levels = c.Levels(node); len(levels) > 0 {
+		return levels, true
+	}
+	op := &operation{conf: c, target: node, m: &Machine{}}
+	ids := op.possible(c.Order)
+	slices.SortStableFunc(ids, func(a, b string) int { return cmp.Compare(c.Devices[b].Priority, c.Devices[a].Priority) })
+	for _, id := range ids {
+		levels = append(levels, Level{Devices: []string{id}})
+	}
+	return levels, false
+}
+
 // merged puts levels with the same index together.
 func merged(levels []Level) []Level {
 	var out []Level

@@ -36,6 +36,23 @@ type Configuration struct {
 	attributes map[string]map[string]string // of nodes, by name in lower case
 }
 
+// Nodes lists the names of the nodes, as the document spells them.
+func (c *Configuration) Nodes() []string {
+	var out []string
+	for _, a := range c.attributes {
+		out = append(out, a["#uname"])
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Watchdog is how long a node that is lost is given to be reset by its watchdog;
+// zero if that is not relied on. own is what the nodes' watchdogs have.
+func (c *Configuration) Watchdog(node string, own time.Duration) time.Duration {
+	op := &operation{conf: c, target: node, m: &Machine{watchdog: own}}
+	return op.watchdogTime()
+}
+
 // Sources is what unpacking needs to know beyond the document; all may be nil.
 type Sources struct {
 	// Agents tells what fence agents say about themselves (class "stonith").
@@ -329,6 +346,11 @@ func (u *unpacker) complete(d *Device, params map[string]string) {
 	for _, node := range slices.Sorted(maps.Keys(d.Map)) {
 		if _, known := u.conf.attributes[node]; !known && len(u.conf.attributes) > 0 {
 			u.problem(cib.Warning, d.ID, "pcmk_host_map names "+node+", which is not a node of the cluster", "")
+		}
+	}
+	for _, node := range d.List {
+		if _, known := u.conf.attributes[node]; !known && len(u.conf.attributes) > 0 && len(d.Map) == 0 {
+			u.problem(cib.Warning, d.ID, "pcmk_host_list names "+node+", which is not a node of the cluster", "list names of nodes; what the device calls them belongs into pcmk_host_map")
 		}
 	}
 	d.Split = d.rebootsInHalves() && d.HasAction(On) && d.HasAction(Off) && d.HasAction(Status) && !d.Unfences

@@ -11,12 +11,25 @@ import (
 // far as that can be known without asking a device: what [Unpack] finds, and
 // nodes that nothing can fence, or only what proves nothing by itself.
 func Verify(doc *cib.CIB, s Sources) []cib.Problem {
+	if s.Agents != nil {
+		s.Agents = silent{s.Agents}
+	}
 	conf, problems := Unpack(doc, s)
 	add := func(object, text, hint string) {
 		problems = append(problems, cib.Problem{Severity: cib.Warning, Object: object, Text: text, Hint: hint})
 	}
 	if v, ok := doc.Property("stonith-enabled", "fencing-enabled"); ok && !cib.IsTrue(v) || len(conf.Devices) == 0 {
 		return problems // cib.Verify has its say on that
+	}
+	for _, l := range conf.levels {
+		if _, known := conf.attributes[strings.ToLower(l.target)]; l.target != "" && !known && len(conf.attributes) > 0 {
+			add(l.ID, fmt.Sprintf("the fencing level is for %s, which is not a node of the cluster", l.target), "")
+		}
+		for _, id := range l.Devices {
+			if id != WatchdogDevice && conf.Devices[id] == nil && (conf.watchdog == nil || conf.watchdog.ID != id) {
+				add(l.ID, fmt.Sprintf("fencing level %d has the device %s, which is no fence device of the configuration", l.Index, id), "correct its name, or add the stonith: primitive")
+			}
+		}
 	}
 	for _, n := range doc.Nodes() {
 		if n.Type != "" && n.Type != "member" {
@@ -55,6 +68,18 @@ func Verify(doc *cib.CIB, s Sources) []cib.Problem {
 		}
 	}
 	return problems
+}
+
+// silent is for agents that do not tell anything: that they are missing is not
+// a matter of fencing, and told elsewhere.
+type silent struct{ cib.MetadataSource }
+
+func (s silent) Metadata(n cib.AgentName) (*cib.AgentMeta, error) {
+	m, err := s.MetadataSource.Metadata(n)
+	if err != nil {
+		return nil, nil
+	}
+	return m, nil
 }
 
 // possible leaves those devices that may be able to fence the target.

@@ -167,7 +167,11 @@ func (s *Session) agents(ctx context.Context) *catalog {
 
 // verify looks for everything that is wrong with a document.
 func (s *Session) verify(ctx context.Context, doc *cib.CIB) []cib.Problem {
-	return cib.Verify(doc, s.agents(ctx), cib.VerifyOptions{})
+	problems := cib.Verify(doc, s.agents(ctx), cib.VerifyOptions{})
+	if s.cfg.Fencing != nil {
+		problems = append(problems, s.cfg.Fencing(doc, s.agents(ctx))...)
+	}
+	return problems
 }
 
 // agentOf resolves an agent as it is typed, for ra info and completion.

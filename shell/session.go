@@ -58,6 +58,9 @@ type Config struct {
 	Ask func(prompt string) (string, error)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Fencing, if set, tells what is wrong with the fencing that a document
+	// configures; agents knows the fence agents.
+	Fencing func(doc *cib.CIB, agents cib.MetadataSource) []cib.Problem
 	// Host runs a command about this host's daemon ("cluster init ...") and
 	// returns its exit status; nil where there is none.
 	Host func(ctx context.Context, args []string) int

@@ -52,6 +52,7 @@ func (s *Session) status(ctx context.Context, o statusOptions) error {
 	if err != nil {
 		return err
 	}
+	v.Unproved = s.unproved(ctx)
 	if s.cfg.Format == "json" {
 		return s.writeJSON(v)
 	}
@@ -68,6 +69,7 @@ func (s *Session) status(ctx context.Context, o statusOptions) error {
 		w.operations(doc)
 	}
 	w.failures()
+	w.unproved()
 	if o.tickets {
 		w.ticketList()
 	}

@@ -247,6 +247,17 @@ func (w *statusWriter) failures() {
 	}
 }
 
+// unproved warns of nodes that may not be fenced when it matters.
+func (w *statusWriter) unproved() {
+	if len(w.v.Unproved) == 0 {
+		return
+	}
+	w.heading("Fencing Warnings:")
+	for _, u := range w.v.Unproved {
+		w.item(1, "%s", w.color.warn(u))
+	}
+}
+
 func (w *statusWriter) failure(f *failureView) string {
 	at := ""
 	if f.At > 0 {

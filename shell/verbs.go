@@ -10,7 +10,7 @@ func Root() *Level {
 			statusVerb(), verifyVerb(), simulateVerb(), applyVerb(),
 		},
 		Levels: []*Level{
-			configureLevel(), resourceLevel(), nodeLevel(), cibLevel(), raLevel(),
+			configureLevel(), resourceLevel(), nodeLevel(), cibLevel(), raLevel(), fenceLevel(),
 			clusterLevel(), optionsLevel(), maintenanceLevel(), siteLevel(), templateLevel(),
 		},
 	}

@@ -45,6 +45,7 @@ type facts struct {
 	doc    *cib.CIB
 	status Status
 	info   *client.Info
+	fences *client.FencePlan
 	links  []client.Link
 	// zone is that of the time in cib-last-written.
 	zone *time.Location
@@ -85,6 +86,12 @@ func (s *Server) gather(ctx context.Context) *facts {
 		}
 		return err
 	})
+	if a, ok := s.backend.(Administrator); ok {
+		try("fencing", func() (err error) {
+			f.fences, err = a.FencePlan(ctx)
+			return err
+		})
+	}
 	try("corosync", func() (err error) {
 		if f.info, err = s.backend.Info(ctx); err != nil {
 			f.info = nil
@@ -113,6 +120,9 @@ func (f *facts) Collect(out chan<- prometheus.Metric) {
 	}
 	if f.info != nil {
 		f.quorum(g)
+	}
+	if f.fences != nil {
+		f.fencing(g)
 	}
 	for _, c := range []string{"pacemaker", "corosync"} {
 		g.add("scrape_success", "whether the facts could be had", truth(!f.failed[c]), "collector", c)

@@ -32,7 +32,7 @@ func (f *facts) nodes(g gauges) {
 
 // hidden are the attributes that are the cluster's own business.
 func hidden(name string) bool {
-	for _, prefix := range []string{"fail-count", "last-failure", "shutdown", "terminate", "standby", "#"} {
+	for _, prefix := range []string{"fail-count", "last-failure", "shutdown", "terminate", "standby", "fencing-proved", "fencing-checked", "#"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}
@@ -87,6 +87,19 @@ func (f *facts) states(g gauges) {
 		}{{"active", r.Active}, {"orphaned", r.Orphaned}, {"blocked", r.Blocked}, {"failed", r.Failed}, {"failure_ignored", r.FailureIgnored}} {
 			g.add("pacemaker_resources", "whether a resource has a status", truth(s.on), "node", r.Node, "resource", id, "role", strings.ToLower(r.Role),
 				"managed", strconv.FormatBool(r.Managed), "status", s.name, "agent", r.Agent, "group", r.Group, "clone", r.Clone)
+		}
+	}
+}
+
+// fencing tells whether nodes are known to be fenced when it matters.
+func (f *facts) fencing(g gauges) {
+	for _, n := range f.fences.Nodes {
+		g.add("gcrm_fencing_ready", "whether the fencing of a node was proved within the configured time", truth(n.Warning == "" && f.fences.Enabled), "node", n.Node)
+		if n.Proved != nil {
+			g.add("gcrm_fencing_proved_timestamp_seconds", "when a node was last fenced, in earnest or as a rehearsal", float64(n.Proved.At.Unix()), "node", n.Node, "kind", n.Proved.Kind, "device", n.Proved.Device)
+		}
+		if n.Checked != nil {
+			g.add("gcrm_fencing_checked_timestamp_seconds", "when the fence devices of a node were last asked", float64(n.Checked.At.Unix()), "node", n.Node)
 		}
 	}
 }

@@ -45,6 +45,8 @@ type Administrator interface {
 	Fence(ctx context.Context, node, action, by string) (proof string, err error)
 	ConfirmDown(ctx context.Context, node, by string) error
 	Fencings(ctx context.Context) ([]client.FenceEntry, error)
+	FencePlan(ctx context.Context) (*client.FencePlan, error)
+	FenceTest(ctx context.Context, r client.FenceTestRequest, by string) (*client.FenceReport, error)
 }
 
 // Identity is who made a request.
@@ -162,6 +164,17 @@ func (s *Server) administer(m *http.ServeMux, a Administrator) {
 		return struct{}{}, a.StopNode(r.Context())
 	}))
 	m.HandleFunc("GET "+client.PathFencing, answer(func(r *http.Request) (any, error) { return a.Fencings(r.Context()) }))
+	m.HandleFunc("GET "+client.PathFencePlan, answer(func(r *http.Request) (any, error) { return a.FencePlan(r.Context()) }))
+	m.HandleFunc("POST "+client.PathFenceTest, answer(func(r *http.Request) (any, error) {
+		var req client.FenceTestRequest
+		if err := decode(r, &req); err != nil {
+			return nil, err
+		}
+		if req.Really {
+			s.audit(r, "fence "+req.Node+" (rehearsal)")
+		}
+		return a.FenceTest(r.Context(), req, userOf(r))
+	}))
 	m.HandleFunc("POST "+client.PathFencing, answer(func(r *http.Request) (any, error) {
 		var req client.FenceRequest
 		if err := decode(r, &req); err != nil {

@@ -293,6 +293,18 @@ func (h *HTTP) Fencings(ctx context.Context) ([]FenceEntry, error) {
 	return list, err
 }
 
+// FencePlan implements Warden.
+func (h *HTTP) FencePlan(ctx context.Context) (*FencePlan, error) {
+	p := &FencePlan{}
+	return p, h.get(ctx, PathFencePlan, nil, p)
+}
+
+// FenceTest implements Warden.
+func (h *HTTP) FenceTest(ctx context.Context, r FenceTestRequest) (*FenceReport, error) {
+	report := &FenceReport{}
+	return report, h.send(ctx, http.MethodPost, PathFenceTest, nil, r, report)
+}
+
 // send makes a request that changes something.
 func (h *HTTP) send(ctx context.Context, method, path string, query url.Values, body, into any) error {
 	resp, err := h.do(ctx, method, path, query, body, nil)

@@ -27,6 +27,8 @@ const (
 	PathStop      = "/v1/stop"
 	PathFencing   = "/v1/fencing"
 	PathConfirm   = "/v1/fencing/confirm"
+	PathFencePlan = "/v1/fencing/plan"
+	PathFenceTest = "/v1/fencing/test"
 	PathTrial     = "/v1/trial"
 )
 
@@ -192,6 +194,83 @@ type FenceEntry struct {
 	Proof, Reason, Text string
 }
 
+// FenceDevice is a fence device of the configuration.
+type FenceDevice struct {
+	ID       string   `json:"id"`
+	Agent    string   `json:"agent"`
+	Native   bool     `json:"native"`
+	Disabled bool     `json:"disabled,omitempty"`
+	Check    string   `json:"host_check"`
+	Fences   []string `json:"fences,omitempty"`  // nodes its lists name, with static-list
+	Started  []string `json:"started,omitempty"` // nodes it is known to be reached from
+	Proves   bool     `json:"proves"`            // its success is proof by itself
+}
+
+// FenceLevel is tried before the ones behind it; all of its devices must succeed.
+type FenceLevel struct {
+	Index   int      `json:"index,omitempty"` // 0 without topology
+	Devices []string `json:"devices"`
+}
+
+// FenceProof says when and how it was seen that a node can be fenced.
+type FenceProof struct {
+	At       time.Time     `json:"at"`
+	Kind     string        `json:"kind"` // reboot (rehearsal), fencing (in earnest), check
+	Device   string        `json:"device,omitempty"`
+	Agent    string        `json:"agent,omitempty"`
+	By       string        `json:"by,omitempty"`
+	Took     time.Duration `json:"took_ns"`
+	Proof    string        `json:"proof,omitempty"`
+	Evidence string        `json:"evidence,omitempty"`
+}
+
+// FenceNode is how a node is fenced, and whether that was ever proved.
+type FenceNode struct {
+	Node     string        `json:"node"`
+	Levels   []FenceLevel  `json:"levels"`
+	Topology bool          `json:"topology"`
+	Watchdog time.Duration `json:"watchdog_ns,omitempty"`
+	Proved   *FenceProof   `json:"proved,omitempty"`
+	Checked  *FenceProof   `json:"checked,omitempty"`
+	Warning  string        `json:"warning,omitempty"`
+}
+
+// FencePlan is all of it. Devices are missing where the nodes are not fenced by
+// devices of the configuration.
+type FencePlan struct {
+	Enabled bool          `json:"enabled"`
+	Devices []FenceDevice `json:"devices"`
+	Nodes   []FenceNode   `json:"nodes"`
+}
+
+// FenceTestRequest asks for a rehearsal.
+type FenceTestRequest struct {
+	Node   string
+	Really bool // reboot the node, which the caller has emptied
+}
+
+// FenceCheck is what one device said on one node, without switching anything.
+type FenceCheck struct {
+	Device  string        `json:"device"`
+	Agent   string        `json:"agent"`
+	By      string        `json:"by"`
+	Level   int           `json:"level,omitempty"`
+	Reached bool          `json:"reached"`
+	Knows   bool          `json:"knows_node"`
+	Power   string        `json:"power,omitempty"`
+	Took    time.Duration `json:"took_ns"`
+	Text    string        `json:"text,omitempty"`
+	Hint    string        `json:"hint,omitempty"`
+}
+
+// FenceReport is what came of a rehearsal.
+type FenceReport struct {
+	Checks []FenceCheck `json:"checks,omitempty"`
+	Proved *FenceProof  `json:"proved,omitempty"`
+	// Unrecorded says why it could not be kept in the configuration.
+	Unrecorded string `json:"unrecorded,omitempty"`
+}
+
 // Warden is what a Cluster may offer besides: fencing by the devices of the
 // configuration.
 type Warden interface {
@@ -201,6 +280,11 @@ type Warden interface {
 	ConfirmDown(ctx context.Context, node string) error
 	// Fencings returns the history, the latest first.
 	Fencings(ctx context.Context) ([]FenceEntry, error)
+	// FencePlan returns devices, and how each node is fenced.
+	FencePlan(ctx context.Context) (*FencePlan, error)
+	// FenceTest checks the devices of a node, or really reboots it, and keeps
+	// in the configuration what came of it.
+	FenceTest(ctx context.Context, r FenceTestRequest) (*FenceReport, error)
 }
 
 // VerdictRequest ends the trial of a version.

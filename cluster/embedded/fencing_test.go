@@ -306,3 +306,51 @@ func TestTwoNodesWithdraw(t *testing.T) {
 		t.Errorf("switched: %s\n%s", got, fencings(t, h))
 	}
 }
+
+// A rehearsal: the devices are asked, the node is really rebooted, and both are
+// kept in the configuration, on all nodes.
+func TestRehearsal(t *testing.T) {
+	t.Parallel()
+	c, p := withPDU(t, 3, "pcmk_host_list", "node1 node2 node3")
+	h := connect(t, c, 2)
+	plan, err := h.FencePlan(t.Context())
+	if err != nil || len(plan.Nodes) != 3 || plan.Nodes[0].Warning != "its fencing was never proved" || plan.Devices[0].Started == nil ||
+		len(plan.Devices[0].Fences) != 3 || plan.Nodes[0].Levels[0].Devices[0] != "pdu" {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	r, err := h.FenceTest(t.Context(), client.FenceTestRequest{Node: "node3"})
+	if err != nil || len(r.Checks) != 2 || !r.Checks[0].Reached || r.Checks[0].Power != "on" || r.Unrecorded != "" || p.switched() != "" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	r, err = h.FenceTest(t.Context(), client.FenceTestRequest{Node: "node3", Really: true})
+	if err != nil || r.Proved == nil || r.Proved.Proof != "read-back" || r.Proved.Device != "pdu" || r.Proved.Agent != "fence_pdu" || r.Unrecorded != "" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	eventually(t, patience, "the node is back", allOnline(t, h))
+	for i := 1; i <= 3; i++ {
+		var n client.FenceNode
+		eventually(t, patience, "the proof is known", func() bool {
+			plan, err := connect(t, c, i).FencePlan(t.Context())
+			if err != nil || len(plan.Nodes) != 3 {
+				return false
+			}
+			n = plan.Nodes[2]
+			return n.Proved != nil && n.Checked != nil
+		})
+		if n.Proved.By == "" || n.Proved.Took <= 0 || n.Warning != "" || !strings.Contains(n.Checked.Evidence, "pdu on node1") {
+			t.Errorf("node%d knows %+v, %+v", i, n, n.Proved)
+		}
+	}
+	if doc := document(t, h); !strings.Contains(doc.Configuration().String(), `name="fencing-proved"`) {
+		t.Error("the proof is not in the configuration")
+	}
+	// A wrong name at the device is found without switching anything.
+	alter(t, h, func(conf *cib.Element) {
+		set := conf.Child("resources").ChildByID("pdu").Child("instance_attributes")
+		set.Add(cib.NewElement("nvpair", "id", "map", "name", "pcmk_host_map", "value", "node3:outlet9"))
+	})
+	eventually(t, patience, "the check fails", func() bool {
+		r, err = h.FenceTest(t.Context(), client.FenceTestRequest{Node: "node3"})
+		return err == nil && len(r.Checks) > 0 && !r.Checks[0].Knows && strings.Contains(r.Checks[0].Hint, "pcmk_host_map")
+	})
+}

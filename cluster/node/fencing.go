@@ -59,9 +59,6 @@ func (n *Node) startFencing() error {
 	handle(n, methodFence, func(ctx context.Context, _ transport.Peer, x fencing.Execute) (any, error) {
 		return d.runner.Execute(ctx, x), nil
 	})
-	handle(n, methodManual, func(ctx context.Context, _ transport.Peer, r manualRequest) (any, error) {
-		return d.manual(ctx, r)
-	})
 	handle(n, methodRemember, func(_ context.Context, _ transport.Peer, r remembrance) (any, error) {
 		d.runner.Remember(r.Entries, r.Live)
 		return nil, nil
@@ -90,20 +87,20 @@ func ended(past []fencing.Entry, self string, now time.Time) []fencing.Entry {
 // Fence implements Fencer.
 func (d *devices) Fence(ctx context.Context, r controller.Fence) (string, error) {
 	res, err := d.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm", Timeout: r.Timeout, Delay: r.Delay, Reason: r.Reason,
-		Incarnation: d.incarnation(r.Node)})
+		Incarnation: d.node.incarnationOf(r.Node)})
 	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s: %s", res.Proof, res.Evidence), nil
 }
 
-// incarnation is the last one that the cluster knows of a node.
-func (d *devices) incarnation(node string) uint64 {
-	state, _ := d.node.cons.Load().State()
+// incarnationOf is the last one that the cluster knows of a node.
+func (n *Node) incarnationOf(node string) uint64 {
+	state, _ := n.cons.Load().State()
 	m, _ := state.Member(node)
-	d.node.mu.Lock()
-	defer d.node.mu.Unlock()
-	return max(m.Incarnation, d.node.seen[node].incarnation)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return max(m.Incarnation, n.seen[node].incarnation)
 }
 
 // Execute implements fencing.Peers.
@@ -118,9 +115,8 @@ type manualRequest struct{ Node, Action, By string }
 
 // manual carries it out; the caller leads, or is alone, or the leader is to be
 // fenced.
-func (d *devices) manual(ctx context.Context, r manualRequest) (string, error) {
-	n := d.node
-	incarnation := d.incarnation(r.Node)
+func (n *Node) manual(ctx context.Context, r manualRequest) (string, error) {
+	incarnation := n.incarnationOf(r.Node)
 	proof := fmt.Sprintf("%s: %s said so", fencing.ProofHuman, r.By)
 	if r.Action == "" { // the word that the node is down
 		n.mu.Lock()
@@ -129,27 +125,38 @@ func (d *devices) manual(ctx context.Context, r manualRequest) (string, error) {
 		if up || r.Node == n.cfg.Name {
 			return "", fmt.Errorf("node %s is not down: it is heard of", r.Node)
 		}
-		d.runner.Confirm(r.Node, r.By, incarnation)
+		n.devices.runner.Confirm(r.Node, r.By, incarnation)
 	} else {
 		if r.Action != fencing.On {
 			n.hold(r.Node, fencingHold)
 			defer n.release(r.Node)
 		}
-		res, err := d.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm fence by " + r.By,
+		if n.devices == nil { // the embedded cluster's own
+			var err error
+			if proof, err = n.cfg.Fencer.Fence(ctx, controller.Fence{Node: r.Node, Action: r.Action, Reason: "asked for by " + r.By}); err != nil {
+				return "", err
+			}
+			return proof, n.manualDone(ctx, r, proof)
+		}
+		res, err := n.devices.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm fence by " + r.By,
 			Reason: "asked for by " + r.By, Manual: true, Incarnation: incarnation})
 		if err != nil {
 			return "", err
 		}
 		proof = fmt.Sprintf("%s: %s", res.Proof, res.Evidence)
 	}
-	// Where this node does not lead, the next request of the one that does is
-	// answered from the history.
+	return proof, n.manualDone(ctx, r, proof)
+}
+
+// manualDone commits what came of a manual request. Where this node does not
+// lead, the next request of the one that does is answered from the history.
+func (n *Node) manualDone(ctx context.Context, r manualRequest, proof string) error {
 	if lead, _ := n.cons.Load().Leadership(); lead.Self && r.Action != fencing.On {
 		if err := n.markDown(ctx, lead.Term, r.Node, proof); err != nil {
 			n.log.Warn("a fencing is not committed yet", "peer", r.Node, "err", err)
 		}
 	}
-	return proof, nil
+	return nil
 }
 
 // carrier is the node that is to carry out a manual request: the leader, this
@@ -174,15 +181,15 @@ func (n *Node) carrier(target string) string {
 
 // ask gives a manual request to whoever is to carry it out.
 func (n *Node) ask(ctx context.Context, r manualRequest) (proof string, err error) {
-	if n.devices == nil {
-		return "", &client.Error{Code: client.CodeRefused, Text: "this node does not fence by devices of the configuration"}
+	if n.devices == nil && (r.Action == "" || n.cfg.Fencer == nil) {
+		return "", noDevices()
 	}
 	state, _ := n.cons.Load().State()
 	if _, ok := state.Member(r.Node); !ok {
 		return "", &client.Error{Code: client.CodeNotFound, Text: "the cluster has no node " + r.Node}
 	}
 	if by := n.carrier(r.Node); by == n.cfg.Name {
-		proof, err = n.devices.manual(ctx, r)
+		proof, err = n.manual(ctx, r)
 	} else {
 		err = n.wire.Call(ctx, by, methodManual, r, &proof)
 	}

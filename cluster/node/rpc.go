@@ -65,6 +65,9 @@ func (n *Node) handle() {
 	handle(n, methodRemove, func(ctx context.Context, _ transport.Peer, name string) (any, error) {
 		return nil, n.remove(ctx, name)
 	})
+	handle(n, methodManual, func(ctx context.Context, _ transport.Peer, r manualRequest) (any, error) {
+		return n.manual(ctx, r)
+	})
 	handle(n, methodApplied, func(context.Context, transport.Peer, struct{}) (any, error) {
 		c := n.cons.Load()
 		if c == nil {

@@ -11,7 +11,6 @@ import (
 	"gcrm/cluster/stonith"
 	"gcrm/drivers"
 	"gcrm/drivers/all"
-	"gcrm/fencing/native"
 )
 
 // hostAgents answers the shell's questions about agents from this host.
@@ -23,7 +22,7 @@ type hostAgents struct {
 // question.
 func localAgents() *hostAgents {
 	return &hostAgents{registry: sync.OnceValue(func() *drivers.Registry {
-		return all.Registry(all.Options{}).With(stonith.Class, stonith.Finder{Registry: native.Registry()})
+		return all.Registry(all.Options{}).With(stonith.Class, stonith.Finder{Registry: fenceMethods()})
 	})}
 }
 

@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	"gcrm/cluster/node/daemon"
-	"gcrm/fencing/native"
 )
 
 // daemonVerbs runs "gcrm daemon" and "gcrm cluster ...", which work where no
@@ -21,7 +20,7 @@ func daemonVerbs(args []string) (status int, ok bool) {
 	}
 	s := daemon.Streams{Out: os.Stdout, Err: os.Stderr}
 	if args[0] == "daemon" {
-		return daemon.Command(context.Background(), args[1:], native.Registry(), s), true
+		return daemon.Command(context.Background(), args[1:], fenceMethods(), s), true
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -176,7 +176,7 @@ func (o *options) run(ctx context.Context) int {
 	}
 	o.putOffFor(script != nil)
 	cfg := shell.Config{Out: os.Stdout, Err: os.Stderr, In: os.Stdin, Display: display, Format: o.format,
-		Force: o.force, No: o.no, Wait: o.wait, WaitTimeout: o.timeout, Confirm: o.confirm, Environ: os.Getenv}
+		Fencing: verifyFencing, Force: o.force, No: o.no, Wait: o.wait, WaitTimeout: o.timeout, Confirm: o.confirm, Environ: os.Getenv}
 	if script == nil {
 		cfg.In = os.Stdin
 	}

@@ -43,8 +43,8 @@ func Methods() map[string]fencing.Method {
 }
 
 // Registry finds the native methods, and for other names the programs that are
-// installed on this node.
-func Registry() *fencing.Registry {
-	f := agent.Finder{}
+// installed on this node in the folders, or the usual ones if none are given.
+func Registry(dirs ...string) *fencing.Registry {
+	f := agent.Finder{Dirs: dirs}
 	return fencing.NewRegistry(Methods(), f.Find, f.Names)
 }
