@@ -18,14 +18,15 @@ import (
 //     ancestor; write includes read; without any, nothing is allowed;
 //   - an element that may be read is read with everything in it but for what is
 //     denied; of one that may not, its id is shown if something in it may be;
-//   - who may write an element may create things in it and delete it. An
-//     element that has nothing but an id may be created by anybody outside of
-//     the section acls: it means nothing by itself.
+//   - who may write an element may create things in it and delete it. What
+//     only holds other elements (a set of attributes that has nothing but an
+//     id) may be created by anybody outside of the section acls.
 //
-// Two rules are stricter than Pacemaker's: a change of an element has to be
+// Three rules are stricter than Pacemaker's: a change of an element has to be
 // allowed both before and after it, so that nobody can change what makes a
-// permission apply, and a permission that cannot be read denies everything if
-// it was meant to deny.
+// permission apply; a permission that cannot be read denies everything if it was
+// meant to deny; and a tag or a reference is more than a holder of others, though
+// it has nothing but an id.
 
 // Access is what one user may do with one document.
 type Access struct {
@@ -397,6 +398,13 @@ func (k *aclCheck) created(e *Element) {
 
 // scaffolding reports whether an element means nothing by itself.
 func (k *aclCheck) scaffolding(e *Element) bool {
+	switch e.Name {
+	case "meta_attributes", "instance_attributes", "transient_attributes", "utilization", "operations", "cluster_property_set":
+	default:
+		if e.Has("id") {
+			return false
+		}
+	}
 	for _, a := range e.Attrs {
 		if a.Name != "id" {
 			return false

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
@@ -14,25 +13,15 @@ const maxProblems = 5
 
 // check refuses a configuration that violates its schema. What was wrong
 // before is no reason, or nobody could set it right step by step.
-func (s *Server) check(ctx context.Context, change cib.Change) error {
+func check(doc *cib.CIB, change cib.Change) error {
 	if change.Configuration == nil || change.Status != nil {
 		return nil
 	}
-	for _, linearizable := range []bool{false, true} {
-		doc, _, err := s.backend.CIB(ctx, linearizable)
-		if err != nil {
-			return err
-		}
-		if !change.Configuration.Base.SameConfiguration(doc.Version()) {
-			continue // this replica may be behind
-		}
-		next, err := doc.Apply(change)
-		if err != nil {
-			return &client.Error{Code: client.CodeRefused, Text: err.Error()}
-		}
-		return schemaErrors(doc, next)
+	next, err := doc.Apply(change)
+	if err != nil {
+		return &client.Error{Code: client.CodeRefused, Text: err.Error()}
 	}
-	return nil // stale, or the repetition of a request: the backend knows
+	return schemaErrors(doc, next)
 }
 
 func schemaErrors(before, after *cib.CIB) error {

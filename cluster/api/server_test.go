@@ -106,7 +106,7 @@ func status(name, value string) cib.Change {
 }
 
 func serve(t *testing.T, m *memory, socket string) *Server {
-	s, err := Listen(socket, "n", m, slog.New(slog.DiscardHandler))
+	s, err := Listen(Config{Socket: socket, Node: "n", Backend: m, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

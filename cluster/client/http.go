@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -244,6 +245,13 @@ func (h *HTTP) Revision(ctx context.Context, v cib.Version) (*Revision, error) {
 // Decide implements Judge.
 func (h *HTTP) Decide(ctx context.Context, trial cib.Version, keep bool) error {
 	return h.send(ctx, http.MethodPost, PathTrial, nil, VerdictRequest{trial.String(), keep}, nil)
+}
+
+// Audit returns the last entries of the audit log of the node, the latest last.
+func (h *HTTP) Audit(ctx context.Context, last int) ([]AuditEntry, error) {
+	var list []AuditEntry
+	err := h.get(ctx, PathAudit, url.Values{"last": {strconv.Itoa(last)}}, &list)
+	return list, err
 }
 
 // Links implements Linker.

@@ -30,6 +30,8 @@ const (
 	PathFencePlan = "/v1/fencing/plan"
 	PathFenceTest = "/v1/fencing/test"
 	PathTrial     = "/v1/trial"
+	PathAudit     = "/v1/audit"
+	PathOpenAPI   = "/v1/openapi.json"
 )
 
 // MaxBody bounds requests and answers but for the watch stream.
@@ -298,6 +300,23 @@ type VerdictRequest struct {
 type Judge interface {
 	// Decide keeps the version on trial, or takes it back.
 	Decide(ctx context.Context, trial cib.Version, keep bool) error
+}
+
+// AuditEntry is one request that changed something, or was to.
+type AuditEntry struct {
+	Time time.Time
+	Node string // that was asked
+	// User asked; UID is his on the node, -1 if he came over TLS.
+	User string
+	UID  int64
+	// Via is "socket" or "tls", From the process or the address there.
+	Via, From string
+	Request   string // method and path
+	What      string // in words
+	Result    string // done or failed
+	Error     string `json:",omitempty"`
+	// Milliseconds is how long it took.
+	Milliseconds int64
 }
 
 // Historian is what a Cluster may offer besides: the remembered versions of

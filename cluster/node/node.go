@@ -46,6 +46,8 @@ type Node struct {
 	beat *heartbeat.Runner
 	ctrl *controller.Runner
 	api  *api.Server
+	// trail is nil without an API.
+	trail *api.AuditLog
 	// devices is nil if the node has a fencer of another kind.
 	devices *devices
 
@@ -149,7 +151,7 @@ func (n *Node) start() error {
 		Cut: func(peer string, _ int) bool { return n.cfg.Cut != nil && n.cfg.Cut(peer) }})
 	n.watchPeers()
 	if !n.cfg.NoAPI {
-		if n.api, err = api.Listen(n.cfg.Socket, n.cfg.Name, (*backend)(n), n.log.With("room", "api")); err != nil {
+		if err := n.startAPI(); err != nil {
 			return err
 		}
 	}
@@ -233,6 +235,11 @@ func (n *Node) end(farewell bool) {
 	if c := n.cons.Load(); c != nil {
 		if err := c.Close(); err != nil {
 			n.log.Warn("closing consensus", "err", err)
+		}
+	}
+	if n.trail != nil {
+		if err := n.trail.Close(); err != nil {
+			n.log.Warn("closing the audit log", "err", err)
 		}
 	}
 }

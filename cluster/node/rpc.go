@@ -178,6 +178,7 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 		n.hold(req.Node, fencingHold)
 	}
 	proof, err := n.cfg.Fencer.Fence(ctx, req)
+	n.record(fmt.Sprintf("fence node %s (%s): %s", req.Node, req.Action, proof), err)
 	if err != nil || req.Action == "on" {
 		n.release(req.Node)
 		return err

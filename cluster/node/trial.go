@@ -56,6 +56,7 @@ func (n *Node) endTrial(term uint64, state *consensus.State) {
 		defer cancel()
 		_, err = n.cons.Load().ApplyAsLeader(ctx, term, cmd)
 	}
+	n.record(by.Message, err)
 	if err != nil {
 		n.log.Warn("a commit that nobody confirmed could not be taken back yet", "version", t.Version, "err", err)
 		return

@@ -1,0 +1,187 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"gcrm/cluster/client"
+)
+
+// question is a verb that is put to the daemon of a node.
+type question struct {
+	name  string
+	words []string            // that are no flags
+	flags func(*flag.FlagSet) // its own, if any
+	ask   func(ctx context.Context, s Streams, c *client.HTTP, words []string) error
+}
+
+func (q question) run(ctx context.Context, s Streams, args []string) error {
+	f := flags(s, "cluster "+q.name)
+	socket := socketFlag(f)
+	if q.flags != nil {
+		q.flags(f)
+	}
+	words, err := parse(s, f, args, q.words...)
+	if err != nil {
+		return err
+	}
+	c, err := client.Dial(*socket, "gcrm cluster")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return q.ask(ctx, s, c, words)
+}
+
+func quorumText(q bool) string { return pick(q, "with quorum", "WITHOUT quorum") }
+
+func pick(v bool, yes, no string) string {
+	if v {
+		return yes
+	}
+	return no
+}
+
+func tokenVerb() question {
+	var life *time.Duration
+	return question{name: "token", flags: func(f *flag.FlagSet) {
+		life = f.Duration("for", 30*time.Minute, "how long the token is good")
+	}, ask: func(ctx context.Context, s Streams, c *client.HTTP, _ []string) error {
+		token, err := c.Token(ctx, *life)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(s.Out, token)
+		return nil
+	}}
+}
+
+func stopVerb() question {
+	return question{name: "stop", ask: func(ctx context.Context, s Streams, c *client.HTTP, _ []string) error {
+		if err := c.StopNode(ctx); err != nil {
+			return err
+		}
+		fmt.Fprintln(s.Out, "waiting for resources to be moved away")
+		for {
+			if _, err := c.Info(ctx); err != nil {
+				return ctx.Err()
+			}
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}}
+}
+
+func statusVerb() question {
+	return question{name: "status", ask: func(ctx context.Context, s Streams, c *client.HTTP, _ []string) error {
+		i, err := c.Info(ctx)
+		if err != nil {
+			return err
+		}
+		leader := i.Leader
+		if leader == "" {
+			leader = "none"
+		}
+		fmt.Fprintf(s.Out, "Cluster %s, seen from %s: %s, leader %s, CIB %s\n", i.ClusterName, i.Node, quorumText(i.Quorate), leader, i.Version)
+		if t := i.Trial; t.Pending() {
+			fmt.Fprintf(s.Out, "Version %d.%d by %s on %s is taken back at %s unless it is confirmed: gcrm configure commit confirmed\n",
+				t.Version.AdminEpoch, t.Version.Epoch, t.Origin.User, t.Origin.Node, t.Until.Local().Format(time.DateTime))
+		}
+		w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "NODE\tID\tSTATE\tVOTE\tSINCE")
+		for _, m := range i.Members {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, m.ID, pick(m.Online, "online", "offline"), pick(m.Voter, "yes", "no"), m.Since.Local().Format(time.DateTime))
+		}
+		return w.Flush()
+	}}
+}
+
+func linksVerb() question {
+	return question{name: "links", ask: func(ctx context.Context, s Streams, c *client.HTTP, _ []string) error {
+		links, err := c.Links(ctx)
+		if err != nil {
+			return err
+		}
+		w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "PEER\tADDRESS\tSTATE\tLOSS\tROUND TRIP")
+		for _, l := range links {
+			state := "down"
+			switch {
+			case l.Up:
+				state = "up"
+			case l.Hears:
+				state = "one way: not heard there"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%.0f%%\t%v\n", l.Peer, l.Address, state, 100*l.Loss, time.Duration(l.RoundTrip)*time.Microsecond)
+		}
+		return w.Flush()
+	}}
+}
+
+func auditVerb() question {
+	var last *int
+	var raw *bool
+	return question{name: "audit", flags: func(f *flag.FlagSet) {
+		last = f.Int("last", 50, "how many entries to show at most")
+		raw = f.Bool("json", false, "one JSON object a line")
+	}, ask: func(ctx context.Context, s Streams, c *client.HTTP, _ []string) error {
+		list, err := c.Audit(ctx, *last)
+		if err != nil {
+			return err
+		}
+		if *raw {
+			enc := json.NewEncoder(s.Out)
+			for _, e := range list {
+				if err := enc.Encode(e); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "WHEN\tWHO\tFROM\tWHAT\tRESULT")
+		for _, e := range list {
+			result := e.Result
+			if e.Error != "" {
+				result += ": " + e.Error
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", e.Time.Local().Format(time.DateTime), e.User, strings.TrimSpace(e.Via+" "+e.From), e.What, result)
+		}
+		return w.Flush()
+	}}
+}
+
+func removeVerb() question {
+	return question{name: "remove", words: []string{"NODE"}, ask: func(ctx context.Context, s Streams, c *client.HTTP, words []string) error {
+		if err := c.RemoveNode(ctx, words[0]); err != nil {
+			return err
+		}
+		fmt.Fprintf(s.Out, "Node %s is forgotten.\n", words[0])
+		return nil
+	}}
+}
+
+func forceVerb() question {
+	var sure *bool
+	return question{name: "force-alone", words: []string{"NODE"}, flags: func(f *flag.FlagSet) {
+		sure = f.Bool("i-verified-it-is-down", false, "you have seen that the other node is off")
+	}, ask: func(ctx context.Context, s Streams, c *client.HTTP, words []string) error {
+		said := ""
+		if *sure {
+			said = "i verified it is down"
+		}
+		if err := c.ForceAlone(ctx, words[0], said); err != nil {
+			return err
+		}
+		fmt.Fprintf(s.Out, "This node goes on without %s.\n", words[0])
+		return nil
+	}}
+}

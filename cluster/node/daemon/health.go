@@ -1,0 +1,57 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gcrm/cluster/client"
+)
+
+func healthVerb() question {
+	return question{name: "health", ask: func(ctx context.Context, s Streams, c *client.HTTP, _ []string) error {
+		i, err := c.Info(ctx)
+		if err != nil {
+			return err
+		}
+		links, err := c.Links(ctx)
+		if err != nil {
+			return err
+		}
+		problems := 0
+		tell := func(format string, args ...any) {
+			problems++
+			fmt.Fprintf(s.Out, format+"\n", args...)
+		}
+		if !i.Quorate {
+			tell("%s has no quorum: nothing can be changed or started", i.Node)
+		}
+		voters := 0
+		for _, m := range i.Members {
+			if m.Voter {
+				voters++
+			}
+			if !m.Online {
+				tell("node %s is offline since %s", m.Name, m.Since.Format(time.DateTime))
+			} else if !m.Voter {
+				tell("node %s has no vote (yet)", m.Name)
+			}
+		}
+		for _, l := range links {
+			switch {
+			case l.Up && l.Loss > 0.05:
+				tell("link to %s (%s) loses %.0f%% of the heartbeats", l.Peer, l.Address, 100*l.Loss)
+			case l.Hears && !l.Heard:
+				tell("link to %s (%s) works one way only: this node hears it, but is not heard", l.Peer, l.Address)
+			}
+		}
+		if voters == 2 {
+			tell("there are two voters: each can go on without the other only after fencing it; a witness would help")
+		}
+		if problems == 0 {
+			fmt.Fprintln(s.Out, "all is well")
+			return nil
+		}
+		return fmt.Errorf("%d problems", problems)
+	}}
+}
