@@ -286,4 +286,5 @@ func (e *engine) clearHistory(r *resource, n *node) {
 	key := opKey(r.id, taskLrmDelete, 0)
 	a := e.customAction(r, key, taskLrmDelete, n, false)
 	a.set(fOnDC)
+	a.meta.set("on-fail", "ignore")
 }

@@ -166,6 +166,7 @@ func (e *engine) unfencingDevices() []*resource {
 	for _, r := range e.resources {
 		walk(r)
 	}
+	slices.Reverse(out) // as in the summaries that nodes keep
 	return out
 }
 

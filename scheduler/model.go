@@ -306,6 +306,7 @@ type cloneData struct {
 	minInstances             int
 	childXML                 *cib.Element
 	childName                string
+	forced                   bool // to be anonymous although it is told to be unique
 	flagPromoScores          bool
 	choosingRoles            bool
 	notifyStart, notifyStop  *notifyData
@@ -364,6 +365,14 @@ func (r *resource) eachLeaf(f func(*resource)) {
 	}
 	for _, c := range r.children {
 		c.eachLeaf(f)
+	}
+}
+
+// eachBelow calls f for r and everything below it.
+func (r *resource) eachBelow(f func(*resource)) {
+	f(r)
+	for _, c := range r.children {
+		c.eachBelow(f)
 	}
 }
 

@@ -195,7 +195,8 @@ func isRemoteConnection(el *cib.Element) bool {
 // guestConnection makes the connection resource of a primitive with a
 // remote-node meta-attribute; nil if it has none.
 func guestConnection(el *cib.Element) *cib.Element {
-	var name, addr, port, timeout, migrate, managed string
+	var name, addr, port, migrate, managed string
+	timeout := "60s"
 	for set := range el.Named("meta_attributes") {
 		for p := range set.Named("nvpair") {
 			v := p.Get("value")

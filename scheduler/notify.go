@@ -164,13 +164,15 @@ func notifyLists(list []notifyEntry) (rscs, nodes string) {
 			ns = append(ns, x.node.name)
 		}
 	}
-	text := func(l []string) string {
-		if len(l) == 0 {
-			return " "
-		}
-		return strings.Join(l, " ")
+	return notifyWords(rs), notifyWords(ns)
+}
+
+// notifyWords joins a list for agents, who get a blank for an empty one.
+func notifyWords(l []string) string {
+	if len(l) == 0 {
+		return " "
 	}
-	return text(rs), text(ns)
+	return strings.Join(l, " ")
 }
 
 func (e *engine) notifyKeys(r *resource, d *notifyData) {
@@ -204,8 +206,20 @@ func (e *engine) notifyKeys(r *resource, d *notifyData) {
 		}
 		all = append(all, n.name)
 	}
-	d.keys.set("notify_available_uname", strings.Join(avail, " "))
-	d.keys.set("notify_all_uname", strings.Join(all, " "))
+	d.keys.set("notify_available_uname", notifyWords(avail))
+	d.keys.set("notify_all_uname", notifyWords(all))
+	if r.meta.val("container-attribute-target") == "host" {
+		var hosts []string
+		for _, n := range e.sorted {
+			if n.guest() {
+				if h := e.currentNode(n.connection.launcher); h != nil {
+					n = h
+				}
+			}
+			hosts = append(hosts, n.name)
+		}
+		d.keys.set("notify_all_hosts", notifyWords(hosts))
+	}
 	if required {
 		for _, a := range []*action{d.pre, d.preDone, d.post, d.postDone} {
 			if a != nil {
@@ -276,8 +290,8 @@ func (e *engine) notifyAction(r *resource, n *node, op, done *action, d *notifyD
 	key := notifyKey(r.id, op.meta.val("notify_type"), op.meta.val("notify_operation"))
 	a := e.customAction(r, key, op.task, n, op.optional())
 	for _, m := range op.meta {
-		if m.Name != "timeout" && m.Name != "interval" {
-			a.meta.set(m.Name, m.Value)
+		if m.Name != "interval" {
+			a.meta.setNew(m.Name, m.Value)
 		}
 	}
 	for _, k := range d.keys {

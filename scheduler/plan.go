@@ -92,6 +92,10 @@ type Action struct {
 	Downed []string
 	// Reason says why the action is needed, in words for people.
 	Reason string
+	// ShutdownLock is set for the stop of a resource that is to come back on
+	// this node only: when the node began to leave. The history entry keeps it
+	// as shutdown-lock.
+	ShutdownLock time.Time
 }
 
 // ResourceRef names the resource of an action as executors see it.

@@ -81,6 +81,9 @@ func (e *engine) planAction(a *action) *Action {
 	slices.Sort(out.Inputs)
 	out.Params, out.Meta = e.actionAttributes(a)
 	out.Downed = e.downedBy(a)
+	if r := a.rsc; r != nil && a.task == taskStop && r.lockTime > 0 && r.lockNode == a.node {
+		out.ShutdownLock = time.Unix(r.lockTime, 0).UTC()
+	}
 	return out
 }
 
@@ -161,6 +164,11 @@ func (e *engine) actionAttributes(a *action) (params, meta []cib.Attr) {
 		}
 		add("physical-host", h.name)
 	}
+	if a.rsc != nil {
+		if v, ok := a.rsc.meta.get("external-ip"); ok {
+			params = append(params, cib.Attr{Name: "pcmk_external_ip", Value: v})
+		}
+	}
 	slices.SortFunc(params, func(x, y cib.Attr) int { return strings.Compare(x.Name, y.Name) })
 	slices.SortFunc(meta, func(x, y cib.Attr) int { return strings.Compare(x.Name, y.Name) })
 	return params, meta
@@ -195,8 +203,8 @@ func (e *engine) resourceMeta(r *resource, a *action, add func(name, value strin
 		if r.launcher != nil {
 			add("container", r.launcher.id)
 		}
-		if f := guestConnectionIn(r); f != nil {
-			add("remote-node", f.id)
+		if v, ok := r.meta.get("remote-node"); ok {
+			add("remote-node", v)
 		}
 	case vClone:
 		add("globally-unique", boolText(r.unique))
@@ -229,7 +237,7 @@ func (e *engine) downedBy(a *action) []string {
 			}
 		}
 		return out
-	case a.rsc != nil && a.rsc.isRemoteConn && a.task == taskStop:
+	case a.rsc != nil && a.rsc.isRemoteConn && a.task == taskStop && !a.is(fPseudo):
 		for _, x := range a.rsc.actions {
 			if (x.task == taskMigrateFrom || x.task == taskMigrateTo) && x.runnable() && x.required() {
 				return nil

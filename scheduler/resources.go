@@ -379,10 +379,8 @@ func (e *engine) unpackFlags(r *resource) {
 	top := r.top(true)
 	inClone := top.variant >= vClone
 	if inClone {
+		// also where the clone cannot be unique although it is told to be
 		r.unique = isTrue(m.val("globally-unique"))
-		if c := r.top(false); c != r && c.variant == vClone {
-			r.unique = c.unique
-		}
 	} else {
 		r.unique = true
 	}
@@ -538,7 +536,7 @@ func (e *engine) unpackClone(r *resource) bool {
 		d.nodeMax = max(0, intOf(v, 1))
 	}
 	if !e.childCanBeUnique(d.childXML) && r.unique {
-		r.unique = false
+		r.unique, d.forced = false, true
 		d.max = min(d.max, max(1, len(e.nodes)))
 	}
 	if !r.unique {
@@ -592,13 +590,18 @@ func (e *engine) childCanBeUnique(el *cib.Element) bool {
 			if t := e.templates[c.Get("template")]; t != nil && class == "" {
 				class = t.el.Get("class")
 			}
-			if class != "ocf" && class != "stonith" {
-				ok = false
-			}
+			ok = ok && uniqueClass(class)
 		}
 		return c.Name == "group"
 	})
 	return ok
+}
+
+func uniqueClass(class string) bool { return class == "ocf" || class == "stonith" }
+
+func clearUnique(r *resource) {
+	r.unique = false
+	r.meta.set("globally-unique", "false")
 }
 
 // newInstance appends an instance to a clone. Removed instances are those
@@ -608,6 +611,18 @@ func (e *engine) newInstance(r *resource, removed bool) *resource {
 	c := e.unpackResource(d.childXML, r, itoa(d.nextNum))
 	if c == nil {
 		return nil
+	}
+	if d.forced {
+		// Quirk of the reference: each instance that turns out not to be
+		// unique tells those before it, but not all of itself.
+		for _, before := range r.children {
+			before.eachBelow(clearUnique)
+		}
+		c.eachLeaf(func(l *resource) {
+			if !uniqueClass(l.class) {
+				clearUnique(l)
+			}
+		})
 	}
 	d.nextNum++
 	r.children = append(r.children, c)

@@ -74,7 +74,11 @@ func (p *Plan) GraphXML() string {
 		}
 		w(">\n    <action_set>\n")
 		h := head(a)
-		w("      %s>\n", h)
+		w("      %s", h)
+		if !pa.ShutdownLock.IsZero() {
+			w(" shutdown-lock=\"%d\"", pa.ShutdownLock.Unix())
+		}
+		w(">\n")
 		if pa.Resource != nil && pa.Kind != Pseudo {
 			w("        <primitive id=%s", q(pa.Resource.ID))
 			if pa.Resource.LongID != "" {
