@@ -39,6 +39,11 @@ func (e *SyntaxError) Error() string {
 // would dominate loading and scheduling of large clusters.)
 func ParseElement(text string, lim Limits) (*Element, error) {
 	p := &xmlParser{s: text, lim: lim}
+	return p.parse()
+}
+
+func (p *xmlParser) parse() (*Element, error) {
+	text, lim := p.s, p.lim
 	if lim.Bytes > 0 && len(text) > lim.Bytes {
 		return nil, p.errf(0, "document of %d bytes is larger than the limit of %d", len(text), lim.Bytes)
 	}
@@ -59,6 +64,7 @@ type xmlParser struct {
 	i     int
 	lim   Limits
 	nodes int
+	large bool // the text is that of a large file
 	slab  []Element
 	aslab []Attr
 	seen  [32]shape  // elements that were read last, by a hash of their names
@@ -199,7 +205,7 @@ func (p *xmlParser) newElement(at int) (*Element, error) {
 		return nil, p.errf(at, "more than %d elements", p.lim.Nodes)
 	}
 	if len(p.slab) == 0 {
-		p.slab = make([]Element, min(512, 16+p.nodes))
+		p.slab = slab[Element](p.large, min(512, 16+p.nodes))
 	}
 	e := &p.slab[0]
 	p.slab = p.slab[1:]
@@ -343,7 +349,7 @@ func (p *xmlParser) keepAttrs(e *Element, list []writtenAttr) {
 		return
 	}
 	if len(p.aslab) < n {
-		p.aslab = make([]Attr, max(n, min(2048, 64+2*p.nodes)))
+		p.aslab = slab[Attr](p.large, max(n, min(2048, 64+2*p.nodes)))
 	}
 	e.Attrs = p.aslab[:n:n]
 	p.aslab = p.aslab[n:]

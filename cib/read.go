@@ -61,7 +61,13 @@ func readAll(r io.Reader, expected int64, lim Limits) ([]byte, error) {
 	if expected > int64(lim.Bytes) {
 		return nil, tooLarge
 	}
-	data := make([]byte, 0, expected+1) // one more, so that the end is seen without growing
+	expected++ // so that the end is seen without growing
+	var data []byte
+	if expected >= largeDocument {
+		data = inLargePages[byte](int(expected))[:0]
+	} else {
+		data = make([]byte, 0, expected)
+	}
 	for {
 		n, err := r.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
@@ -90,7 +96,8 @@ func parseFile(path string, data []byte) (*CIB, error) {
 // document's strings are these bytes. (A copy would be a third of the memory
 // that reading a large document takes.)
 func parseOwned(data []byte, lim Limits) (*CIB, error) {
-	root, err := ParseElement(unsafe.String(unsafe.SliceData(data), len(data)), lim)
+	p := &xmlParser{s: unsafe.String(unsafe.SliceData(data), len(data)), lim: lim, large: len(data) >= largeDocument}
+	root, err := p.parse()
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package cib
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -178,5 +179,40 @@ func TestReadIsBounded(t *testing.T) {
 	}
 	if _, err := Read(strings.NewReader(""), FileLimits); err == nil {
 		t.Error("read a CIB from nothing")
+	}
+}
+
+// A large file is read into memory of another kind; nothing else is different.
+func TestReadLargeFile(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`<cib><configuration><resources>`)
+	for i := range 30000 {
+		fmt.Fprintf(&b, `<primitive id="r%d" class="ocf" provider="p%d" type="T"><meta_attributes id="r%d-m"><nvpair id="r%d-n" name="a" value="%d &lt;"/></meta_attributes></primitive>`, i, i%7, i, i, i)
+	}
+	b.WriteString(`</resources></configuration></cib>`)
+	if b.Len() < largeDocument {
+		t.Fatalf("%d bytes are not large", b.Len())
+	}
+	path := filepath.Join(t.TempDir(), "cib.xml")
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	large, err := ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := Parse(b.String())
+	if err != nil || !large.Root.Equal(want.Root) || large.String() != want.String() {
+		t.Errorf("read another document than was written: %v", err)
+	}
+	s := inLargePages[Element](100000)
+	for i := range s {
+		if s[i].Name != "" || s[i].Attrs != nil {
+			t.Fatalf("element %d is not empty: %v", i, s[i])
+		}
+		s[i].Name = "x"
+	}
+	if len(inLargePages[Attr](0)) != 0 || len(inLargePages[byte](1)) != 1 {
+		t.Error("small pieces have another length")
 	}
 }

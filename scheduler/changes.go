@@ -17,6 +17,7 @@ func (e *engine) configurationChanges() {
 			byNode[n] = st
 		}
 	}
+	var found []*resource
 	for _, n := range e.sorted {
 		if !n.maintenance && !n.available() {
 			continue
@@ -29,7 +30,8 @@ func (e *engine) configurationChanges() {
 			for list := range lrm.Named("lrm_resources") {
 				for l := range list.Named("lrm_resource") {
 					if len(l.Children) > 0 {
-						for _, r := range e.resourcesOfHistory(l.ID()) {
+						found = e.resourcesOfHistory(found[:0], l.ID())
+						for _, r := range found {
 							e.checkHistory(r, n, l)
 						}
 					}
@@ -39,9 +41,9 @@ func (e *engine) configurationChanges() {
 	}
 }
 
-// resourcesOfHistory lists the primitives with an id or history id.
-func (e *engine) resourcesOfHistory(id string) []*resource {
-	var out []*resource
+// resourcesOfHistory appends the primitives with an id or history id to out,
+// which is empty.
+func (e *engine) resourcesOfHistory(out []*resource, id string) []*resource {
 	if r := e.rscByID[id]; r != nil && r.isPrimitive() {
 		out = append(out, r)
 		if r.parent == nil || r.unique {
