@@ -61,13 +61,14 @@ func (c *CIB) objects() map[string]Entry {
 // Delete removes objects by id (nodes by uname) and what hangs on them:
 //
 //   - constraints that name a deleted resource are deleted, or shrunk if they
-//     have resource sets; a set constraint down to two resources becomes a
-//     simple one;
+//     have resource sets; an order or colocation down to two resources becomes
+//     a simple one, unless its sets say more than that could;
 //   - the members of a deleted container stay, and its first member inherits
 //     its constraints;
 //   - a container without members goes, and the primitives of a template go
 //     with it;
-//   - tags, ACL targets and permissions lose what refers to deleted objects.
+//   - tags, ACL targets and permissions lose what refers to deleted objects;
+//     a tag without members and a target without roles go.
 //
 // c is changed in place. If an object does not exist nothing is changed and
 // the error names all such ids.
@@ -169,7 +170,7 @@ func (d *deletion) resource(e *Element) []*Element {
 		}
 		return lifted
 	}
-	if members == 0 && had && e.Name != "bundle" {
+	if members == 0 && had {
 		d.take(e)
 		d.note(e, true, "its last member is gone")
 		return lifted
@@ -190,7 +191,9 @@ func (d *deletion) constraints() {
 		if !hanging && e.Child("resource_set") != nil && d.shrink(e) {
 			changed = true
 			hanging = e.Child("resource_set") == nil
-			simplify(e)
+			if e.Name != "rsc_ticket" {
+				simplify(e)
+			}
 		}
 		switch {
 		case hanging:
@@ -246,6 +249,16 @@ func (d *deletion) shrink(e *Element) bool {
 		left += n
 		return n == 0
 	})
+	if sets := 0; changed && left == 2 {
+		for range e.Named("resource_set") {
+			sets++
+		}
+		for set := range e.Named("resource_set") {
+			if sets == 2 && !IsTrue(set.Get("sequential")) {
+				set.Unset("sequential") // one resource has no sequence
+			}
+		}
+	}
 	// One resource cannot be colocated or ordered with nothing.
 	if changed && left == 1 && (e.Name == "rsc_colocation" || e.Name == "rsc_order") {
 		e.Children = slices.DeleteFunc(e.Children, func(c *Element) bool { return c.Name == "resource_set" })
@@ -267,6 +280,7 @@ func simplify(e *Element) {
 			n++
 		}
 		if set.Has("id-ref") || set.Has("score") || set.Has("kind") || set.Has("ordering") ||
+			set.Has("require-all") && !IsTrue(set.Get("require-all")) ||
 			n > 1 && set.Has("sequential") && !IsTrue(set.Get("sequential")) {
 			return
 		}
@@ -333,8 +347,13 @@ func (d *deletion) others() {
 		case "acl_role":
 			child, attr = "acl_permission", "reference"
 		}
-		if n, _ := drop(e, child, attr); n > 0 && !d.gone[e] {
-			d.note(e, false, "what it refers to is gone")
+		if n, left := drop(e, child, attr); n > 0 && !d.gone[e] {
+			// A target without a role would violate the schema.
+			none := left == 0 && (e.Name == "acl_target" || e.Name == "acl_group")
+			if none {
+				d.take(e)
+			}
+			d.note(e, none, "what it refers to is gone")
 		}
 	}
 }

@@ -133,7 +133,7 @@ func TestDelete(t *testing.T) {
 		"sets twice":         {"d1 d2 d3 d4", many, "d2 d4", "d1 d3 | o1:d1,d3 c1:(d1,d3) c2:d3,d1 c3:d3,d1", "rsc_order:o1 updated, rsc_colocation:c1 updated, rsc_colocation:c2 updated, rsc_colocation:c3 updated"},
 		"sets with roles":    {"a b c", constraintSets("rsc_colocation", "k", "a:Promoted", "b c:Started"), "c", "a b | k:a,Promoted,b,Started", "rsc_colocation:k updated"},
 		"one left":           {"a b", constraintSets("rsc_order", "o", "(a b)"), "a", "b |", "rsc_order:o deleted"},
-		"ticket":             {"a b", constraintSets("rsc_ticket", "t", "a b"), "a", "b | t:b", "rsc_ticket:t updated"},
+		"ticket":             {"a b", constraintSets("rsc_ticket", "t", "a b"), "a", "b | t:{b}", "rsc_ticket:t updated"},
 		"location set":       {"a b", constraintSets("rsc_location", "l", "a b"), "a", "b | l:{b}", "rsc_location:l updated"},
 		"set of a group":     {"g(a b) c", constraintSets("rsc_order", "o", "(g c)"), "g", "a b c | o:(a,c)", "rsc_order:o updated"},
 	} {

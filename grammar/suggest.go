@@ -206,6 +206,9 @@ var onFail = []string{"ignore", "block", "stop", "restart", "restart-container",
 var operationAttributes = []string{"name", "interval", "timeout", "start-delay", "interval-origin", "on-fail", "enabled",
 	"record-pending", "role", "description", "id"}
 
+// IsOperationAttribute reports whether a name is one of these.
+func IsOperationAttribute(name string) bool { return slices.Contains(operationAttributes, name) }
+
 // slip recognizes mistakes that are copied from tutorial to tutorial.
 func slip(word string) string {
 	for _, a := range operationAttributes {

@@ -30,9 +30,14 @@ func runSet(ctx context.Context, s *Session, c *call) error {
 			return problemf("%s: %s names no object", c.path, c.arg(0)).at(c.at(0)).hinting("write ID.NAME, ID.OPERATION.NAME or ID.OPERATION.INTERVAL.NAME")
 		}
 		if len(rest) == 1 {
-			if set := pairNamed(o.Element, rest[0]); set != nil {
-				set.Set("value", withUnit(rest[0], value))
+			switch pairs := pairsNamed(o.Element, rest[0]); len(pairs) {
+			case 0:
+			case 1:
+				pairs[0].Set("value", withUnit(rest[0], value))
 				return nil
+			default:
+				return problemf("%s: Expected 1 attribute named %s, found %d", c.path, rest[0], len(pairs)).at(c.at(0)).
+					hinting("change it with edit %s", o.ID)
 			}
 			return problemf("%s: attribute %s does not exist in %s", c.path, rest[0], o.ID).at(c.at(0))
 		}
@@ -54,25 +59,17 @@ func splitPath(work *cib.CIB, path string) (grammar.Object, []string, bool) {
 	return grammar.Object{}, nil, false
 }
 
-// pairNamed finds an nvpair in the sets of an object, or in the object if it
-// is a set itself.
-func pairNamed(e *cib.Element, name string) *cib.Element {
-	for p := range e.Named("nvpair") {
-		if p.Get("name") == name {
-			return p
+// pairsNamed finds the nvpairs of a name in an object: in its own sets, in its
+// operations, not in resources within it.
+func pairsNamed(e *cib.Element, name string) []*cib.Element {
+	var out []*cib.Element
+	e.Walk(func(x *cib.Element) bool {
+		if x.Name == "nvpair" && x.Get("name") == name {
+			out = append(out, x)
 		}
-	}
-	for set := range e.Elements() {
-		switch set.Name {
-		case "instance_attributes", "meta_attributes", "utilization":
-			for p := range set.Named("nvpair") {
-				if p.Get("name") == name {
-					return p
-				}
-			}
-		}
-	}
-	return nil
+		return x == e || !cib.IsResource(x.Name)
+	})
+	return out
 }
 
 func setOperation(work *cib.CIB, o grammar.Object, rest []string, value string, c *call) error {
@@ -96,7 +93,10 @@ func setOperation(work *cib.CIB, o grammar.Object, rest []string, value string, 
 	}
 	e := found[0]
 	value = withUnit(name, value)
-	if e.Has(name) && name != "id" && name != "name" {
+	if name == "id" || name == "name" {
+		return problemf("%s: %s of an operation cannot be set", c.path, name).at(c.at(0)).hinting("use edit %s", o.ID)
+	}
+	if e.Has(name) || len(pairsNamed(e, name)) == 0 && grammar.IsOperationAttribute(name) {
 		old := e.Get("interval")
 		e.Set(name, value)
 		if name == "interval" && e.ID() == o.ID+"-"+op+"-"+old {
@@ -106,8 +106,8 @@ func setOperation(work *cib.CIB, o grammar.Object, rest []string, value string, 
 		}
 		return nil
 	}
-	if p := pairNamed(e, name); p != nil {
-		p.Set("value", value)
+	if pairs := pairsNamed(e, name); len(pairs) == 1 {
+		pairs[0].Set("value", value)
 		return nil
 	}
 	return problemf("%s: attribute %s does not exist in operation %s of %s", c.path, name, op, o.ID).at(c.at(0))
@@ -178,7 +178,20 @@ func runUpgrade(ctx context.Context, s *Session, c *call) error {
 		return problemf("'force' option is required").hinting("upgrade force sets the schema to %s", cib.DefaultSchema)
 	}
 	return s.edit(ctx, func(work *cib.CIB) error {
-		work.Root.Set("validate-with", cib.DefaultSchema)
+		notes, err := cib.Upgrade(work)
+		if err != nil {
+			return problemf("%s: %v", c.path, err)
+		}
+		for _, n := range notes {
+			text := n.Text
+			if n.ID != "" {
+				text = kindOfNote(n) + ":" + n.ID + ": " + text
+			}
+			s.msg.info("%s", text)
+		}
+		if len(notes) == 0 {
+			s.msg.info("the schema is %s already", work.Schema())
+		}
 		return nil
 	})
 }

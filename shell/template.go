@@ -23,6 +23,8 @@ import (
 //	#param NAME TYPE[ required|default=V]: MEANING
 //	#if NAME, #if NAME=VALUE, #else, #end  parts; they do not nest
 //	#need NAME                             required in this part
+//	#once STATEMENT                        left out if the configuration has its object,
+//	                                       or a property of that name
 //
 //go:embed templates/*.crm
 var templateFiles embed.FS
@@ -31,7 +33,7 @@ var templateFiles embed.FS
 type template struct {
 	name, summary string
 	params        []templateParam
-	lines         []string // statements, #if, #else, #end and #need
+	lines         []string // statements, #if, #else, #end, #need and #once
 }
 
 type templateParam struct {
@@ -108,7 +110,7 @@ func parseTemplate(name, text string) (*template, error) {
 				}
 			}
 			t.params = append(t.params, p)
-		case "#if", "#else", "#end", "#need":
+		case "#if", "#else", "#end", "#need", "#once":
 			t.lines = append(t.lines, line)
 		default:
 			if line[0] == '#' {
@@ -244,11 +246,19 @@ func (t *template) chosen(values map[string]string) func(yield func(string) bool
 	}
 }
 
+// templateStatement is a statement that a template makes.
+type templateStatement struct {
+	grammar.Line
+	// once says that it is left out where its object is there already.
+	once bool
+}
+
 // statements makes the statements for values, which include the defaults.
 // Every value stays within its word, whatever it holds.
-func (t *template) statements(values map[string]string) []grammar.Line {
-	var out []grammar.Line
+func (t *template) statements(values map[string]string) []templateStatement {
+	var out []templateStatement
 	for line := range t.chosen(values) {
+		line, once := strings.CutPrefix(line, "#once ")
 		if line[0] == '#' {
 			continue
 		}
@@ -265,9 +275,25 @@ func (t *template) statements(values map[string]string) []grammar.Line {
 				words = slices.Delete(words, i, i+1)
 			}
 		}
-		out = append(out, grammar.ReadArguments("", words))
+		out = append(out, templateStatement{grammar.ReadArguments("", words), once})
 	}
 	return out
+}
+
+// there reports whether the configuration has what a statement would make: its
+// object, or a value for its property.
+func (st templateStatement) there(doc *cib.CIB) bool {
+	if len(st.Words) < 2 {
+		return false
+	}
+	id := st.Words[1].Text
+	if st.Words[0].Text == "property" {
+		name, _, _ := strings.Cut(id, "=")
+		_, set := doc.Property(doc.PropertyName(name))
+		return set
+	}
+	_, ok := findObject(doc, id)
+	return ok
 }
 
 // fillIn puts values into a word. empty tells that the word assigns nothing but

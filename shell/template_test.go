@@ -248,3 +248,36 @@ func TestTemplateHidesPasswords(t *testing.T) {
 		t.Errorf("got %s", out)
 	}
 }
+
+// What several uses of a template share is made once, and a property that the
+// administrator has set keeps its value.
+func TestTemplateTwice(t *testing.T) {
+	s, out := emptySession(t)
+	script := `configure property stonith-enabled=false
+configure property no-quorum-policy=stop
+template apply gfs2 id=one vg=shared lv=one directory=/srv/one
+template apply gfs2 id=two vg=shared lv=two directory=/srv/two
+template apply fencing node=node1 method=ipmi address=192.0.2.9 username=admin password=x
+template apply fencing node=node2 method=ipmi address=192.0.2.8 username=admin password=x
+`
+	if !s.RunScript(t.Context(), "t", script) {
+		t.Fatal(out)
+	}
+	doc, err := s.view(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"stonith-enabled": "false", "no-quorum-policy": "stop"} {
+		if v, _ := doc.Property(name); v != want {
+			t.Errorf("%s is %q, want %q", name, v, want)
+		}
+	}
+	for _, id := range []string{"one-clone", "two-clone", "locking-clone", "fence-node1", "fence-node2"} {
+		if _, ok := findObject(doc, id); !ok {
+			t.Errorf("%s is missing", id)
+		}
+	}
+	if !strings.Contains(out.String(), "left as it is in the configuration: property stonith-enabled=true") {
+		t.Errorf("what was left out is not told:\n%s", out)
+	}
+}

@@ -204,7 +204,11 @@ func runTemplateApply(ctx context.Context, s *Session, c *call) error {
 	err = s.edit(ctx, func(work *cib.CIB) error {
 		e := grammar.NewEdit(work, s.agents(ctx))
 		for _, line := range lines {
-			st, err := grammar.Parse(line, grammar.Command)
+			if line.once && line.there(work) {
+				s.msg.info("left as it is in the configuration: %s", line.Words[0].Text+" "+line.Words[1].Text)
+				continue
+			}
+			st, err := grammar.Parse(line.Line, grammar.Command)
 			if err != nil {
 				return err
 			}
@@ -223,7 +227,7 @@ func runTemplateApply(ctx context.Context, s *Session, c *call) error {
 	}
 	if s.cfg.Interactive && !s.batch && s.overlay == nil {
 		for _, line := range lines {
-			s.printf("  %s\n", withoutSecrets(line))
+			s.printf("  %s\n", withoutSecrets(line.Line))
 		}
 		s.msg.info("this is staged; configure commit makes it the cluster's configuration")
 	}
