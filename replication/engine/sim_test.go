@@ -16,6 +16,8 @@ import (
 
 var (
 	simSeed  = flag.Uint64("seed", 0, "run the simulation with this seed only, with a log")
+	simSpan  = flag.Duration("span", 20*time.Second, "how long the trouble of one schedule lasts, in its own time")
+	simFirst = flag.Uint64("first", 1, "the first seed")
 	simCount = flag.Int("seeds", 0, "how many seeds the simulation tries")
 )
 

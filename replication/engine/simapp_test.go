@@ -319,8 +319,8 @@ func simulate(t testing.TB, seed uint64, cfg Config, verbose bool) *world {
 	}
 	w.after(0, w.manage)
 	w.after(0, w.work)
-	w.after(3*time.Second, w.trouble)
-	w.run(20 * time.Second)
+	w.after(min(3*time.Second, *simSpan/3), w.trouble)
+	w.run(*simSpan)
 	if w.failed != "" {
 		return w
 	}

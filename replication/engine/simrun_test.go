@@ -83,7 +83,7 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	total := world{}.stats
-	for seed := uint64(1); seed <= uint64(count); seed++ {
+	for seed := *simFirst; seed < *simFirst+uint64(count); seed++ {
 		w := simulate(t, seed, simConfig(), false)
 		if w.failed != "" {
 			t.Errorf("seed %d: %s (repeat with -run TestSimulation -seed %s)", seed, w.failed, strconv.FormatUint(seed, 10))
@@ -97,7 +97,7 @@ func TestSimulation(t *testing.T) {
 		total.equal += w.stats.equal
 	}
 	t.Logf("%d schedules: %+v", count, total)
-	if total.promotions < count || total.crashes < count || total.acked < 100*count {
+	if *simSpan >= 20*time.Second && (total.promotions < count || total.crashes < count || total.acked < 100*count) {
 		t.Errorf("the schedules do too little: %+v", total)
 	}
 }

@@ -312,7 +312,7 @@ func (p *pair) drop() {
 }
 
 func (p *pair) crash(n *pairNode) {
-	clear(n.disk.cache)
+	n.disk.lose()
 	n.e, n.linked, n.work = nil, false, nil
 }
 
