@@ -26,6 +26,10 @@ func (a *administrated) Token(context.Context, time.Duration) (string, error) {
 	a.done = append(a.done, "token")
 	return "t", nil
 }
+func (a *administrated) AdminCert(_ context.Context, r client.AdminCertRequest) (client.AdminCertAnswer, error) {
+	a.done = append(a.done, "certificate for "+r.User)
+	return client.AdminCertAnswer{}, nil
+}
 func (a *administrated) RemoveNode(_ context.Context, name string) error {
 	a.done = append(a.done, "remove "+name)
 	return nil
@@ -166,6 +170,8 @@ func TestAccessListsHold(t *testing.T) {
 		{"GET", PathMetrics, nil, "mona keep anna root"},
 		{"GET", client.PathAudit, nil, "anna root"},
 		{"POST", client.PathTokens, client.TokenRequest{Seconds: 5}, "anna root"},
+		{"POST", client.PathAdminCert, client.AdminCertRequest{User: "anna"}, "anna root"},
+		{"POST", client.PathAdminCert, client.AdminCertRequest{User: "root"}, "root"},
 		{"POST", client.PathStop, struct{}{}, "anna root"},
 		{"POST", client.PathForce, client.ForceRequest{Peer: "n2"}, "anna root"},
 		{"DELETE", client.PathMembers + "?name=n2", nil, "anna root"},

@@ -30,6 +30,25 @@ func (s *Server) administration(a Administrator) []route {
 				t, err := a.Token(r.Context(), life)
 				return client.TokenAnswer{Token: t}, err
 			})},
+		{method: "POST", path: client.PathAdminCert, help: "Makes a certificate with which a user may use the API over TLS.",
+			request: client.AdminCertRequest{}, answer: client.AdminCertAnswer{}, need: administer, changes: true,
+			handle: answer(func(r *http.Request) (any, error) {
+				var req client.AdminCertRequest
+				if err := decode(r, &req); err != nil {
+					return nil, err
+				}
+				note(r, fmt.Sprintf("certificate for administrator %s, good for %v", req.User, time.Duration(req.Seconds)*time.Second))
+				if !userMay(r) && cib.Superuser(req.User) {
+					access, _, err := s.access(r)
+					if err != nil {
+						return nil, err
+					}
+					if !access.Unrestricted() {
+						return nil, access.Denies("make a certificate for " + req.User)
+					}
+				}
+				return a.AdminCert(r.Context(), req)
+			})},
 		{method: "DELETE", path: client.PathMembers, help: "Forgets a node that is gone for good.",
 			query: []param{{"name", "the node"}}, answer: struct{}{}, need: administer, changes: true,
 			handle: answer(func(r *http.Request) (any, error) {

@@ -101,6 +101,9 @@ func (h *HTTP) do(ctx context.Context, method, path string, query url.Values, bo
 		if errors.As(err, &u) {
 			err = u.Err // the URL of a socket tells nobody anything
 		}
+		if errors.Is(err, os.ErrPermission) {
+			return nil, fmt.Errorf("the cluster's daemon may not be asked: %w; be root or a member of the group haclient", err)
+		}
 		return nil, fmt.Errorf("the cluster's daemon does not answer: %w", err)
 	}
 	if resp.StatusCode/100 != 2 && resp.StatusCode != http.StatusNotModified {
@@ -245,6 +248,13 @@ func (h *HTTP) Revision(ctx context.Context, v cib.Version) (*Revision, error) {
 // Decide implements Judge.
 func (h *HTTP) Decide(ctx context.Context, trial cib.Version, keep bool) error {
 	return h.send(ctx, http.MethodPost, PathTrial, nil, VerdictRequest{trial.String(), keep}, nil)
+}
+
+// AdminCert has a certificate made for a user.
+func (h *HTTP) AdminCert(ctx context.Context, r AdminCertRequest) (AdminCertAnswer, error) {
+	var a AdminCertAnswer
+	err := h.send(ctx, http.MethodPost, PathAdminCert, nil, r, &a)
+	return a, err
 }
 
 // Audit returns the last entries of the audit log of the node, the latest last.

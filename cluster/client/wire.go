@@ -31,6 +31,7 @@ const (
 	PathFenceTest = "/v1/fencing/test"
 	PathTrial     = "/v1/trial"
 	PathAudit     = "/v1/audit"
+	PathAdminCert = "/v1/admin-certs"
 	PathOpenAPI   = "/v1/openapi.json"
 )
 
@@ -300,6 +301,21 @@ type VerdictRequest struct {
 type Judge interface {
 	// Decide keeps the version on trial, or takes it back.
 	Decide(ctx context.Context, trial cib.Version, keep bool) error
+}
+
+// AdminCertRequest asks for a certificate with which a user may use the API
+// over TLS.
+type AdminCertRequest struct {
+	User string
+	// Key is the public key in PKIX form; the private one stays with the user.
+	Key     []byte
+	Seconds int64 // how long it is to be good
+}
+
+// AdminCertAnswer has the certificate and those of the cluster's authority, in DER.
+type AdminCertAnswer struct {
+	Certificate []byte
+	Authorities [][]byte
 }
 
 // AuditEntry is one request that changed something, or was to.

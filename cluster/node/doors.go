@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"path/filepath"
 	"time"
 
@@ -10,7 +11,8 @@ import (
 
 const auditFile = "audit.jsonl"
 
-// startAPI opens the doors for programs: the socket.
+// startAPI opens the doors for programs: the socket, and the node's port for
+// administrators from elsewhere.
 func (n *Node) startAPI() error {
 	log := n.log.With("room", "api")
 	var err error
@@ -18,8 +20,27 @@ func (n *Node) startAPI() error {
 		return err
 	}
 	n.api, err = api.Listen(api.Config{Socket: n.cfg.Socket, Node: n.cfg.Name, Backend: (*backend)(n), Audit: n.trail, Log: log})
+	if err == nil {
+		n.api.Serve(n.wire.Door())
+	}
 	return err
 }
+
+// AdminCert implements api.Administrator.
+func (b *backend) AdminCert(_ context.Context, r client.AdminCertRequest) (client.AdminCertAnswer, error) {
+	n := (*Node)(b)
+	if n.cfg.Authority == nil {
+		return client.AdminCertAnswer{}, errNoAuthority
+	}
+	der, err := n.cfg.Authority.CertifyAdministrator(r.User, r.Key, time.Duration(r.Seconds)*time.Second, time.Now())
+	if err != nil {
+		return client.AdminCertAnswer{}, &client.Error{Code: client.CodeMalformed, Text: err.Error()}
+	}
+	ca, _, err := n.cfg.Authority.Export()
+	return client.AdminCertAnswer{Certificate: der, Authorities: [][]byte{ca}}, err
+}
+
+var errNoAuthority = &client.Error{Code: client.CodeRefused, Text: "this node does not hold the cluster's authority; ask another one"}
 
 // record writes into the audit log what the node did of its own accord.
 func (n *Node) record(what string, err error) {

@@ -63,6 +63,7 @@ type Transport struct {
 	wg     sync.WaitGroup
 
 	streams   chan net.Conn
+	door      atomic.Pointer[door]
 	strangers chan struct{}
 
 	mu       sync.Mutex
@@ -154,7 +155,7 @@ func (t *Transport) self(p Purpose) Hello {
 		Incarnation: t.cfg.Incarnation, Epoch: t.epoch.Load(), Purpose: p}
 }
 
-func (t *Transport) tlsConfig() *tls.Config {
+func (t *Transport) tlsConfig(serves ...string) *tls.Config {
 	c := t.creds.Load()
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS13,
@@ -163,6 +164,8 @@ func (t *Transport) tlsConfig() *tls.Config {
 		ClientCAs:    c.Authority,
 		// Only who wants to join comes without a certificate; see greet.
 		ClientAuth: tls.VerifyClientCertIfGiven,
+		// Administrators choose the API by it; nodes do not choose.
+		NextProtos: serves,
 		// Connections live long; tickets would only keep old certificates alive.
 		SessionTicketsDisabled: true,
 	}
@@ -223,7 +226,7 @@ func (t *Transport) greet(raw net.Conn) {
 		raw.Close()
 		return
 	}
-	conn := tls.Server(raw, t.tlsConfig())
+	conn := tls.Server(raw, t.tlsConfig(apiProtocol))
 	fail := func(err error) {
 		t.forget(raw)
 		raw.Close()
@@ -244,7 +247,20 @@ func (t *Transport) greet(raw net.Conn) {
 		conn.Close()
 		return
 	}
-	name := conn.ConnectionState().PeerCertificates[0].Subject.CommonName
+	leaf := conn.ConnectionState().PeerCertificates[0]
+	if conn.ConnectionState().NegotiatedProtocol == apiProtocol {
+		if err := t.letIn(conn, leaf); err != nil {
+			fail(err)
+			return
+		}
+		t.forget(raw)
+		return
+	}
+	name := leaf.Subject.CommonName
+	if err := leaf.VerifyHostname(serverName(name)); err != nil {
+		fail(fmt.Errorf("%w: this certificate is not a node's", ErrStranger))
+		return
+	}
 	if t.cut(name) {
 		fail(errors.New("link is cut"))
 		return

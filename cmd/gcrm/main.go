@@ -40,6 +40,8 @@ type options struct {
 	interactive bool // -i
 	stateDir    string
 	socket      string
+	host        string // address of a node elsewhere
+	identity    string // file
 	force, no   bool
 	wait        bool
 	display     string
@@ -62,6 +64,9 @@ Options:
       --embedded N      start N nodes in this process
       --state-dir DIR   where embedded nodes keep their state (default: a temporary folder)
       --socket PATH     the daemon's socket (also GCRM_SOCKET in the environment)
+      --host ADDR[:PORT]  work on a cluster from elsewhere, over TLS
+      --identity FILE   who you are there: what 'gcrm cluster admin-cert' made
+                        (also GCRM_IDENTITY; default: gcrm/identity.pem in the user's settings)
   -i, --interactive     stay in the shell after the script
   -D, --display MODE    plain, color, color-always, uppercase
   -o, --output FORMAT   text or json
@@ -100,6 +105,8 @@ func parseOptions(args []string, stderr io.Writer) (*options, int, bool) {
 	fs.IntVar(&o.embedded, "embedded", 0, "")
 	fs.DurationVar(&o.timeout, "timeout", 0, "")
 	fs.DurationVar(&o.confirm, "confirm", 0, "")
+	fs.StringVar(&o.host, "host", "", "")
+	fs.StringVar(&o.identity, "identity", "", "")
 	flagged(&o.interactive, "i", "interactive")
 	flagged(&o.force, "F", "force")
 	flagged(&o.no, "n", "no")
@@ -136,6 +143,10 @@ func parseOptions(args []string, stderr io.Writer) (*options, int, bool) {
 		return fail("--embedded %d: a cluster has 1 to 32 nodes", o.embedded)
 	case o.embedded > 0 && o.cib != "":
 		return fail("--embedded and --cib exclude each other: a file has no nodes")
+	case o.host != "" && (o.embedded > 0 || o.cib != "" || o.socket != ""):
+		return fail("--host excludes --embedded, --cib and --socket")
+	case o.identity != "" && o.host == "":
+		return fail("--identity needs --host")
 	case o.stateDir != "" && o.embedded == 0:
 		return fail("--state-dir needs --embedded")
 	case o.file != "" && len(o.args) > 0:
@@ -276,6 +287,9 @@ func (o *options) cibFile() string { return cmp.Or(o.cib, os.Getenv("CIB_file"))
 // open connects to what the options name: a file or the local daemon.
 func (o *options) open(cfg *shell.Config) error {
 	file := o.cibFile()
+	if o.host != "" {
+		return o.openHost(cfg)
+	}
 	if file == "" {
 		return o.openLive(cfg)
 	}

@@ -4,7 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"gcrm/cib"
@@ -44,6 +48,35 @@ func (o *options) openLive(cfg *shell.Config) error {
 		return fmt.Errorf("no daemon answers at %s (%w); start one, or use --embedded N or --cib FILE", path, err)
 	}
 	cfg.Source = "live/" + info.Node
+	return nil
+}
+
+// openHost connects to a node elsewhere.
+func (o *options) openHost(cfg *shell.Config) error {
+	identity := cmp.Or(o.identity, os.Getenv("GCRM_IDENTITY"))
+	if identity == "" {
+		dir, err := os.UserConfigDir()
+		if err != nil {
+			return err
+		}
+		identity = filepath.Join(dir, "gcrm", "identity.pem")
+	}
+	address := o.host
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		address = net.JoinHostPort(strings.Trim(address, "[]"), strconv.Itoa(daemon.DefaultPort))
+	}
+	c, err := client.DialTLS(address, identity, "gcrm shell")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
+	defer cancel()
+	info, err := c.Info(ctx)
+	if err != nil {
+		c.Close()
+		return fmt.Errorf("no node answers at %s: %w", address, err)
+	}
+	cfg.Cluster, cfg.Source = c, info.ClusterName+"/"+info.Node
 	return nil
 }
 

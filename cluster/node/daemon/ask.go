@@ -3,8 +3,10 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -156,6 +158,42 @@ func auditVerb() question {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", e.Time.Local().Format(time.DateTime), e.User, strings.TrimSpace(e.Via+" "+e.From), e.What, result)
 		}
 		return w.Flush()
+	}}
+}
+
+func adminCertVerb() question {
+	var days *int
+	var out *string
+	return question{name: "admin-cert", words: []string{"USER"}, flags: func(f *flag.FlagSet) {
+		days = f.Int("days", 90, "how long the certificate is good")
+		out = f.String("out", "", "file to write (default: USER.pem)")
+	}, ask: func(ctx context.Context, s Streams, c *client.HTTP, words []string) error {
+		key, public, err := client.NewIdentityKey()
+		if err != nil {
+			return err
+		}
+		a, err := c.AdminCert(ctx, client.AdminCertRequest{User: words[0], Key: public, Seconds: int64(*days) * 24 * 3600})
+		if err != nil {
+			return err
+		}
+		b, err := client.EncodeIdentity(key, a)
+		if err != nil {
+			return err
+		}
+		path := *out
+		if path == "" {
+			path = words[0] + ".pem"
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(b)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		fmt.Fprintf(s.Out, "%s is the identity of %s for %d days; keep it secret. Use it with: gcrm --host ADDRESS --identity %s\n", path, words[0], *days, path)
+		return nil
 	}}
 }
 
