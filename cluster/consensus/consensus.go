@@ -140,13 +140,17 @@ func Open(cfg Config) (*Consensus, error) {
 }
 
 // bootstrap writes the first configuration of a new cluster. All its voters
-// do so, with the same one.
+// do so, with the same one. A node that threw its log away (StartOver) has an
+// epoch: it must never found a cluster again, but waits to be added.
 func (c *Consensus) bootstrap() error {
 	if len(c.cfg.Bootstrap) == 0 {
 		return nil
 	}
 	has, err := raft.HasExistingState(c.store, c.store, c.store)
 	if err != nil || has {
+		return err
+	}
+	if epoch, err := c.store.GetUint64([]byte(SettingEpoch)); err != nil || epoch != 0 {
 		return err
 	}
 	if !slices.Contains(c.cfg.Bootstrap, c.node) {
@@ -235,6 +239,9 @@ func (c *Consensus) start() error {
 	r.net = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:  &streams{c.cfg.Transport.Streams(), c.node, make(chan struct{})},
 		MaxPool: 3, Timeout: c.cfg.Timing.IO, Logger: &raftLog{log: c.cfg.Log}})
+	if err := r.disk.findConfiguration(); err != nil {
+		return err
+	}
 	cache, err := raft.NewLogCache(512, r.disk)
 	if err != nil {
 		return err
@@ -454,6 +461,14 @@ func (c *Consensus) Electorate() (voters, learners []string, err error) {
 	slices.Sort(voters)
 	slices.Sort(learners)
 	return voters, learners, nil
+}
+
+// Settled reports whether the electorate that this node knows was committed.
+// A change that was not may never be: a majority of the electorate before may
+// have gone on without it.
+func (c *Consensus) Settled() bool {
+	r := c.current()
+	return r.raft.AppliedIndex() >= r.disk.configuredAt()
 }
 
 // LastIndex is the number of the last entry in this node's log, committed or

@@ -39,6 +39,9 @@ func (c *Consensus) Force(ctx context.Context, proof string, besides Command) er
 	if !slices.Contains(voters, c.node) {
 		return fmt.Errorf("node %s has no vote and cannot become the electorate", c.node)
 	}
+	if !c.Settled() {
+		return errors.New("the electorate was just being changed; who has a vote is not certain")
+	}
 	removed := slices.DeleteFunc(append(voters, learners...), func(n string) bool { return n == c.node })
 	if len(removed) == 0 {
 		return nil

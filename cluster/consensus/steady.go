@@ -21,6 +21,9 @@ type steady struct {
 	mu    sync.Mutex
 	since time.Time // of the first failure in a row
 	err   error
+	// configured is the index of the last entry of the log that changes the
+	// electorate, committed or not.
+	configured uint64
 }
 
 // termRetry is the pause between attempts to store the term.
@@ -54,14 +57,65 @@ func (s *steady) failing() (time.Time, error) {
 }
 
 // StoreLog implements raft.LogStore.
-func (s *steady) StoreLog(l *raft.Log) error { return s.judge(s.Storage.StoreLog(l)) }
+func (s *steady) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
 // StoreLogs implements raft.LogStore.
-func (s *steady) StoreLogs(l []*raft.Log) error { return s.judge(s.Storage.StoreLogs(l)) }
+func (s *steady) StoreLogs(l []*raft.Log) error {
+	if err := s.judge(s.Storage.StoreLogs(l)); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range l {
+		if e.Type == raft.LogConfiguration {
+			s.configured = max(s.configured, e.Index)
+		}
+	}
+	return nil
+}
 
 // DeleteRange implements raft.LogStore.
 func (s *steady) DeleteRange(low, high uint64) error {
-	return s.judge(s.Storage.DeleteRange(low, high))
+	last, err := s.LastIndex()
+	if err == nil {
+		err = s.judge(s.Storage.DeleteRange(low, high))
+	}
+	if err != nil || high < last {
+		return err // entries at the beginning are committed
+	}
+	return s.findConfiguration()
+}
+
+// findConfiguration looks for the last change of the electorate in the log.
+func (s *steady) findConfiguration() error {
+	first, err := s.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := s.LastIndex()
+	if err != nil {
+		return err
+	}
+	var found uint64
+	for i := last; i >= max(first, 1) && found == 0; i-- {
+		var l raft.Log
+		if err := s.GetLog(i, &l); err != nil {
+			return err
+		}
+		if l.Type == raft.LogConfiguration {
+			found = i
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.configured = found
+	return nil
+}
+
+func (s *steady) configuredAt() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.configured
 }
 
 // Set implements raft.StableStore.

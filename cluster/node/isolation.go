@@ -94,7 +94,7 @@ const (
 func (n *Node) goAlone() loneliness {
 	cons := n.cons.Load()
 	voters, _, err := cons.Electorate()
-	if err != nil || len(voters) != 2 || !slices.Contains(voters, n.cfg.Name) {
+	if err != nil || len(voters) != 2 || !slices.Contains(voters, n.cfg.Name) || !cons.Settled() {
 		return notTwo
 	}
 	peer := voters[0]

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,7 +69,8 @@ type Transport struct {
 	strangers chan struct{}
 
 	mu       sync.Mutex
-	conns    map[net.Conn]string // conn to peer
+	conns    map[net.Conn]known
+	made     int // conns
 	peers    map[string]*peerConn
 	handlers map[string]Handler
 }
@@ -92,7 +95,7 @@ func Listen(cfg Config) (*Transport, error) {
 		}
 	}
 	t := &Transport{cfg: cfg, streams: make(chan net.Conn), strangers: make(chan struct{}, maxStrangers),
-		conns: map[net.Conn]string{}, peers: map[string]*peerConn{}, handlers: map[string]Handler{}}
+		conns: map[net.Conn]known{}, peers: map[string]*peerConn{}, handlers: map[string]Handler{}}
 	t.creds.Store(&cfg.Credentials)
 	t.epoch.Store(cfg.Epoch)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -134,11 +137,18 @@ func (t *Transport) Disconnect(peer string) {
 func (t *Transport) dropAll(which func(peer string) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for c, p := range t.conns {
-		if which(p) {
+	// The oldest first, so that a simulation does the same every time.
+	for _, c := range slices.SortedFunc(maps.Keys(t.conns), func(a, b net.Conn) int { return t.conns[a].number - t.conns[b].number }) {
+		if which(t.conns[c].peer) {
 			c.Close()
 		}
 	}
+}
+
+// known is what the transport knows of a connection.
+type known struct {
+	peer   string
+	number int
 }
 
 // Close ends all connections at once and stops listening.
@@ -178,7 +188,8 @@ func (t *Transport) register(conn net.Conn, peer string) bool {
 	if t.ctx.Err() != nil {
 		return false
 	}
-	t.conns[conn] = peer
+	t.made++
+	t.conns[conn] = known{peer, t.made}
 	return true
 }
 

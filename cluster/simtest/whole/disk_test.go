@@ -119,10 +119,10 @@ func (s *storage) write(f func(c *content)) error {
 	select {
 	case <-s.life.over:
 		// A torn write: the storage promises all or nothing of it.
-		if !s.life.host.on && s.rng.IntN(2) == 0 && !s.life.applied {
-			s.life.applied = true
+		if !s.life.applied && s.rng.IntN(2) == 0 {
 			f(&s.synced)
 		}
+		s.life.applied = true
 		return nil // nobody will hear of it
 	default:
 	}

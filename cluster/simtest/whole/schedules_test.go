@@ -1,8 +1,10 @@
+//go:debug randseednop=0
 package whole
 
 import (
 	"flag"
 	"fmt"
+	oldrand "math/rand"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -33,6 +35,7 @@ func draw(seed uint64) plan {
 // live runs the life of one world and returns it.
 func live(t *testing.T, p plan, count int) *world {
 	var w *world
+	oldrand.Seed(int64(p.seed)) // raft's timeouts come from there
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(t, p)
 		if w.begin() {
