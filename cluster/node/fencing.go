@@ -26,8 +26,11 @@ type devices struct {
 	node   *Node
 	runner *fencing.Runner
 
-	mu   sync.Mutex // of the history's file
-	size int        // of the file
+	mu   sync.Mutex
+	size int // of the history's file
+	// told are the incarnations that were told all of the history; 0 while
+	// they are being told.
+	told map[string]uint64
 }
 
 const (
@@ -42,7 +45,7 @@ const (
 
 // startFencing makes the fencer; handlers are registered before peers call.
 func (n *Node) startFencing() error {
-	d := &devices{node: n}
+	d := &devices{node: n, told: map[string]uint64{}}
 	past, err := d.read()
 	if err != nil {
 		return err
@@ -225,7 +228,6 @@ func (d *devices) configure() {
 func (d *devices) follow() {
 	n := d.node
 	last := ""
-	told := map[string]bool{}
 	for {
 		state, newer := n.cons.Load().State()
 		n.mu.Lock()
@@ -237,13 +239,7 @@ func (d *devices) follow() {
 			d.runner.Members(m)
 		}
 		for _, name := range m.Nodes {
-			if !told[name] && name != n.cfg.Name {
-				d.tell(name, remembrance{Entries: d.runner.History()})
-			}
-		}
-		clear(told)
-		for _, name := range m.Nodes {
-			told[name] = true
+			d.brief(name)
 		}
 		select {
 		case <-newer:
@@ -252,6 +248,27 @@ func (d *devices) follow() {
 		case <-n.ctx.Done():
 			return
 		}
+	}
+}
+
+// brief tells a node that came in all of the history.
+func (d *devices) brief(name string) {
+	n := d.node
+	if name == n.cfg.Name {
+		return
+	}
+	n.mu.Lock()
+	incarnation := n.seen[name].incarnation
+	n.mu.Unlock()
+	d.mu.Lock()
+	known, ok := d.told[name]
+	begin := !ok || known != 0 && known != incarnation
+	if begin {
+		d.told[name] = 0
+	}
+	d.mu.Unlock()
+	if begin {
+		d.tell(name, remembrance{Entries: d.runner.History()}, func() { d.told[name] = incarnation })
 	}
 }
 
@@ -287,23 +304,27 @@ func (d *devices) record(e fencing.Entry, heard bool) error {
 	}
 	n.mu.Unlock()
 	for _, name := range to {
-		d.tell(name, remembrance{[]fencing.Entry{e}, true})
+		d.tell(name, remembrance{[]fencing.Entry{e}, true}, func() {})
 	}
 	return err
 }
 
-// tell sends entries of the history, without waiting for that.
-func (d *devices) tell(node string, r remembrance) {
+// tell sends entries of the history, without waiting for that. A node that could
+// not be told is told all of it later.
+func (d *devices) tell(node string, r remembrance, done func()) {
 	n := d.node
-	if len(r.Entries) == 0 {
-		return
-	}
 	n.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(n.ctx, n.timing.IO)
 		defer cancel()
-		if err := n.wire.Call(ctx, node, methodRemember, r, nil); err != nil {
+		err := n.wire.Call(ctx, node, methodRemember, r, nil)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if err != nil {
 			n.log.Debug("a node was not told of a fencing", "peer", node, "err", err)
+			delete(d.told, node)
+			return
 		}
+		done()
 	})
 }
 
