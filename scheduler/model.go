@@ -308,6 +308,7 @@ type cloneData struct {
 	childName                string
 	forced                   bool // to be anonymous although it is told to be unique
 	flagPromoScores          bool
+	presence                 map[string]presence // by primitive, once asked for
 	choosingRoles            bool
 	notifyStart, notifyStop  *notifyData
 	notifyPromote            *notifyData

@@ -16,7 +16,9 @@ func durationText(s string) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-func (e *engine) plan() *Plan {
+func (e *engine) plan() *Plan { return e.planWith(e.summarize()) }
+
+func (e *engine) planWith(summary []summaryLine) *Plan {
 	p := &Plan{Header: Header{
 		ClusterDelay: durationText(e.opt.clusterDelay), FencingTimeout: durationText(e.opt.fencingTimeout),
 		BatchLimit: intOf(e.opt.batchLimit, 0), MigrationLimit: intOf(e.opt.migrationLimit, -1), StartFatal: e.opt.startFatal,
@@ -28,7 +30,7 @@ func (e *engine) plan() *Plan {
 	for _, a := range e.synapses {
 		p.Actions = append(p.Actions, e.planAction(a))
 	}
-	for _, s := range e.summarize() {
+	for _, s := range summary {
 		if s.decision != nil {
 			p.Resources = append(p.Resources, *s.decision)
 		}

@@ -53,28 +53,59 @@ func (e *engine) promotionApplies(r *resource, n *node) bool {
 	if s := r.allowed.get(n); s == nil || s.score < 0 {
 		return false
 	}
-	if !r.unique {
-		clone, base := r.top(false), stripInstance(r.id)
-		var active *resource
-		known := false
-		for _, c := range clone.children {
-			m := memberNamed(c, base)
-			if m == nil {
-				continue
-			}
-			if active == nil && m.runsOn(n) {
-				active = m
-			}
-			known = known || m.knownOn(n)
-		}
-		if active == r || active == nil && known {
-			return true
-		}
-	}
-	if len(r.runningOn) == 0 && !r.knownAnywhere() {
+	if len(r.runningOn) == 0 && !r.knownAnywhere() || r.knownOn(n) || r.runsOn(n) {
 		return true
 	}
-	return r.knownOn(n) || r.runsOn(n)
+	if r.unique {
+		return false
+	}
+	// another instance was looked for there, and none is active
+	p := presenceOf(r.top(false), stripInstance(r.id))
+	return p.known.has(n) && !p.active.has(n)
+}
+
+// presence says on which nodes any instance of a primitive is active, and on
+// which the state of any is known.
+type presence struct{ active, known nodeSet }
+
+// nodeSet holds nodes by their index.
+type nodeSet []bool
+
+func (s nodeSet) has(n *node) bool { return n.index < len(s) && s[n.index] }
+
+func (s *nodeSet) add(index int) {
+	for index >= len(*s) {
+		*s = append(*s, false)
+	}
+	(*s)[index] = true
+}
+
+// presenceOf collects the presence of the instances of a primitive in an
+// anonymous clone. It is kept, since nothing changes it after unpacking.
+func presenceOf(clone *resource, base string) presence {
+	if p, ok := clone.clone.presence[base]; ok {
+		return p
+	}
+	var p presence
+	for _, c := range clone.children {
+		m := memberNamed(c, base)
+		if m == nil {
+			continue
+		}
+		for _, n := range m.runningOn {
+			p.active.add(n.index)
+		}
+		for i, known := range m.known {
+			if known {
+				p.known.add(i)
+			}
+		}
+	}
+	if clone.clone.presence == nil {
+		clone.clone.presence = map[string]presence{}
+	}
+	clone.clone.presence[base] = p
+	return p
 }
 
 // addPromotionScores lets promotion scores steer where instances go.

@@ -19,6 +19,8 @@ type SimulateOptions struct {
 	Scores bool
 	// Quiet leaves out everything but the scores.
 	Quiet bool
+	// TextOnly leaves out Plan and Executed, which cost time and memory.
+	TextOnly bool
 	// ExecutionTime is the time stamp of simulated operations.
 	ExecutionTime time.Time
 }
@@ -27,11 +29,11 @@ type SimulateOptions struct {
 type Simulated struct {
 	// Text is the report in crm_simulate's format.
 	Text string
-	// Plan is the transition.
+	// Plan is the transition, nil if only the text was asked for.
 	Plan *Plan
 	// After is the CIB after the simulated execution, nil without it.
 	After *cib.CIB
-	// Executed are the actions in the order of execution.
+	// Executed are the actions of Plan in the order of execution.
 	Executed []*Action
 	// Complete tells whether all actions could be executed. It is false
 	// where a pseudo-action waits for what is blocked; crm_simulate then says
@@ -63,7 +65,11 @@ func Simulate(doc *cib.CIB, opt SimulateOptions) (*Simulated, error) {
 		e.writeStatus(w)
 	}
 	e.decide()
-	out := &Simulated{Plan: e.plan(), Complete: true}
+	out := &Simulated{Complete: true}
+	summary := e.summarize()
+	if !opt.TextOnly {
+		out.Plan = e.planWith(summary)
+	}
 	if opt.Scores {
 		if !opt.Quiet {
 			w.line("Assignment Scores:")
@@ -73,7 +79,7 @@ func Simulate(doc *cib.CIB, opt SimulateOptions) (*Simulated, error) {
 	if !opt.Quiet {
 		w.line("Transition Summary:")
 		w.depth = 1
-		for _, s := range e.summarize() {
+		for _, s := range summary {
 			w.item("%s", s.text)
 		}
 		w.line("")
@@ -86,9 +92,11 @@ func Simulate(doc *cib.CIB, opt SimulateOptions) (*Simulated, error) {
 	w2 := &textWriter{depth: 1}
 	out.Complete = sim.run(w2)
 	out.After = sim.doc
-	out.Executed = make([]*Action, 0, len(sim.fired))
-	for _, a := range sim.fired {
-		out.Executed = append(out.Executed, out.Plan.Actions[a.synapse])
+	if out.Plan != nil {
+		out.Executed = make([]*Action, 0, len(sim.fired))
+		for _, a := range sim.fired {
+			out.Executed = append(out.Executed, out.Plan.Actions[a.synapse])
+		}
 	}
 	if !opt.Quiet {
 		w.line("Executing Cluster Transition:")

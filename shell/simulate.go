@@ -226,6 +226,7 @@ func (o *simulateOptions) simulate(doc *cib.CIB, out io.Writer) error {
 			return &simulateError{simulateNoWrite, "simulate: " + err.Error()}
 		}
 	}
+	o.run.TextOnly = !o.json && o.saveGraph == "" && o.saveDot == ""
 	r, err := scheduler.Simulate(doc, o.run)
 	if err != nil {
 		return &simulateError{simulateBadData, "simulate: " + err.Error()}
@@ -241,7 +242,7 @@ func (o *simulateOptions) simulate(doc *cib.CIB, out io.Writer) error {
 	for _, f := range []struct {
 		path string
 		text func() string
-	}{{o.saveGraph, r.Plan.GraphXML}, {o.saveDot, func() string { return planDot(r.Plan) }}} {
+	}{{o.saveGraph, func() string { return r.Plan.GraphXML() }}, {o.saveDot, func() string { return planDot(r.Plan) }}} {
 		if f.path != "" {
 			if err := writeFile(f.path, f.text()); err != nil {
 				return &simulateError{simulateNoWrite, fmt.Sprintf("simulate: %v", err)}
