@@ -238,7 +238,9 @@ func (c *Consensus) start() error {
 	}}
 	r.net = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:  &streams{c.cfg.Transport.Streams(), c.node, make(chan struct{})},
-		MaxPool: 3, Timeout: c.cfg.Timing.IO, Logger: &raftLog{log: c.cfg.Log}})
+		// No pipelines: in raft's library one that is full when a peer of a newer
+		// term answers waits for ever, and so does the end of raft.
+		MaxRPCsInFlight: 1, MaxPool: 3, Timeout: c.cfg.Timing.IO, Logger: &raftLog{log: c.cfg.Log}})
 	if err := r.disk.findConfiguration(); err != nil {
 		return err
 	}
