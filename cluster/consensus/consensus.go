@@ -237,7 +237,7 @@ func (c *Consensus) start() error {
 		c.cfg.Log.Error("the node cannot vote or commit; free space or replace the disk", "err", err)
 	}}
 	r.net = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream:  &streams{c.cfg.Transport.Streams(), c.node, make(chan struct{})},
+		Stream: &streams{c.cfg.Transport.Streams(), c.node, make(chan struct{})},
 		// No pipelines: in raft's library one that is full when a peer of a newer
 		// term answers waits for ever, and so does the end of raft.
 		MaxRPCsInFlight: 1, MaxPool: 3, Timeout: c.cfg.Timing.IO, Logger: &raftLog{log: c.cfg.Log}})
