@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"gcrm/cib"
+	"gcrm/drivers/dlm/lockspace"
 )
 
 // entryFormat is the first byte of a log entry; the rest is a JSON entry. A
@@ -201,6 +202,7 @@ type image struct {
 	Invitations []Invitation
 	LastID      int
 	Trial       *Trial `json:",omitempty"`
+	Lockspaces  lockspace.Table
 }
 
 // Snapshot implements raft.FSM.
@@ -226,7 +228,7 @@ func (f *frozen) Persist(sink raft.SnapshotSink) error {
 	}
 	s := f.state
 	err = json.NewEncoder(z).Encode(image{Format: imageFormat, Index: s.Index, CIB: s.CIB.String(), Members: s.Members,
-		Epoch: s.Epoch, Forced: s.Forced, History: s.History, Answers: f.answers, Invitations: s.Invitations, LastID: s.LastID, Trial: s.Trial})
+		Epoch: s.Epoch, Forced: s.Forced, History: s.History, Answers: f.answers, Invitations: s.Invitations, LastID: s.LastID, Trial: s.Trial, Lockspaces: s.Lockspaces})
 	if err == nil {
 		err = z.Close()
 	}
@@ -263,6 +265,6 @@ func (m *machine) Restore(r io.ReadCloser) error {
 		m.remember(a)
 	}
 	m.publish(Step{Replaced: true, State: &State{Index: i.Index, CIB: c, Members: i.Members,
-		Epoch: i.Epoch, Forced: i.Forced, History: i.History, Invitations: i.Invitations, LastID: i.LastID, Trial: i.Trial}})
+		Epoch: i.Epoch, Forced: i.Forced, History: i.History, Invitations: i.Invitations, LastID: i.LastID, Trial: i.Trial, Lockspaces: i.Lockspaces}})
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gcrm/cib"
+	"gcrm/drivers/dlm/lockspace"
 )
 
 // State is what the cluster agreed on after one log entry. It is immutable.
@@ -31,6 +32,8 @@ type State struct {
 	Trial *Trial
 	// Invitations are the join tokens that are out.
 	Invitations []Invitation
+	// Lockspaces is what the nodes agree on about the kernel's lock manager.
+	Lockspaces lockspace.Table
 	// LastID is the highest node id that was ever given out: ids are not
 	// used again.
 	LastID int
@@ -160,6 +163,8 @@ type Command struct {
 	Admit  *Admission    `json:",omitempty"`
 	// Verdict ends a trial; Change takes it back if it is not kept.
 	Verdict *Verdict `json:",omitempty"`
+	// Lockspace is what a node says of a lockspace.
+	Lockspace *lockspace.Entry `json:",omitempty"`
 }
 
 // Result is the outcome of a command.
@@ -185,7 +190,7 @@ func NewState() *State {
 func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 	next := *s
 	next.Index = index
-	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil && cmd.Invite == nil && cmd.Admit == nil && cmd.Verdict == nil {
+	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil && cmd.Invite == nil && cmd.Admit == nil && cmd.Verdict == nil && cmd.Lockspace == nil {
 		return nil, fmt.Errorf("the command changes nothing")
 	}
 	if err := s.tryable(cmd); err != nil {
@@ -234,6 +239,9 @@ func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 			}
 		}
 		next.Members = slices.DeleteFunc(next.Members, func(m Member) bool { return slices.Contains(cmd.Forget, m.Name) })
+	}
+	if err := next.lock(s, cmd.Lockspace); err != nil {
+		return nil, err
 	}
 	if f := cmd.Forced; f != nil {
 		if f.Epoch <= s.Epoch {
