@@ -620,6 +620,7 @@ type engine struct {
 	assignScores    bool
 	trace           *trace // nil unless origins of scores are asked for
 	scores          []scoreLine
+	orders          []userOrder // of the configuration, once asked for
 	deferredChecks  []func()
 	synapses        []*action
 	expiredMonitors map[*cib.Element]bool              // recurring failures to be scheduled anew
