@@ -18,6 +18,10 @@ type execution struct {
 	nodes map[*node]*simulatedNode
 	state map[*cib.Element]*simulatedNode // by node_state
 	fired []*action
+	// fail are results other than success that operations shall have; after
+	// one has, nothing more is begun but what has the highest priority.
+	fail   []OperationResult
+	failed bool
 }
 
 // simulatedNode is a node whose status the execution changes.
@@ -81,6 +85,9 @@ func (x *execution) run(w *textWriter) bool {
 	for len(q) > 0 {
 		f := heap.Pop(&q).(firing)
 		a := all[f.synapse]
+		if x.failed && a.graphPriority() < infinity {
+			continue
+		}
 		x.execute(w, a)
 		x.fired = append(x.fired, a)
 		for _, next := range then[f.synapse] {
@@ -93,7 +100,15 @@ func (x *execution) run(w *textWriter) bool {
 			}
 		}
 	}
-	return len(x.fired) == len(all)
+	return x.failed || len(x.fired) == len(all)
+}
+
+// graphPriority is the priority of an action's synapse.
+func (a *action) graphPriority() int {
+	if a.rsc != nil {
+		return max(a.priority, a.rsc.priority)
+	}
+	return a.priority
 }
 
 // firing is when an action that is ready fires.
@@ -144,7 +159,13 @@ func (x *execution) execute(w *textWriter, a *action) {
 			task += "=" + iv
 		}
 		w.item("Resource action: %-15s %s%s", e.simName(a), task, on)
-		x.record(a)
+		for i, line := range x.record(a) {
+			if i == 0 {
+				w.line("%s", line)
+			} else {
+				w.item("%s", line)
+			}
+		}
 	}
 }
 
@@ -271,10 +292,11 @@ func (x *execution) entry(a *action) *cib.Element {
 	return l
 }
 
-// record writes the successful result of an action into the history.
-func (x *execution) record(a *action) {
+// record writes the result of an action into the history: what is expected,
+// unless it is asked to fail. It returns what is to be said of a failure.
+func (x *execution) record(a *action) []string {
 	if a.task == taskDelete || a.node == nil {
-		return
+		return nil
 	}
 	e := x.e
 	l := x.entry(a)
@@ -285,34 +307,29 @@ func (x *execution) record(a *action) {
 		}
 		call = max(call, intOf(op.Get("call-id"), 0))
 	}
-	call++
-	rc := intOf(a.meta.val("op_target_rc"), 0)
-	interval := a.meta.val("interval")
-	if interval == "" {
-		interval = "0"
+	r := result{task: a.task, interval: a.meta.val("interval"), target: intOf(a.meta.val("op_target_rc"), 0), call: call + 1, when: x.when}
+	r.rc = r.target
+	if r.interval == "" {
+		r.interval = "0"
 	}
-	id := l.ID() + "_last_0"
-	switch {
-	case a.task == taskNotify:
-		return
-	case interval != "0", a.task == taskMigrateTo, a.task == taskMigrateFrom:
-		id = fmt.Sprintf("%s_%s_%s", l.ID(), a.task, interval)
+	if a.task == taskNotify {
+		return nil
 	}
-	key := opKey(l.ID(), a.task, parseIntervalMS(interval))
-	op := l.ChildByID(id)
-	if op == nil {
-		op = &cib.Element{Name: "lrm_rsc_op", Attrs: []cib.Attr{{Name: "id", Value: id}}}
-		l.Add(op)
-	}
-	// A transition number of -1 makes the entry newer than pending ones.
-	magicKey := fmt.Sprintf("%d:-1:%d:xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", call, rc)
-	for _, p := range [][2]string{
-		{"operation_key", key}, {"operation", a.task}, {"crm-debug-origin", "simulate"}, {"crm_feature_set", cib.FeatureSet},
-		{"transition-key", magicKey}, {"transition-magic", "0:" + strconv.Itoa(rc) + ";" + magicKey},
-		{"call-id", strconv.Itoa(call)}, {"rc-code", strconv.Itoa(rc)}, {"op-status", "0"}, {"interval", interval},
-		{"last-rc-change", x.when}, {"exec-time", "0"}, {"queue-time", "0"},
-	} {
-		op.Set(p[0], p[1])
+	var said []string
+	if f := x.failing(a); f != nil && f.RC != r.target {
+		r.rc, r.reason = f.RC, "User-injected result"
+		x.failed = true
+		said = append(said, fmt.Sprintf("Pretending action %d failed with rc=%d", a.id, f.RC))
+		s := x.node(a.node)
+		copyChild(s.state, "transient_attributes")
+		if t := s.state.Child("transient_attributes"); t != nil {
+			if set := copyChild(t, "instance_attributes"); set != nil {
+				for i := range set.Children {
+					copyAt(set, i)
+				}
+			}
+		}
+		said = append(said, injectFailure(s.state, f.Resource, f, x.when)...)
 	}
 	var params []cib.Attr
 	ps, meta := e.actionAttributes(a)
@@ -320,9 +337,23 @@ func (x *execution) record(a *action) {
 	for _, m := range meta {
 		params = append(params, cib.Attr{Name: "CRM_meta_" + m.Name, Value: m.Value})
 	}
-	op.Set("op-digest", Digest(params))
+	r.digest = Digest(params)
 	if a.task == taskMigrateTo || a.task == taskMigrateFrom {
-		op.Set("migrate_source", a.meta.val("migrate_source"))
-		op.Set("migrate_target", a.meta.val("migrate_target"))
+		r.source, r.dest = a.meta.val("migrate_source"), a.meta.val("migrate_target")
 	}
+	recordResult(l, r)
+	return said
+}
+
+// failing finds the result that an action was asked to have.
+func (x *execution) failing(a *action) *OperationResult {
+	ref := x.e.resourceRef(a)
+	for i := range x.fail {
+		f := &x.fail[i]
+		if f.Task == a.task && f.Interval == parseIntervalMS(a.meta.val("interval")) && f.Node == a.node.name &&
+			(f.Resource == ref.ID || f.Resource == ref.LongID || f.Resource == a.rsc.id) {
+			return f
+		}
+	}
+	return nil
 }

@@ -271,11 +271,11 @@ func (e *engine) banFullNodes(inst *resource, perNode int) {
 			continue
 		}
 		inst.allowed[i].score = -infinity
-		e.trace.full(inst, e.nodes[i])
+		e.trace.full(inst, inst, e.nodes[i])
 		for _, c := range inst.children {
 			if s := c.allowed.get(e.nodes[i]); s != nil {
 				s.score = -infinity
-				e.trace.full(c, e.nodes[i])
+				e.trace.full(c, inst, e.nodes[i])
 			}
 		}
 	}

@@ -619,6 +619,7 @@ type engine struct {
 	messages        []Message
 	assignScores    bool
 	trace           *trace // nil unless origins of scores are asked for
+	showUtilization bool   // note capacities and what uses them with the scores
 	scores          []scoreLine
 	orders          []userOrder // of the configuration, once asked for
 	deferredChecks  []func()

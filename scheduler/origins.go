@@ -96,6 +96,9 @@ func (e *engine) origin(c *credit, r *resource, n *node) Origin {
 	case ByDependent:
 		o.Constraint, o.Attribute = plainConstraint(why.coloc.id), attributeOf(why.coloc)
 		o.Text = fmt.Sprintf("preferences of %s%s", plainName(why.rsc), constraintText(why.coloc))
+		if c.value <= -infinity {
+			o.Text = fmt.Sprintf("%s must be with it and cannot run here%s", plainName(why.rsc), constraintText(why.coloc))
+		}
 	case ByThreshold:
 		e.thresholdOrigin(&o, why)
 	case ByFailure, ByProbe:
@@ -284,7 +287,7 @@ func (e *engine) failureText(why cause) string {
 		return fmt.Sprintf("a failure on %s with on-fail=migrate", nodeName(why.node))
 	}
 	h := why.op
-	text := fmt.Sprintf("%s of %s on %s", opWord(h.task, h.interval), plainName(why.rsc), nodeName(why.node))
+	text := fmt.Sprintf("%s of %s failed on %s", opWord(h.task, h.interval), plainName(why.rsc), nodeName(why.node))
 	if why.by == ByProbe {
 		text = fmt.Sprintf("%s cannot run on %s", plainName(why.rsc), nodeName(why.node))
 	}
@@ -308,7 +311,7 @@ func opWord(task string, interval int64) string {
 	case task == taskMonitor && interval == 0:
 		return "probe"
 	case interval > 0:
-		return fmt.Sprintf("%s every %s", task, (time.Duration(interval) * time.Millisecond).String())
+		return fmt.Sprintf("%s every %s", task, shortDuration(time.Duration(interval)*time.Millisecond))
 	}
 	return task
 }

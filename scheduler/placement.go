@@ -293,6 +293,9 @@ func (e *engine) assignTo(r *resource, n *node, force, stopIfFail bool) bool {
 		r.assignedScore = n.baseScore // it is there for being there, not for its score
 	}
 	e.consume(n, r)
+	if e.showUtilization {
+		e.noteUtilization(r, n)
+	}
 	return changed
 }
 
@@ -408,4 +411,5 @@ type scoreLine struct {
 	score            int
 	promotion        bool
 	origin           *credit
+	capacity         string // a line about utilization instead
 }

@@ -36,6 +36,9 @@ func (e *engine) planWith(summary []summaryLine) *Plan {
 		}
 	}
 	for _, s := range e.scores {
+		if s.capacity != "" {
+			continue
+		}
 		phase := strings.TrimSuffix(strings.TrimPrefix(s.label, "pcmk__"), "_assign")
 		if s.promotion {
 			phase = "promotion"

@@ -6,21 +6,33 @@ import (
 	"gcrm/cib"
 )
 
-// Simulation is a plan together with the texts of crm_simulate.
+// SimulateOptions are what crm_simulate can be asked for.
 type SimulateOptions struct {
 	// Now overrides the time; zero means the CIB's execution-date.
 	Now time.Time
 	// NowText is how the user wrote Now, for the headline.
 	NowText string
+	// Events happen before the plan is made.
+	Events []Event
 	// Execute also runs the transition against a copy of the CIB and shows
 	// what comes out.
 	Execute bool
-	// Scores also shows assignment scores.
-	Scores bool
-	// Quiet leaves out everything but the scores.
+	// Fail are operations that shall have other results when the transition
+	// is executed; the first that does ends it.
+	Fail []OperationResult
+	// Scores also shows assignment scores, Utilization the capacities of nodes
+	// and what is used of them.
+	Scores, Utilization bool
+	// Attributes and FailCounts also show those of nodes with the status.
+	Attributes, FailCounts bool
+	// Quiet leaves out everything but scores and utilization.
 	Quiet bool
 	// TextOnly leaves out Plan and Executed, which cost time and memory.
 	TextOnly bool
+	// StatusOnly shows the status alone: nothing is planned, Plan is nil.
+	StatusOnly bool
+	// Origins makes a plan that can be explained.
+	Origins bool
 	// ExecutionTime is the time stamp of simulated operations.
 	ExecutionTime time.Time
 }
@@ -29,6 +41,10 @@ type SimulateOptions struct {
 type Simulated struct {
 	// Text is the report in crm_simulate's format.
 	Text string
+	// Input is the CIB after the events, which the plan is for.
+	Input *cib.CIB
+	// Injected says what the events did, a line each.
+	Injected []string
 	// Plan is the transition, nil if only the text was asked for.
 	Plan *Plan
 	// After is the CIB after the simulated execution, nil without it.
@@ -42,78 +58,156 @@ type Simulated struct {
 }
 
 // Simulate schedules and, if asked to, executes the transition on a copy of
-// the CIB. doc is not changed.
+// the CIB. doc is not changed. An error says what of the CIB, or which event,
+// makes no sense.
 func Simulate(doc *cib.CIB, opt SimulateOptions) (*Simulated, error) {
-	e, err := newEngine(doc, Options{Now: opt.Now, Scores: opt.Scores, Sanitized: true})
+	s := &simulation{opt: opt, w: &textWriter{}, out: &Simulated{Input: doc, Complete: true}}
+	e, err := s.engine(doc)
 	if err != nil {
 		return nil, err
 	}
 	e.unpack()
-	w := &textWriter{}
-	clock := func() {
-		if opt.NowText != "" {
-			w.line("Setting effective cluster time: %s", opt.NowText)
-		} else if doc.Root.Has("execution-date") {
-			w.line("Using the original execution date of: %s", e.now.Format("2006-01-02 15:04:05Z"))
+	if !opt.Quiet {
+		s.clock(e)
+		e.maintenanceBanner(s.w)
+		e.banner(s.w)
+		s.w.line("Current cluster status:")
+		s.status(e)
+	}
+	if len(opt.Events) > 0 {
+		if e, err = s.inject(e); err != nil {
+			return nil, err
 		}
 	}
-	if !opt.Quiet {
-		clock()
-		e.maintenanceBanner(w)
-		e.banner(w)
-		w.line("Current cluster status:")
-		e.writeStatus(w)
+	if !opt.StatusOnly {
+		s.decide(e)
+		if opt.Execute {
+			if err := s.execute(e); err != nil {
+				return nil, err
+			}
+		}
 	}
+	s.out.Text = s.w.b.String()
+	return s.out, nil
+}
+
+// simulation is a run of [Simulate].
+type simulation struct {
+	opt SimulateOptions
+	w   *textWriter
+	out *Simulated
+}
+
+func (s *simulation) engine(doc *cib.CIB) (*engine, error) {
+	e, err := newEngine(doc, Options{Now: s.opt.Now, Scores: s.opt.Scores, Origins: s.opt.Origins, Sanitized: true})
+	if err == nil {
+		e.showUtilization = s.opt.Utilization
+	}
+	return e, err
+}
+
+func (s *simulation) clock(e *engine) {
+	if s.opt.NowText != "" {
+		s.w.line("Setting effective cluster time: %s", s.opt.NowText)
+	} else if e.doc.Root.Has("execution-date") {
+		s.w.line("Using the original execution date of: %s", e.now.Format("2006-01-02 15:04:05Z"))
+	}
+}
+
+func (s *simulation) status(e *engine) {
+	e.writeStatus(s.w)
+	if s.opt.Attributes {
+		e.writeAttributes(s.w)
+	}
+	if s.opt.FailCounts {
+		e.writeFailCounts(s.w)
+	}
+}
+
+// inject lets the events happen; what follows is planned with what they left.
+func (s *simulation) inject(e *engine) (*engine, error) {
+	doc, log, err := Inject(e.doc, s.opt.Events, e.now)
+	if err != nil {
+		return nil, err
+	}
+	s.out.Input, s.out.Injected = doc, log
+	if !s.opt.Quiet {
+		s.w.line("Performing Requested Modifications:")
+		s.w.depth = 1
+		for _, l := range log {
+			s.w.item("%s", l)
+		}
+		s.w.line("")
+	}
+	next, err := s.engine(doc)
+	if err != nil {
+		return nil, err
+	}
+	next.unpack()
+	return next, nil
+}
+
+func (s *simulation) decide(e *engine) {
+	w := s.w
+	e.noteCapacities("Original")
 	e.decide()
-	out := &Simulated{Complete: true}
+	e.noteCapacities("Remaining")
 	summary := e.summarize()
-	if !opt.TextOnly {
-		out.Plan = e.planWith(summary)
+	if !s.opt.TextOnly {
+		s.out.Plan = e.planWith(summary)
 	}
-	if opt.Scores {
-		if !opt.Quiet {
-			w.line("Assignment Scores:")
+	if s.opt.Scores || s.opt.Utilization {
+		if !s.opt.Quiet {
+			switch {
+			case !s.opt.Utilization:
+				w.line("Assignment Scores:")
+			case !s.opt.Scores:
+				w.line("Utilization Information:")
+			default:
+				w.line("Assignment Scores and Utilization Information:")
+			}
 		}
-		e.writeScores(w)
+		e.writeScores(w, s.opt.Scores)
 	}
-	if !opt.Quiet {
+	if !s.opt.Quiet {
 		w.line("Transition Summary:")
 		w.depth = 1
-		for _, s := range summary {
-			w.item("%s", s.text)
+		for _, l := range summary {
+			w.item("%s", l.text)
 		}
 		w.line("")
 	}
-	if !opt.Execute {
-		out.Text = w.b.String()
-		return out, nil
-	}
-	sim := newExecution(e, doc, opt.ExecutionTime)
-	w2 := &textWriter{depth: 1}
-	out.Complete = sim.run(w2)
-	out.After = sim.doc
+}
+
+func (s *simulation) execute(e *engine) error {
+	x := newExecution(e, e.doc, s.opt.ExecutionTime)
+	x.fail = s.opt.Fail
+	log := &textWriter{depth: 1}
+	out := s.out
+	out.Complete = x.run(log)
+	out.After = x.doc
 	if out.Plan != nil {
-		out.Executed = make([]*Action, 0, len(sim.fired))
-		for _, a := range sim.fired {
+		out.Executed = make([]*Action, 0, len(x.fired))
+		for _, a := range x.fired {
 			out.Executed = append(out.Executed, out.Plan.Actions[a.synapse])
 		}
 	}
-	if !opt.Quiet {
-		w.line("Executing Cluster Transition:")
-		w.b.WriteString(w2.b.String())
-		w.line("")
-		clock()
-		after, err := newEngine(sim.doc, Options{Now: e.now})
-		if err != nil {
-			return nil, err
-		}
-		after.hidePending = true
-		after.unpack()
-		w.line("Revised Cluster Status:")
-		after.writeStatus(w)
+	if s.opt.Quiet {
+		return nil
 	}
-	out.Text = w.b.String()
-	return out, nil
+	s.w.line("Executing Cluster Transition:")
+	s.w.b.WriteString(log.b.String())
+	s.w.line("")
+	s.clock(e)
+	after, err := newEngine(x.doc, Options{Now: e.now})
+	if err != nil {
+		return err
+	}
+	after.hidePending = true
+	after.unpack()
+	s.w.line("Revised Cluster Status:")
+	s.status(after)
+	return nil
 }
 
 func (e *engine) maintenanceBanner(w *textWriter) {

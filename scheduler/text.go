@@ -567,9 +567,17 @@ func (e *engine) writeBundle(w *textWriter, r *resource) bool {
 	return true
 }
 
-// writeScores writes the assignment scores.
-func (e *engine) writeScores(w *textWriter) {
+// writeScores writes the assignment scores, and the utilization noted between
+// them.
+func (e *engine) writeScores(w *textWriter, withScores bool) {
 	for _, s := range e.scores {
+		if s.capacity != "" {
+			w.line("%s", s.capacity)
+			continue
+		}
+		if !withScores {
+			continue
+		}
 		if s.promotion {
 			at := "(inactive)"
 			if s.node != "" {

@@ -265,8 +265,9 @@ func (t *trace) colocated(e *engine, dependent, primary *resource, c *colocation
 	}
 }
 
-// full notes why a node takes no instance (or no more).
-func (t *trace) full(inst *resource, n *node) {
+// full notes for r, an instance or a member of one, why a node takes no
+// instance (or no more).
+func (t *trace) full(r, inst *resource, n *node) {
 	if t == nil {
 		return
 	}
@@ -277,7 +278,7 @@ func (t *trace) full(inst *resource, n *node) {
 	case s == nil || s.score < 0:
 		why.by = ByParent
 	}
-	t.add(inst, n, -infinity, why)
+	t.add(r, n, -infinity, why)
 }
 
 // promotion is what the promotion score of an instance consists of.

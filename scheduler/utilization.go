@@ -1,6 +1,9 @@
 package scheduler
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Utilization: capacities of nodes, needs of resources, and how placement
 // strategies other than "default" use them.
@@ -326,4 +329,38 @@ func (e *engine) loadStopped(n *node) *action {
 		a.clear(fOptional)
 	}
 	return a
+}
+
+// text lists the capacities by name.
+func (c *capacities) text() string {
+	if c == nil {
+		return ""
+	}
+	list := slices.Clone(*c)
+	slices.SortFunc(list, func(a, b struct {
+		name  string
+		value int
+	}) int {
+		return strings.Compare(a.name, b.name)
+	})
+	var b strings.Builder
+	for _, x := range list {
+		b.WriteString(" " + x.name + "=" + itoa(x.value))
+	}
+	return b.String()
+}
+
+// noteCapacities notes what nodes have, for display.
+func (e *engine) noteCapacities(when string) {
+	if !e.showUtilization {
+		return
+	}
+	for _, n := range e.sorted {
+		e.scores = append(e.scores, scoreLine{capacity: when + ": " + n.name + " capacity:" + n.utilization.text()})
+	}
+}
+
+// noteUtilization notes what a resource uses of its node.
+func (e *engine) noteUtilization(r *resource, n *node) {
+	e.scores = append(e.scores, scoreLine{capacity: "pcmk__assign_resource: " + r.id + " utilization on " + n.name + ":" + r.utilization.text()})
 }

@@ -25,7 +25,10 @@ type Why struct {
 // Instance explains one primitive, or one instance of it.
 type Instance struct {
 	Resource string `json:"resource"`
-	Agent    string `json:"agent"`
+	// Name is the name for people: without a number where instances do not
+	// differ.
+	Name  string `json:"name"`
+	Agent string `json:"agent"`
 	// Role and On are its present state, Next and NextOn what follows.
 	Role   string   `json:"role"`
 	On     []string `json:"on,omitempty"`
@@ -33,6 +36,10 @@ type Instance struct {
 	NextOn string   `json:"next_on,omitempty"`
 	// Verb is what the plan does with it, as in [Decision]; empty for nothing.
 	Verb string `json:"verb,omitempty"`
+	// Impossible tells that the verb cannot be carried out.
+	Impossible bool `json:"impossible,omitempty"`
+	// Pending is the operation that is under way: start, stop, promote, ...
+	Pending string `json:"pending,omitempty"`
 	// Failed, Blocked and Unmanaged are marks of its present state.
 	Failed    bool `json:"failed,omitempty"`
 	Blocked   bool `json:"blocked,omitempty"`
@@ -150,6 +157,8 @@ type explainer struct {
 	e    *engine
 	plan *Plan
 	seen []*resource // on the way, against circles
+	// brief leaves out why other resources do not run: they are told of too.
+	brief bool
 }
 
 // instances lists the primitives at or below r. In clones, instances that do
@@ -188,8 +197,11 @@ func hasMember(r *resource, base string) bool {
 
 func (x *explainer) instance(r *resource) Instance {
 	e := x.e
-	i := Instance{Resource: r.id, Agent: agentText(r), Role: presentRole(r).String(), Next: r.nextRole.String(), Failed: r.failed,
+	i := Instance{Resource: r.id, Name: plainName(r), Agent: agentText(r), Role: presentRole(r).String(), Next: r.nextRole.String(), Failed: r.failed,
 		Blocked: r.blocked, Unmanaged: !r.managed}
+	if r.pendingNode != nil {
+		i.Pending = r.pendingTask
+	}
 	for _, n := range r.runningOn {
 		i.On = append(i.On, n.name)
 	}
@@ -201,7 +213,7 @@ func (x *explainer) instance(r *resource) Instance {
 	}
 	for _, d := range x.plan.Resources {
 		if d.Resource == r.id {
-			i.Verb = d.Verb
+			i.Verb, i.Impossible = d.Verb, d.Blocked
 		}
 	}
 	i.Places = x.places(r)

@@ -8,23 +8,34 @@ import (
 
 // Why something is done, is not done, or waits.
 
-// runningReasons are for what is active now.
-func (x *explainer) runningReasons(r *resource, i *Instance) []Reason {
-	e := x.e
+// troubleReasons are what is wrong with something that is active.
+func (x *explainer) troubleReasons(r *resource) []Reason {
 	var out []Reason
-	current, next := e.currentNode(r), r.assigned
 	if len(r.runningOn) > 1 && r.partialTarget == nil {
 		out = append(out, Reason{Code: CodeMultiple, Text: fmt.Sprintf("it is active on %s at once", nodeNames(r.runningOn))})
 	}
-	if r.failed {
+	var fences []Reason
+	own := false // its own failure is why its node is fenced
+	for _, n := range r.runningOn {
+		if n.unclean {
+			f := x.e.fenceReason(n)
+			fences, own = append(fences, f), own || f.Resource == plainName(r) && f.Code == CodeFailure
+		}
+	}
+	if r.failed && !own {
 		out = append(out, x.failedReason(r)...)
 	}
-	if current != nil && current.unclean {
-		out = append(out, e.fenceReason(current))
-	}
+	out = append(out, fences...)
+	return append(out, x.expiredReasons(r)...)
+}
+
+// runningReasons are for what is active now.
+func (x *explainer) runningReasons(r *resource, i *Instance) []Reason {
+	var out []Reason
+	current, next := x.e.currentNode(r), r.assigned
 	switch {
-	case next == nil || r.nextRole == roleStopped:
-		return out
+	case next == nil || r.nextRole == roleStopped || i.Verb == "Stop":
+		return nil
 	case current != next && current != nil:
 		out = append(out, x.leaveReason(r, current, next, i))
 		return append(out, x.placeReason(r, next, i)...)
@@ -37,6 +48,18 @@ func (x *explainer) runningReasons(r *resource, i *Instance) []Reason {
 	case "Stop":
 	case "":
 		out = append(out, x.placeReason(r, next, i)...)
+	}
+	return out
+}
+
+// expiredReasons tell of failures that are forgotten now.
+func (x *explainer) expiredReasons(r *resource) []Reason {
+	var out []Reason
+	for _, a := range r.actions {
+		if a.task == taskClearFailcount && a.is(fDumped) && a.node != nil && a.reason == "it expired" {
+			out = append(out, Reason{Code: CodeFailure, Node: a.node.name,
+				Text: fmt.Sprintf("its failure on %s is older than its failure-timeout of %s and is forgotten", a.node.name, shortDuration(r.failureTimeout))})
+		}
 	}
 	return out
 }
@@ -100,36 +123,13 @@ func (x *explainer) placeReason(r *resource, n *node, i *Instance) []Reason {
 	if p == nil {
 		return nil
 	}
-	out := Reason{Code: CodePlace, Node: n.name, Text: fmt.Sprintf("%s is %s", n.name, p.Text)}
-	switch p.Text {
-	case "the best score":
-		out.Text = n.name + " has the best score"
-	case "it is kept here":
-		out.Text = "it stays on " + n.name
-	}
-	if sum := originsText(p); sum != "" {
-		out.Text += ", " + sum
-	}
+	out := Reason{Code: CodePlace, Node: n.name, Text: chosenSentence(p)}
 	for _, o := range p.Origin {
 		if o.Constraint != "" && o.Value > 0 {
 			out.Constraint = o.Constraint
 		}
 	}
 	return []Reason{out}
-}
-
-// originsText is a score and what it consists of, in one line.
-func originsText(p *Place) string {
-	var parts []string
-	for _, o := range p.Origin {
-		if o.Value != 0 {
-			parts = append(parts, signed(o.Value)+" "+o.Text)
-		}
-	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return scoreText(p.Score) + " = " + strings.Join(parts, ", ")
 }
 
 func signed(v int) string {
@@ -298,7 +298,7 @@ func (x *explainer) blockers(a *action, passed []*action) []Reason {
 				order, id = e.orderBetween(b.rsc, a.rsc)
 			}
 			text := fmt.Sprintf("it needs the %s of %s first%s", taskNoun(b.task), plainName(b.rsc), order)
-			if why := x.firstReason(b.rsc); why != "" {
+			if why := x.firstReason(b.rsc); why != "" && !x.brief {
 				text += "; " + why
 			}
 			out = append(out, Reason{Code: CodeOrder, Resource: plainName(b.rsc), Constraint: id, Text: text})

@@ -117,7 +117,7 @@ func (e *engine) fenceReason(n *node) Reason {
 		if r := e.rscByID[first]; r != nil {
 			for _, f := range e.failuresOf(r) {
 				if f.Node == n.name {
-					out.Resource = plainName(r)
+					out.Code, out.Resource = CodeFailure, plainName(r)
 					out.Text = fmt.Sprintf("%s of %s failed on %s: %s, and on-fail is fence", f.Operation, plainName(r), n.name, f.words())
 					break
 				}

@@ -99,7 +99,7 @@ func (x *explainer) waits(r *resource) []Wait {
 		default:
 			continue
 		}
-		if !a.is(fDumped) || a.is(fPseudo) && a.task != taskStop {
+		if !a.is(fDumped) || a.is(fPseudo) {
 			continue
 		}
 		w := Wait{Action: e.actionText(a, false)}

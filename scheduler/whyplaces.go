@@ -66,31 +66,38 @@ func (x *explainer) placeText(r *resource, p *Place, all []Place, chosen *node) 
 		return strings.Join(against, "; ")
 	}
 	if chosen == nil {
-		if r.nextRole == roleStopped {
+		if r.managed && x.e.stopOnly(r) {
 			return "possible, but it is not to run"
 		}
 		return "possible"
 	}
 	s := r.allowed.get(chosen)
 	switch {
-	case s == nil || !r.managed:
+	case s == nil || !r.managed || len(r.runningOn) > 0 && x.e.stopOnly(r):
 		return "possible"
 	case int(s.score) > p.Score:
 		return fmt.Sprintf("possible, %s is preferred (%s against %s)", chosen.name, scoreText(int(s.score)), scoreText(p.Score))
 	case int(s.score) < p.Score:
 		return "possible"
 	}
-	return fmt.Sprintf("as good as %s, %s", chosen.name, x.tieText(r, chosen, n))
+	return fmt.Sprintf("as good as %s, %s", chosen.name, x.tie(r, chosen, n).text)
 }
 
 func (x *explainer) chosenText(r *resource, p *Place, all []Place) string {
-	possible, best := 0, true
-	for _, q := range all {
-		if q.Possible {
-			possible++
-			if q.Node != p.Node && q.Score >= p.Score {
-				best = false
-			}
+	possible := 0
+	var equal, better *Place
+	for k := range all {
+		q := &all[k]
+		if !q.Possible {
+			continue
+		}
+		possible++
+		switch {
+		case q.Node == p.Node:
+		case q.Score == p.Score && equal == nil:
+			equal = q
+		case q.Score > p.Score:
+			better = q
 		}
 	}
 	switch {
@@ -98,28 +105,42 @@ func (x *explainer) chosenText(r *resource, p *Place, all []Place) string {
 		return "chosen although it is not fit: it is not managed"
 	case possible == 1:
 		return "the only node where it can run"
-	case best:
+	case better != nil:
+		return "it is kept here"
+	case equal == nil:
 		return "the best score"
 	}
-	for _, q := range all {
-		if q.Possible && q.Node != p.Node && q.Score == p.Score {
-			return "as good as others, " + x.tieText(r, x.e.findNode(p.Node), x.e.findNode(q.Node))
-		}
-	}
-	return "it is kept here"
+	return "as good as others, " + x.tie(r, x.e.findNode(p.Node), x.e.findNode(equal.Node)).here
 }
 
-// tieText says why a node won over another one with the same score.
-func (x *explainer) tieText(r *resource, won, lost *node) string {
+// chosenSentence is the text of the chosen node as a sentence about it.
+func chosenSentence(p *Place) string {
+	switch p.Text {
+	case "the best score":
+		return p.Node + " has the best score"
+	case "it is kept here":
+		return "it stays on " + p.Node
+	}
+	return p.Node + " is " + p.Text
+}
+
+// tieBreak says why one of two nodes with the same score won: seen from the
+// other node, and from itself.
+type tieBreak struct{ text, here string }
+
+func (x *explainer) tie(r *resource, won, lost *node) tieBreak {
 	switch {
 	case won == nil || lost == nil:
-		return "which comes first"
+		return tieBreak{"which comes first", "and comes first"}
 	case r.runsOn(won):
-		return "where it is already"
+		return tieBreak{"where it runs already", "and it runs here already"}
 	case x.e.opt.placement == placeBalanced && compareCapacities(won, lost) < 0:
-		return "which had more capacity left"
+		return tieBreak{"which had more capacity left", "and had more capacity left"}
 	case strings.Compare(won.name, lost.name) < 0:
-		return "which had no more resources and comes first by name"
+		return tieBreak{"which comes first by name and had no more resources", "and comes first by name (none had fewer resources)"}
 	}
-	return "which had fewer resources at that time"
+	return tieBreak{"which had fewer resources then", "and had fewer resources then"}
 }
+
+// stopOnly reports that r is told to stop, or nothing may run.
+func (e *engine) stopOnly(r *resource) bool { return e.opt.stopAll || r.nextRole == roleStopped }

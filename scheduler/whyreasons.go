@@ -59,10 +59,10 @@ func (e *engine) clusterReasons() []Reason {
 		out = append(out, Reason{Code: c, Text: fmt.Sprintf(format, a...), Hint: hint})
 	}
 	if e.opt.maintenance {
-		add(CodeMaintenance, "property maintenance-mode=false ends it", "the cluster is in maintenance mode: nothing is started, stopped or moved")
+		add(CodeMaintenance, "property maintenance-mode=false", "the cluster is in maintenance mode: nothing is started, stopped or moved")
 	}
 	if e.opt.stopAll {
-		add(CodeStopAll, "property stop-all-resources=false ends it", "stop-all-resources is set: nothing is to run")
+		add(CodeStopAll, "property stop-all-resources=false", "stop-all-resources is set: nothing is to run")
 	}
 	if !e.quorate {
 		switch e.opt.noQuorum {
@@ -100,7 +100,7 @@ func (x *explainer) reasons(r *resource, i *Instance) []Reason {
 		add(Reason{Code: CodePending, Node: r.pendingNode.name, Text: fmt.Sprintf("a %s is under way on %s", r.pendingTask, r.pendingNode.name)})
 	}
 	if r.lockNode != nil && len(r.runningOn) == 0 {
-		lock := Reason{Code: CodeLock, Node: r.lockNode.name, Hint: "resource refresh " + plainName(r) + " frees it",
+		lock := Reason{Code: CodeLock, Node: r.lockNode.name, Hint: "resource refresh " + plainName(r),
 			Text: fmt.Sprintf("it waits for %s, which was shut down cleanly (shutdown-lock)", r.lockNode.name)}
 		if e.opt.shutdownLockLimit > 0 {
 			lock.Until = time.Unix(r.lockTime+e.opt.shutdownLockLimit, 0).UTC()
@@ -114,6 +114,9 @@ func (x *explainer) reasons(r *resource, i *Instance) []Reason {
 	told := e.toldReasons(r)
 	add(told...)
 	running := len(r.runningOn) > 0
+	if running {
+		add(x.troubleReasons(r)...)
+	}
 	switch {
 	case e.opt.stopAll:
 		if len(out) == 0 {
@@ -159,16 +162,16 @@ func (e *engine) heldReasons(r *resource) []Reason {
 		return []Reason{{Code: CodeMaintenance, Text: "the cluster is in maintenance mode"}}
 	case isTrue(r.meta.val("maintenance")):
 		src := e.metaSource(r, "maintenance")
-		return []Reason{{Code: CodeMaintenance, Constraint: src, Text: "it is in maintenance (" + src + ")", Hint: "resource maintenance " + name + " off ends it"}}
+		return []Reason{{Code: CodeMaintenance, Constraint: src, Text: "it is in maintenance (" + src + ")", Hint: "resource maintenance " + name + " off"}}
 	}
 	for _, n := range r.runningOn {
 		if n.maintenance {
-			return []Reason{{Code: CodeMaintenance, Node: n.name, Text: "its node " + n.name + " is in maintenance", Hint: "node ready " + n.name + " ends it"}}
+			return []Reason{{Code: CodeMaintenance, Node: n.name, Text: "its node " + n.name + " is in maintenance", Hint: "node ready " + n.name}}
 		}
 	}
 	if v, ok := parseBool(r.meta.val("is-managed")); ok && !v {
 		src := e.metaSource(r, "is-managed")
-		return []Reason{{Code: CodeUnmanaged, Constraint: src, Text: "it is not managed: is-managed=false (" + src + ")", Hint: "resource manage " + name + " ends it"}}
+		return []Reason{{Code: CodeUnmanaged, Constraint: src, Text: "it is not managed: is-managed=false (" + src + ")", Hint: "resource manage " + name}}
 	}
 	if e.opt.fencing && !e.haveFencing {
 		return []Reason{{Code: CodeNoFencing, Text: "fencing is enabled but there is no fence device: it is neither started nor stopped",
@@ -289,23 +292,30 @@ func (x *explainer) nowhereReasons(r *resource, i *Instance) []Reason {
 	if len(out) > 0 {
 		return out
 	}
-	why := Reason{Code: CodeNoNode, Text: "no node can take it: "}
+	why := Reason{Code: CodeNoNode, Text: "no node can take it"}
 	switch {
+	case r.top(true).variant == vClone && slices.ContainsFunc(i.Places, takenPlace):
+		why.Code, why.Text = CodeInstances, "every node that can take one has its instance"
+		var parts []string
+		for _, p := range i.Places {
+			if !takenPlace(p) {
+				parts = append(parts, p.Node+": "+p.Text)
+			}
+		}
+		if len(parts) > 0 {
+			why.Text += "; " + strings.Join(parts, " | ")
+		}
 	case len(i.Places) == 0:
 		why.Text = "there is no node"
 	case slices.ContainsFunc(i.Places, func(p Place) bool { return p.Possible }):
 		return nil // a place was found and taken away again
-	default:
-		var parts []string
-		for _, p := range i.Places {
-			if n := e.findNode(p.Node); n.remote && p.Score <= -infinity && r.isRemoteConn {
-				continue
-			}
-			parts = append(parts, p.Node+": "+p.Text)
-		}
-		why.Text += strings.Join(parts, " | ")
 	}
 	return append(out, why)
+}
+
+// takenPlace reports a node that another instance has.
+func takenPlace(p Place) bool {
+	return p.State == "online" && slices.ContainsFunc(p.Origin, func(o Origin) bool { return o.By == ByInstances })
 }
 
 // banReason is the reason that an origin gives which forbids every node.
@@ -352,6 +362,9 @@ func (e *engine) stoppedReason(r *resource) []Reason {
 
 // becauseOf is ": X does not run: REASON" for the first reason of X.
 func (x *explainer) becauseOf(r *resource) string {
+	if x.brief {
+		return ""
+	}
 	reason := x.firstReason(r)
 	if reason == "" {
 		return ""
@@ -371,7 +384,7 @@ func (x *explainer) firstReason(r *resource) string {
 			return
 		}
 		start := firstAction(l, opKey(l.id, taskStart, 0), "", nil)
-		stays := len(l.runningOn) > 0 && l.assigned != nil && l.nextRole > roleStopped && (start == nil || start.runnable() || start.optional())
+		stays := !l.blocked && !l.failed && len(l.runningOn) > 0 && l.assigned != nil && l.nextRole > roleStopped && (start == nil || start.runnable() || start.optional())
 		if stays || start != nil && start.runnable() && l.assigned != nil && l.nextRole > roleStopped {
 			return
 		}
@@ -381,10 +394,24 @@ func (x *explainer) firstReason(r *resource) string {
 			switch why.Code {
 			case CodeSettled, CodePlace:
 			default:
+				if why.Code == CodeNoNode && why.Text == "no node can take it" {
+					why.Text += ": " + nodeTexts(i.Places)
+				}
 				text = fmt.Sprintf("%s: %s", plainName(l), why.Text)
 				return
 			}
 		}
 	})
 	return text
+}
+
+// nodeTexts is what each node has against a resource, in one line.
+func nodeTexts(places []Place) string {
+	var parts []string
+	for _, p := range places {
+		if p.Text != "" {
+			parts = append(parts, p.Node+": "+p.Text)
+		}
+	}
+	return strings.Join(parts, " | ")
 }

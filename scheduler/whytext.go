@@ -79,7 +79,14 @@ func sentence(s string) string {
 func (i *Instance) Headline() string {
 	var now string
 	role := i.Role
+	under := map[string]string{"start": "is being started on ", "stop": "is being stopped on ", "promote": "is being promoted on ",
+		"demote": "is being demoted on ", "migrate_to": "is leaving alive ", "migrate_from": "is coming alive to "}[i.Pending]
 	switch {
+	case under != "" && len(i.On) > 0 && !i.Failed:
+		now = under + strings.Join(i.On, ", ")
+		if i.Verb == "" && !i.Unmanaged {
+			return now
+		}
 	case len(i.On) == 0:
 		now = "does not run"
 	case i.Failed:
@@ -98,6 +105,10 @@ func (i *Instance) Headline() string {
 
 // nextText says what the plan does with an instance.
 func (i *Instance) nextText() string {
+	if i.Impossible {
+		return " and cannot be " + map[string]string{"Start": "started", "Stop": "stopped", "Move": "moved", "Migrate": "moved", "Restart": "restarted",
+			"Recover": "recovered", "Reload": "reloaded", "Promote": "promoted", "Demote": "demoted", "Re-promote": "promoted again"}[i.Verb]
+	}
 	switch i.Verb {
 	case "":
 		switch {
@@ -145,7 +156,7 @@ func (i *Instance) headline(b *strings.Builder, st Style) {
 	case len(i.On) == 0:
 		f = st.Warn
 	}
-	fmt.Fprintf(b, "%s (%s) %s.\n", paint(st.Bold, i.Resource), i.Agent, paint(f, i.Headline()))
+	fmt.Fprintf(b, "%s (%s) %s.\n", paint(st.Bold, i.Name), i.Agent, paint(f, i.Headline()))
 	for _, r := range i.Reasons {
 		fmt.Fprintf(b, "  - %s.\n", r.Text)
 		if r.Hint != "" {
@@ -206,6 +217,9 @@ func (i *Instance) table(only string, st Style) string {
 			continue
 		}
 		for _, o := range p.Origin {
+			if o.By == ByNodeState && only == "" {
+				continue
+			}
 			fmt.Fprintf(&b, "%s%9s  %s\n", indent, signed(o.Value), o.Text)
 		}
 	}
@@ -219,7 +233,7 @@ func (p *Place) detailed() bool {
 		return false
 	}
 	for _, o := range p.Origin {
-		if !strings.Contains(p.Text, o.Text) {
+		if o.By != ByNodeState && !strings.Contains(p.Text, o.Text) {
 			return true
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,134 +31,13 @@ type simulateError struct {
 
 func (e *simulateError) Error() string { return e.text }
 
-// simulateOptions are the options of crm_simulate.
-type simulateOptions struct {
-	run       scheduler.SimulateOptions
-	file      string // -x
-	live      bool   // -L
-	saveGraph string
-	saveDot   string
-	saveAfter string // -O: the CIB after the simulated execution
-	saveInput string // -I: the CIB after the modifications asked for
-	changes   injections
-	json      bool
-}
-
-// parseSimulate reads options in crm_simulate's spelling.
-func parseSimulate(args []string, now time.Time) (*simulateOptions, error) {
-	o := &simulateOptions{}
-	fail := func(format string, a ...any) error {
-		return &simulateError{simulateUsage, "simulate: " + fmt.Sprintf(format, a...)}
-	}
-	for i := 0; i < len(args); i++ {
-		arg, value, attached := args[i], "", false
-		if strings.HasPrefix(arg, "--") {
-			arg, value, attached = strings.Cut(arg, "=")
-		} else if len(arg) > 2 && arg[0] == '-' {
-			// Short options may stand together; one with a value takes the rest.
-			if strings.IndexByte("xtudfiGDOIqgrbe", arg[1]) >= 0 {
-				arg, value, attached = arg[:2], arg[2:], true
-			} else {
-				rest := "-" + arg[2:]
-				args = append(append(append([]string{}, args[:i]...), arg[:2], rest), args[i+1:]...)
-				arg = args[i]
-			}
-		}
-		need := func() error {
-			if attached {
-				return nil
-			}
-			if i+1 >= len(args) {
-				return fail("%s needs a value", arg)
-			}
-			i++
-			value = args[i]
-			return nil
-		}
-		var err error
-		switch arg {
-		case "-R", "--run":
-		case "-S", "--simulate":
-			o.run.Execute = true
-		case "-s", "--show-scores":
-			o.run.Scores = true
-		case "-Q", "--quiet":
-			o.run.Quiet = true
-		case "-L", "--live-check":
-			o.live = true
-		case "-x", "--xml-file":
-			err = need()
-			o.file = value
-		case "-t", "--set-datetime":
-			if err = need(); err == nil {
-				when, ok := scheduler.ParseTime(value)
-				if !ok {
-					return nil, fail("%q is no date and time (as 2026-11-21 06:00:00)", value)
-				}
-				o.run.Now, o.run.NowText = when, value
-			}
-		case "-G", "--save-graph":
-			err = need()
-			o.saveGraph = value
-		case "-D", "--save-dotfile", "--save-dot":
-			err = need()
-			o.saveDot = value
-		case "-O", "--save-output":
-			err = need()
-			o.saveAfter = value
-		case "-I", "--save-input":
-			err = need()
-			o.saveInput = value
-		case "-u", "--node-up":
-			err = need()
-			o.changes.add("up", value)
-		case "-d", "--node-down":
-			err = need()
-			o.changes.add("down", value)
-		case "-f", "--node-fail":
-			err = need()
-			o.changes.add("fail", value)
-		case "-q", "--quorum":
-			err = need()
-			o.changes.add("quorum", value)
-		case "-g", "--ticket-grant":
-			err = need()
-			o.changes.add("grant", value)
-		case "-r", "--ticket-revoke":
-			err = need()
-			o.changes.add("revoke", value)
-		case "-b", "--ticket-standby":
-			err = need()
-			o.changes.add("standby", value)
-		case "-e", "--ticket-activate":
-			err = need()
-			o.changes.add("activate", value)
-		case "-i", "--op-inject":
-			err = need()
-			o.changes.add("op", value)
-		case "--output-as":
-			if err = need(); err == nil && value != "text" && value != "json" {
-				return nil, fail("unknown output format %q: use text or json", value)
-			}
-			o.json = value == "json"
-		default:
-			return nil, fail("unknown option %s; see gcrm help simulate", arg)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if o.file != "" && o.live {
-		return nil, fail("-x and -L exclude each other")
-	}
-	return o, nil
-}
-
 // Simulate is the command "gcrm simulate": it works like crm_simulate on a
 // file (-x), on standard input (-x -), or on the cluster's CIB (-L, or neither),
-// which live reads. It returns the exit status.
-func Simulate(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, live func(context.Context) (*cib.CIB, error)) int {
-	err := simulateTo(ctx, args, in, out, live, time.Now())
+// which live reads; without options that ask for crm_simulate's output it
+// prints the plan for people. It returns the exit status.
+func Simulate(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, display Display, live func(context.Context) (*cib.CIB, error)) int {
+	r := simulator{in: in, out: out, err: errOut, color: palette{&display}, live: live, now: time.Now()}
+	err := r.run(ctx, args)
 	var s *simulateError
 	switch {
 	case err == nil:
@@ -169,33 +50,61 @@ func Simulate(ctx context.Context, args []string, in io.Reader, out, errOut io.W
 	return 1
 }
 
-func simulateTo(ctx context.Context, args []string, in io.Reader, out io.Writer, live func(context.Context) (*cib.CIB, error), now time.Time) error {
-	o, err := parseSimulate(args, now)
-	if err != nil {
-		return err
-	}
-	doc, err := o.input(ctx, in, live)
-	if err != nil {
-		return err
-	}
-	if doc.Root.Get("execution-date") == "" && o.run.Now.IsZero() {
-		o.run.Now = now
-	}
-	return o.simulate(doc, out)
+// simulator is what simulate works with.
+type simulator struct {
+	in       io.Reader
+	out, err io.Writer
+	color    palette
+	live     func(context.Context) (*cib.CIB, error)
+	now      time.Time
 }
 
-func (o *simulateOptions) input(ctx context.Context, in io.Reader, live func(context.Context) (*cib.CIB, error)) (*cib.CIB, error) {
+func (r *simulator) run(ctx context.Context, args []string) error {
+	o, err := parseSimulate(args)
+	switch {
+	case err != nil:
+		return err
+	case o.help:
+		return simulateHelp(r.out)
+	case o.profile != "":
+		return r.profile(ctx, o)
+	}
+	doc, err := r.input(ctx, o)
+	if err != nil {
+		return err
+	}
+	if o.output == "" || o.output == "-" {
+		return r.simulate(o, doc)
+	}
+	var b strings.Builder
+	to := *r
+	to.out = &b
+	if err := to.simulate(o, doc); err != nil {
+		return err
+	}
+	return saved(writeFile(o.output, b.String()))
+}
+
+// saved marks a failure to write a file.
+func saved(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &simulateError{simulateNoWrite, "simulate: " + err.Error()}
+}
+
+func (r *simulator) input(ctx context.Context, o *simulateOptions) (*cib.CIB, error) {
 	switch o.file {
 	case "":
-		return live(ctx)
+		return r.live(ctx)
 	case "-":
-		doc, err := cib.Read(in, cib.FileLimits)
+		b, err := io.ReadAll(io.LimitReader(r.in, int64(cib.DefaultLimits.Bytes)+1))
 		if err != nil {
-			status := simulateBadData
-			if _, ok := errors.AsType[*os.PathError](err); ok {
-				status = simulateNoInput
-			}
-			return nil, &simulateError{status, fmt.Sprintf("simulate: standard input: %v", err)}
+			return nil, &simulateError{simulateNoInput, fmt.Sprintf("simulate: standard input: %v", err)}
+		}
+		doc, err := cib.Parse(string(b))
+		if err != nil {
+			return nil, &simulateError{simulateBadData, fmt.Sprintf("simulate: standard input: %v", err)}
 		}
 		return doc, nil
 	}
@@ -210,49 +119,118 @@ func (o *simulateOptions) input(ctx context.Context, in io.Reader, live func(con
 }
 
 // simulate runs the scheduler on a document and writes what was asked for.
-func (o *simulateOptions) simulate(doc *cib.CIB, out io.Writer) error {
-	if len(o.changes) > 0 {
-		doc = doc.Clone()
-		text, err := o.changes.apply(doc, o.run.Now)
-		if err != nil {
-			return &simulateError{simulateUsage, "simulate: " + err.Error()}
-		}
-		if !o.run.Quiet && !o.json {
-			fmt.Fprint(out, text)
-		}
+func (r *simulator) simulate(o *simulateOptions, doc *cib.CIB) error {
+	if doc.Root.Get("execution-date") == "" && o.run.Now.IsZero() {
+		o.run.Now = r.now
 	}
-	if o.saveInput != "" {
-		if err := cib.SaveFile(o.saveInput, doc); err != nil {
-			return &simulateError{simulateNoWrite, "simulate: " + err.Error()}
-		}
-	}
-	o.run.TextOnly = !o.json && o.saveGraph == "" && o.saveDot == ""
-	r, err := scheduler.Simulate(doc, o.run)
-	if err != nil {
+	o.run.TextOnly = o.format == "text" && !o.verbose && o.saveGraph == "" && o.saveDot == "" && o.saveSVG == ""
+	out, err := scheduler.Simulate(doc, o.run)
+	var event *scheduler.EventError
+	switch {
+	case errors.As(err, &event):
+		return &simulateError{simulateUsage, "simulate: " + err.Error()}
+	case err != nil:
 		return &simulateError{simulateBadData, "simulate: " + err.Error()}
 	}
-	if o.json {
-		err = writeSimulateJSON(out, r)
-	} else {
-		_, err = io.WriteString(out, r.Text)
+	if o.verbose && out.Plan != nil {
+		for _, m := range out.Plan.Messages {
+			fmt.Fprintf(r.err, "%s: %s\n", m.Severity, strings.TrimPrefix(m.Object+": "+m.Text, ": "))
+		}
+	}
+	switch o.format {
+	case "json":
+		err = writeSimulateJSON(r.out, out)
+	case "plan":
+		_, err = io.WriteString(r.out, storyText(out, r.color))
+	default:
+		_, err = io.WriteString(r.out, out.Text)
 	}
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		path string
-		text func() string
-	}{{o.saveGraph, func() string { return r.Plan.GraphXML() }}, {o.saveDot, func() string { return planDot(r.Plan) }}} {
-		if f.path != "" {
-			if err := writeFile(f.path, f.text()); err != nil {
-				return &simulateError{simulateNoWrite, fmt.Sprintf("simulate: %v", err)}
+	return o.save(out)
+}
+
+// storyText is the plan for people.
+func storyText(out *scheduler.Simulated, color palette) string {
+	var b strings.Builder
+	for _, l := range out.Injected {
+		b.WriteString("What if: " + l + "\n")
+	}
+	if len(out.Injected) > 0 {
+		b.WriteByte('\n')
+	}
+	b.WriteString(out.Plan.Story().Text(color.explanation()))
+	return b.String()
+}
+
+// save writes the files that were asked for.
+func (o *simulateOptions) save(out *scheduler.Simulated) error {
+	if o.saveInput != "" {
+		if err := saved(cib.SaveFile(o.saveInput, out.Input)); err != nil {
+			return err
+		}
+	}
+	if out.Plan != nil {
+		for _, f := range []struct {
+			path string
+			text func() string
+		}{
+			{o.saveGraph, out.Plan.GraphXML},
+			{o.saveDot, func() string { return out.Plan.Dot(o.allActions) }},
+			{o.saveSVG, out.Plan.SVG},
+		} {
+			if f.path != "" {
+				if err := saved(writeFile(f.path, f.text())); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	if o.saveAfter != "" && r.After != nil {
-		if err := cib.SaveFile(o.saveAfter, r.After); err != nil {
-			return &simulateError{simulateNoWrite, "simulate: " + err.Error()}
+	if out.After == nil {
+		return nil
+	}
+	if o.inPlace {
+		if err := saved(cib.SaveFile(o.file, out.After)); err != nil {
+			return err
 		}
+	}
+	if o.saveAfter != "" {
+		return saved(cib.SaveFile(o.saveAfter, out.After))
+	}
+	return nil
+}
+
+// profile plans for every XML file of a folder and tells how long that took.
+func (r *simulator) profile(ctx context.Context, o *simulateOptions) error {
+	files, err := filepath.Glob(filepath.Join(o.profile, "*.xml"))
+	if err == nil && len(files) == 0 {
+		err = errors.New("there is no XML file in it")
+	}
+	if err != nil {
+		return &simulateError{simulateNoInput, fmt.Sprintf("simulate: %s: %v", o.profile, err)}
+	}
+	slices.Sort(files)
+	fmt.Fprintln(r.out, "Timings:")
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		doc, err := r.input(ctx, &simulateOptions{file: f})
+		if err != nil {
+			return err
+		}
+		opt := scheduler.Options{Now: o.run.Now, Sanitized: true}
+		if doc.Root.Get("execution-date") == "" && opt.Now.IsZero() {
+			opt.Now = r.now
+		}
+		begin := time.Now()
+		for range max(1, o.repeat) {
+			if _, err := scheduler.Schedule(doc, opt); err != nil {
+				return &simulateError{simulateBadData, fmt.Sprintf("simulate: %s: %v", f, err)}
+			}
+		}
+		fmt.Fprintf(r.out, "  * Testing %s ... %.4f secs\n", f, time.Since(begin).Seconds())
 	}
 	return nil
 }
@@ -263,7 +241,8 @@ func runSimulate(ctx context.Context, s *Session, c *call) error {
 	if s.cfg.Format == "json" {
 		args = append(args, "--output-as=json")
 	}
-	err := simulateTo(ctx, args, s.cfg.In, s.msg.out, s.view, s.cfg.Now())
+	r := simulator{in: s.cfg.In, out: s.msg.out, err: s.msg.err, color: s.color, live: s.view, now: s.cfg.Now()}
+	err := r.run(ctx, args)
 	var p *simulateError
 	if errors.As(err, &p) {
 		return problemf("%s", p.text)
@@ -271,32 +250,38 @@ func runSimulate(ctx context.Context, s *Session, c *call) error {
 	return err
 }
 
-// runConfigureSimulate shows what a commit would do: the scheduler's answer to
-// the staged configuration with the cluster's present status.
+// simulateStaged shows what the staged configuration would do with the
+// cluster's present status.
+func (s *Session) simulateStaged(ctx context.Context, o *simulateOptions) error {
+	doc, err := s.view(ctx)
+	if err != nil {
+		return err
+	}
+	r := simulator{out: s.msg.out, err: s.msg.err, color: s.color, now: s.cfg.Now()}
+	if s.cfg.Format == "json" {
+		o.format, o.run.Origins = "json", true
+	}
+	return r.simulate(o, doc)
+}
+
+// runConfigureSimulate shows what a commit would do: the plan for people, or
+// with scores, utilization or actions the output of crm_simulate.
 func runConfigureSimulate(ctx context.Context, s *Session, c *call) error {
-	o := &simulateOptions{json: s.cfg.Format == "json"}
-	o.run.Now = s.cfg.Now()
+	o := &simulateOptions{format: "plan"}
 	for _, w := range c.words {
 		switch w.Text {
 		case "scores":
-			o.run.Scores = true
+			o.run.Scores, o.format = true, "text"
+		case "utilization":
+			o.run.Utilization, o.format = true, "text"
 		case "actions":
-			o.run.Execute = true
+			o.run.Execute, o.format = true, "text"
 		}
 	}
-	doc, err := s.view(ctx)
-	if err != nil {
-		return err
-	}
-	return o.simulate(doc, s.msg.out)
+	o.run.Origins = o.format == "plan"
+	return s.simulateStaged(ctx, o)
 }
 
 func runScores(ctx context.Context, s *Session, c *call) error {
-	doc, err := s.view(ctx)
-	if err != nil {
-		return err
-	}
-	o := &simulateOptions{}
-	o.run = scheduler.SimulateOptions{Now: s.cfg.Now(), Scores: true, Quiet: true}
-	return o.simulate(doc, s.msg.out)
+	return s.simulateStaged(ctx, &simulateOptions{format: "text", run: scheduler.SimulateOptions{Scores: true, Quiet: true}})
 }

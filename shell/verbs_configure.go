@@ -111,9 +111,11 @@ func configureLevel() *Level {
 		&Verb{Name: "upgrade", Help: "Upgrade the configuration to the default schema.", Example: "upgrade force",
 			Args: []Arg{maybeOneOf("force", "force")}, Changes: true, run: runUpgrade},
 		&Verb{Name: "simulate", Aliases: []string{"ptest"}, Help: "Show what a commit would do.",
-			Example: "simulate", Long: "With scores, also the scores of resources on nodes; with actions, also the actions\n" +
-				"and the status after them. nograph is what always holds here.",
-			Args: []Arg{anyOf("option", "nograph", "scores", "actions")},
+			Example: "simulate", Long: "What is started, stopped, moved, promoted or fenced, why, and for how long services are\n" +
+				"down. With scores, utilization or actions the output is that of crm_simulate, with the\n" +
+				"scores, the capacities, or the actions and the status after them. nograph is what always\n" +
+				"holds here.",
+			Args: []Arg{anyOf("option", "nograph", "scores", "utilization", "actions")},
 			run:  runConfigureSimulate},
 		&Verb{Name: "graph", Help: "Draw the configuration in the language of graphviz.",
 			Example: "graph dot config.dot", Args: []Arg{maybeOneOf("type", "dot"), maybe("file", argFile)}, run: runGraph},

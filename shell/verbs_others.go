@@ -127,10 +127,12 @@ func verifyVerb() *Verb {
 }
 
 func simulateVerb() *Verb {
-	return &Verb{Name: "simulate", Help: "Show what the cluster would do, in the form of crm_simulate.",
-		Long: "Options are those of crm_simulate: -x FILE or -L, -S or -R, -s, -t TIME, --save-graph FILE,\n" +
-			"--save-dot FILE, -u NODE, -d NODE, -f NODE, -i OP, -Q, ...",
-		Example: "simulate -S -L", Args: []Arg{any0("option", argFree)}, run: runSimulate}
+	return &Verb{Name: "simulate", Help: "Show what the cluster would do, and why.",
+		Long: "Without options: what happens to nodes and resources, the reasons, and how long it takes.\n" +
+			"Options are those of crm_simulate; with -R (plan), -S (also carry it out) or -s (scores)\n" +
+			"so is the output. -x FILE reads a CIB file; -d, -f, -u NODE, -i OP, -q, -g TICKET, -t TIME ask\n" +
+			"what if; --svg FILE draws it. simulate --help lists all options.",
+		Example: "simulate -f node1", Args: []Arg{any0("option", argFree)}, run: runSimulate}
 }
 
 func applyVerb() *Verb {

@@ -60,29 +60,6 @@ func (s *Session) try(t *testing.T, line string) bool {
 	return s.run(t.Context(), &sourceLine{line: readTestLine(line), text: line})
 }
 
-func TestWhyGivesTheReason(t *testing.T) {
-	s, out := statusSession(t)
-	for id, want := range map[string][]string{
-		"run":     {"run runs: run on n1 (Started).", "The cluster leaves it as it is."},
-		"stopped": {"stopped does not run.", "Told by stopped: target-role=Stopped."},
-		"banned":  {"banned on n1: node is online, score -INFINITY (forbidden)", "Constraint: location b1 banned -inf: n1"},
-		"broken":  {"broken on n1: node is online, score -INFINITY (forbidden), failed 1 times of 1 allowed", "Failure: broken 10s-interval monitor on n1 returned 'error' (disk is full)", "Constraint: location b3 broken -inf: n2"},
-	} {
-		out.Reset()
-		if !s.try(t, "resource why "+id) {
-			t.Fatal(out)
-		}
-		for _, w := range want {
-			if !strings.Contains(out.String(), w) {
-				t.Errorf("%s: %q is not said:\n%s", id, w, out)
-			}
-		}
-	}
-	if s.try(t, "resource why nosuch") {
-		t.Error("an unknown resource is explained")
-	}
-}
-
 func TestStatusText(t *testing.T) {
 	s, out := statusSession(t)
 	if !s.try(t, "status inactive failcounts") {

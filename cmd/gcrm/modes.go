@@ -86,7 +86,7 @@ func (o *options) simulate(ctx context.Context, cfg shell.Config) int {
 	if o.format == "json" {
 		args = append(args, "--output-as=json")
 	}
-	return shell.Simulate(ctx, args, os.Stdin, os.Stdout, os.Stderr, func(ctx context.Context) (*cib.CIB, error) {
+	return shell.Simulate(ctx, args, os.Stdin, os.Stdout, os.Stderr, cfg.Display, func(ctx context.Context) (*cib.CIB, error) {
 		if err := o.open(&cfg); err != nil {
 			return nil, err
 		}
