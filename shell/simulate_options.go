@@ -41,12 +41,6 @@ type simulateFlag struct {
 
 // simulateFlags is the table of options, in the order of their help.
 func simulateFlags() []simulateFlag {
-	event := func(kind scheduler.EventKind) func(*simulateOptions, string) error {
-		return func(o *simulateOptions, value string) error {
-			o.run.Events = append(o.run.Events, scheduler.Event{Kind: kind, Target: value})
-			return nil
-		}
-	}
 	text := func(field func(*simulateOptions) *string) func(*simulateOptions, string) error {
 		return func(o *simulateOptions, value string) error {
 			*field(o) = value
@@ -59,7 +53,7 @@ func simulateFlags() []simulateFlag {
 			return nil
 		}
 	}
-	return []simulateFlag{
+	input := []simulateFlag{
 		{[]string{"-x", "--xml-file"}, "FILE", "read the CIB from a file, - is standard input", text(func(o *simulateOptions) *string { return &o.file })},
 		{[]string{"-p", "--xml-pipe"}, "", "read the CIB from standard input", yes(func(o *simulateOptions) *bool { return &o.pipe })},
 		{[]string{"-L", "--live-check"}, "", "use the cluster's CIB (the default)", yes(func(o *simulateOptions) *bool { return &o.live })},
@@ -73,20 +67,8 @@ func simulateFlags() []simulateFlag {
 		{[]string{"-c", "--show-failcounts"}, "", "show fail counts", yes(func(o *simulateOptions) *bool { return &o.run.FailCounts })},
 		{[]string{"-Q", "--quiet"}, "", "only scores and utilization", yes(func(o *simulateOptions) *bool { return &o.run.Quiet })},
 		{[]string{"-V", "--verbose"}, "", "also tell of problems of the configuration, on standard error", yes(func(o *simulateOptions) *bool { return &o.verbose })},
-
-		{[]string{"-t", "--set-datetime"}, "TIME", "plan for another time, as 2026-11-21T06:00:00Z", setSimulateTime},
-		{[]string{"-q", "--quorum"}, "BOOL", "what if there were quorum, or none", event(scheduler.QuorumSet)},
-		{[]string{"-w", "--watchdog"}, "BOOL", "what if there were a watchdog, or none", event(scheduler.WatchdogSet)},
-		{[]string{"-u", "--node-up"}, "NODE", "a node comes", event(scheduler.NodeUp)},
-		{[]string{"-d", "--node-down"}, "NODE", "a node is shut down", event(scheduler.NodeDown)},
-		{[]string{"-f", "--node-fail"}, "NODE", "a node is lost", event(scheduler.NodeFail)},
-		{[]string{"-g", "--ticket-grant"}, "TICKET", "a ticket is granted", event(scheduler.TicketGrant)},
-		{[]string{"-r", "--ticket-revoke"}, "TICKET", "a ticket is revoked", event(scheduler.TicketRevoke)},
-		{[]string{"-b", "--ticket-standby"}, "TICKET", "a ticket goes to standby", event(scheduler.TicketStandby)},
-		{[]string{"-e", "--ticket-activate"}, "TICKET", "a ticket is activated", event(scheduler.TicketActivate)},
-		{[]string{"-i", "--op-inject"}, "OP", "an operation ended: RESOURCE_TASK_INTERVAL@NODE=RC, the interval in ms", event(scheduler.OperationDone)},
-		{[]string{"-F", "--op-fail"}, "OP", "if -S carries out this operation, let it end so", failSimulated},
-
+	}
+	output := []simulateFlag{
 		{[]string{"-I", "--save-input"}, "FILE", "save the CIB after these events", text(func(o *simulateOptions) *string { return &o.saveInput })},
 		{[]string{"-O", "--save-output"}, "FILE", "save the CIB that comes out of -S", text(func(o *simulateOptions) *string { return &o.saveAfter })},
 		{[]string{"-G", "--save-graph"}, "FILE", "save the transition graph as XML", text(func(o *simulateOptions) *string { return &o.saveGraph })},
@@ -101,24 +83,7 @@ func simulateFlags() []simulateFlag {
 		{[]string{"--text-fancy"}, "", "crm_simulate's format", func(o *simulateOptions, _ string) error { o.format = "text"; return nil }},
 		{[]string{"-h", "--help"}, "", "show this", yes(func(o *simulateOptions) *bool { return &o.help })},
 	}
-}
-
-func setSimulateTime(o *simulateOptions, value string) error {
-	when, ok := scheduler.ParseTime(value)
-	if !ok {
-		return fmt.Errorf("%q is no date and time (as 2026-11-21 06:00:00)", value)
-	}
-	o.run.Now, o.run.NowText = when, value
-	return nil
-}
-
-func failSimulated(o *simulateOptions, value string) error {
-	f, err := scheduler.ParseOperationResult(value)
-	if err != nil {
-		return err
-	}
-	o.run.Fail = append(o.run.Fail, f)
-	return nil
+	return slices.Concat(input, simulateEvents(), output)
 }
 
 func setSimulateRepeat(o *simulateOptions, value string) error {
