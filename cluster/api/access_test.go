@@ -30,6 +30,10 @@ func (a *administrated) AdminCert(_ context.Context, r client.AdminCertRequest) 
 	a.done = append(a.done, "certificate for "+r.User)
 	return client.AdminCertAnswer{}, nil
 }
+func (a *administrated) Rotate(context.Context, bool) error {
+	a.done = append(a.done, "rotate")
+	return nil
+}
 func (a *administrated) RemoveNode(_ context.Context, name string) error {
 	a.done = append(a.done, "remove "+name)
 	return nil
@@ -172,6 +176,7 @@ func TestAccessListsHold(t *testing.T) {
 		{"POST", client.PathTokens, client.TokenRequest{Seconds: 5}, "anna root"},
 		{"POST", client.PathAdminCert, client.AdminCertRequest{User: "anna"}, "anna root"},
 		{"POST", client.PathAdminCert, client.AdminCertRequest{User: "root"}, "root"},
+		{"POST", client.PathRotate, client.RotateRequest{}, "anna root"},
 		{"POST", client.PathStop, struct{}{}, "anna root"},
 		{"POST", client.PathForce, client.ForceRequest{Peer: "n2"}, "anna root"},
 		{"DELETE", client.PathMembers + "?name=n2", nil, "anna root"},

@@ -49,6 +49,19 @@ func (s *Server) administration(a Administrator) []route {
 				}
 				return a.AdminCert(r.Context(), req)
 			})},
+		{method: "POST", path: client.PathRotate, help: "Begins to replace the keys of the cluster.",
+			request: client.RotateRequest{}, answer: struct{}{}, need: administer, changes: true,
+			handle: answer(func(r *http.Request) (any, error) {
+				var req client.RotateRequest
+				if err := decode(r, &req); err != nil {
+					return nil, err
+				}
+				note(r, "replace the keys of the cluster")
+				if req.Authority {
+					note(r, "replace the keys of the cluster and its authority")
+				}
+				return struct{}{}, a.Rotate(r.Context(), req.Authority)
+			})},
 		{method: "DELETE", path: client.PathMembers, help: "Forgets a node that is gone for good.",
 			query: []param{{"name", "the node"}}, answer: struct{}{}, need: administer, changes: true,
 			handle: answer(func(r *http.Request) (any, error) {

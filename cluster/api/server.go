@@ -40,6 +40,8 @@ type Administrator interface {
 	Token(ctx context.Context, life time.Duration) (string, error)
 	// AdminCert makes a certificate with which a user may use the API over TLS.
 	AdminCert(ctx context.Context, r client.AdminCertRequest) (client.AdminCertAnswer, error)
+	// Rotate begins to replace the keys of the cluster.
+	Rotate(ctx context.Context, authority bool) error
 	RemoveNode(ctx context.Context, name string) error
 	ForceAlone(ctx context.Context, peer, by, words string) error
 	StopNode(ctx context.Context) error

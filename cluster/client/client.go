@@ -49,7 +49,20 @@ type Info struct {
 	Transition Transition
 	Version    cib.Version
 	// Trial is the commit that waits for its confirmation.
-	Trial Trial `json:",omitzero"`
+	Trial    Trial    `json:",omitzero"`
+	Security Security `json:",omitzero"`
+}
+
+// Security tells of the keys of a node and of its cluster.
+type Security struct {
+	// CertificateEnds is when the node's certificate ends, AuthorityEnds when
+	// that of the cluster's authority does; both are renewed before.
+	CertificateEnds, AuthorityEnds time.Time
+	// Generation counts the steps of replacements, Replacing says how far one
+	// under way is, and Waits for which nodes.
+	Generation uint64   `json:",omitempty"`
+	Replacing  string   `json:",omitempty"`
+	Waits      []string `json:",omitempty"`
 }
 
 // Trial is a commit that is taken back unless it is confirmed.

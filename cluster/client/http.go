@@ -257,6 +257,11 @@ func (h *HTTP) AdminCert(ctx context.Context, r AdminCertRequest) (AdminCertAnsw
 	return a, err
 }
 
+// Rotate begins to replace the keys of the cluster.
+func (h *HTTP) Rotate(ctx context.Context, authority bool) error {
+	return h.send(ctx, http.MethodPost, PathRotate, nil, RotateRequest{authority}, nil)
+}
+
 // Audit returns the last entries of the audit log of the node, the latest last.
 func (h *HTTP) Audit(ctx context.Context, last int) ([]AuditEntry, error) {
 	var list []AuditEntry

@@ -31,6 +31,7 @@ const (
 	PathFenceTest = "/v1/fencing/test"
 	PathTrial     = "/v1/trial"
 	PathAudit     = "/v1/audit"
+	PathRotate    = "/v1/rotate"
 	PathAdminCert = "/v1/admin-certs"
 	PathOpenAPI   = "/v1/openapi.json"
 )
@@ -302,6 +303,10 @@ type Judge interface {
 	// Decide keeps the version on trial, or takes it back.
 	Decide(ctx context.Context, trial cib.Version, keep bool) error
 }
+
+// RotateRequest begins to replace the keys of the cluster: those of its
+// heartbeats, the certificates of all nodes, and with Authority the authority.
+type RotateRequest struct{ Authority bool }
 
 // AdminCertRequest asks for a certificate with which a user may use the API
 // over TLS.

@@ -203,6 +203,7 @@ type image struct {
 	LastID      int
 	Trial       *Trial `json:",omitempty"`
 	Lockspaces  lockspace.Table
+	Keyring     *Keyring `json:",omitempty"`
 }
 
 // Snapshot implements raft.FSM.
@@ -228,7 +229,7 @@ func (f *frozen) Persist(sink raft.SnapshotSink) error {
 	}
 	s := f.state
 	err = json.NewEncoder(z).Encode(image{Format: imageFormat, Index: s.Index, CIB: s.CIB.String(), Members: s.Members,
-		Epoch: s.Epoch, Forced: s.Forced, History: s.History, Answers: f.answers, Invitations: s.Invitations, LastID: s.LastID, Trial: s.Trial, Lockspaces: s.Lockspaces})
+		Epoch: s.Epoch, Forced: s.Forced, History: s.History, Answers: f.answers, Invitations: s.Invitations, LastID: s.LastID, Trial: s.Trial, Keyring: s.Keyring, Lockspaces: s.Lockspaces})
 	if err == nil {
 		err = z.Close()
 	}
@@ -265,6 +266,6 @@ func (m *machine) Restore(r io.ReadCloser) error {
 		m.remember(a)
 	}
 	m.publish(Step{Replaced: true, State: &State{Index: i.Index, CIB: c, Members: i.Members,
-		Epoch: i.Epoch, Forced: i.Forced, History: i.History, Invitations: i.Invitations, LastID: i.LastID, Trial: i.Trial, Lockspaces: i.Lockspaces}})
+		Epoch: i.Epoch, Forced: i.Forced, History: i.History, Invitations: i.Invitations, LastID: i.LastID, Trial: i.Trial, Keyring: i.Keyring, Lockspaces: i.Lockspaces}})
 	return nil
 }

@@ -30,6 +30,9 @@ type State struct {
 	History []Revision
 	// Trial is the commit that waits for its confirmation, or nil.
 	Trial *Trial
+	// Keyring is nil as long as the keys are those that the cluster was made
+	// with.
+	Keyring *Keyring
 	// Invitations are the join tokens that are out.
 	Invitations []Invitation
 	// Lockspaces is what the nodes agree on about the kernel's lock manager.
@@ -165,6 +168,7 @@ type Command struct {
 	Verdict *Verdict `json:",omitempty"`
 	// Lockspace is what a node says of a lockspace.
 	Lockspace *lockspace.Entry `json:",omitempty"`
+	Keyring   *Keyring         `json:",omitempty"`
 }
 
 // Result is the outcome of a command.
@@ -190,8 +194,14 @@ func NewState() *State {
 func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 	next := *s
 	next.Index = index
-	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil && cmd.Invite == nil && cmd.Admit == nil && cmd.Verdict == nil && cmd.Lockspace == nil {
+	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil && cmd.Invite == nil && cmd.Admit == nil && cmd.Verdict == nil && cmd.Keyring == nil && cmd.Lockspace == nil {
 		return nil, fmt.Errorf("the command changes nothing")
+	}
+	if k := cmd.Keyring; k != nil {
+		if err := s.accepts(k); err != nil {
+			return nil, err
+		}
+		next.Keyring = k
 	}
 	if err := s.tryable(cmd); err != nil {
 		return nil, err

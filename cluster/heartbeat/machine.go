@@ -235,6 +235,9 @@ func (m *Machine) send(p *peer, i int) {
 	m.out = append(m.out, Datagram{p.name, i, k.encode(m.tag, m.cfg.Keys[0])})
 }
 
+// SetKeys replaces the keys: the first one signs, all are accepted.
+func (m *Machine) SetKeys(keys [][]byte) { m.cfg.Keys = keys }
+
 // Receive takes in a datagram that came over a link. The error says why it was
 // not listened to.
 func (m *Machine) Receive(now time.Time, over int, data []byte) error {

@@ -93,6 +93,14 @@ func (r *Runner) SetPeers(list []Peer) {
 // SetEpoch sets the epoch that heartbeats carry.
 func (r *Runner) SetEpoch(epoch uint64) { r.step(func(m *Machine) { m.SetEpoch(epoch) }) }
 
+// SetKeys replaces the keys: the first one signs, all are accepted.
+func (r *Runner) SetKeys(keys [][]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cfg.Machine.Keys = keys
+	r.machine.SetKeys(keys)
+}
+
 // Up reports whether a peer is up, and its last known incarnation.
 func (r *Runner) Up(peer string) (incarnation uint64, up bool) {
 	r.mu.Lock()
@@ -188,7 +196,10 @@ func (r *Runner) listen(i int, c PacketConn) {
 // receive gives a datagram to the machine.
 func (r *Runner) receive(i int, data []byte, from string) {
 	if r.cfg.Cut != nil {
-		if p, err := decode(data, clusterTag(r.cfg.Machine.Cluster), r.cfg.Machine.Keys); err == nil && r.cfg.Cut(p.from, i) {
+		r.mu.Lock()
+		keys := r.cfg.Machine.Keys
+		r.mu.Unlock()
+		if p, err := decode(data, clusterTag(r.cfg.Machine.Cluster), keys); err == nil && r.cfg.Cut(p.from, i) {
 			return
 		}
 	}

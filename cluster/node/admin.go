@@ -88,12 +88,12 @@ const maxSkew = time.Hour
 
 // Invite makes a token that is good for one node and some time.
 func (n *Node) Invite(ctx context.Context, life time.Duration) (Token, error) {
-	if n.cfg.Authority == nil {
+	if n.keys.Load().Authority == nil {
 		return Token{}, &client.Error{Code: client.CodeRefused, Text: "this node does not hold the cluster's authority; make the token on another one"}
 	}
 	var b [16]byte
 	rand.Read(b[:])
-	t := Token{Secret: hex.EncodeToString(b[:]), Fingerprint: n.cfg.Authority.Fingerprint()}
+	t := Token{Secret: hex.EncodeToString(b[:]), Fingerprint: n.keys.Load().Authority.Fingerprint()}
 	_, err := n.cons.Load().Apply(ctx, consensus.NewRequest(), consensus.Command{Invite: &consensus.Invitation{
 		Hash: t.hash(), Expires: time.Now().Add(life)}})
 	return t, translate(err)
@@ -125,13 +125,14 @@ func (n *Node) join(ctx context.Context, body []byte) ([]byte, error) {
 	if !ok {
 		return nil, errors.New("the node was removed again meanwhile")
 	}
-	cert, err := n.cfg.Authority.Certify(req.Name, req.Key, time.Now())
+	keys := n.keys.Load()
+	cert, err := keys.Authority.Certify(req.Name, req.Key, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	a := JoinAnswer{Cluster: n.cfg.Cluster, ID: m.ID, Certificate: cert, HeartbeatKey: n.cfg.HeartbeatKeys[0],
+	a := JoinAnswer{Cluster: n.cfg.Cluster, ID: m.ID, Certificate: cert, HeartbeatKey: keys.Heartbeats[0],
 		Members: state.Members, Epoch: state.Epoch, DetectionInMilliseconds: n.cfg.Detection.Milliseconds()}
-	if a.AuthorityCert, a.AuthorityKey, err = n.cfg.Authority.Export(); err != nil {
+	if a.AuthorityCert, a.AuthorityKey, err = keys.Authority.Export(); err != nil {
 		return nil, err
 	}
 	n.log.Info("a node joins", "peer", m.Name, "id", m.ID, "addresses", m.Addresses)

@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -65,6 +63,9 @@ type Config struct {
 	Credentials transport.Credentials
 	// Authority, if set, lets the node take others in.
 	Authority *transport.Authority
+	// Keystore, if set, is where Credentials, Authority and HeartbeatKeys come
+	// from; without, they are never replaced.
+	Keystore *Keystore
 	// HeartbeatKeys authenticate heartbeats: the first one signs.
 	HeartbeatKeys [][]byte
 	// Listener accepts connections of other nodes on all networks of this one
@@ -185,33 +186,4 @@ func WriteFile(path string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-// OpenKey returns the key in a file and makes one if there is none.
-func OpenKey(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		key := make([]byte, 32)
-		rand.Read(key)
-		return key, StoreKey(path, key)
-	}
-	if err != nil {
-		return nil, err
-	}
-	key, err := hex.DecodeString(strings.TrimSpace(string(b)))
-	if err != nil || len(key) < 16 {
-		return nil, fmt.Errorf("%s does not hold a key", path)
-	}
-	return key, nil
-}
-
-// StoreKey writes a key to a file that [OpenKey] reads.
-func StoreKey(path string, key []byte) error {
-	if len(key) < 16 {
-		return errors.New("the key is too short")
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	return WriteFile(path, []byte(hex.EncodeToString(key)+"\n"), 0o600)
 }

@@ -29,15 +29,15 @@ func (n *Node) startAPI() error {
 // AdminCert implements api.Administrator.
 func (b *backend) AdminCert(_ context.Context, r client.AdminCertRequest) (client.AdminCertAnswer, error) {
 	n := (*Node)(b)
-	if n.cfg.Authority == nil {
+	authority := n.keys.Load().Authority
+	if authority == nil {
 		return client.AdminCertAnswer{}, errNoAuthority
 	}
-	der, err := n.cfg.Authority.CertifyAdministrator(r.User, r.Key, time.Duration(r.Seconds)*time.Second, time.Now())
+	der, err := authority.CertifyAdministrator(r.User, r.Key, time.Duration(r.Seconds)*time.Second, time.Now())
 	if err != nil {
 		return client.AdminCertAnswer{}, &client.Error{Code: client.CodeMalformed, Text: err.Error()}
 	}
-	ca, _, err := n.cfg.Authority.Export()
-	return client.AdminCertAnswer{Certificate: der, Authorities: [][]byte{ca}}, err
+	return client.AdminCertAnswer{Certificate: der, Authorities: authority.Certificates()}, nil
 }
 
 var errNoAuthority = &client.Error{Code: client.CodeRefused, Text: "this node does not hold the cluster's authority; ask another one"}

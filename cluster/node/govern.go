@@ -75,6 +75,7 @@ func (n *Node) govern() {
 			n.keepPeers(state.Members)
 		}
 		n.admit(state)
+		n.takeKeys(state)
 		if !lead.Self || lead.Term != term {
 			n.rule(0)
 		}
@@ -99,6 +100,7 @@ func (n *Node) govern() {
 				}
 				n.electorate(v)
 				n.endTrial(term, state)
+				n.driveKeys(term, state)
 				pause = time.After(5 * n.timing.Interval)
 			}
 		}

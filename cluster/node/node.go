@@ -70,6 +70,9 @@ type Node struct {
 	progressFrom   string
 	progressNumber uint64
 	admitted       bool
+
+	keys       atomic.Pointer[Keys]
+	generation atomic.Uint64 // of the keyring that is installed
 }
 
 // Start brings a node up. It returns when the node listens; whether it is part
@@ -90,6 +93,14 @@ func Start(cfg Config) (*Node, error) {
 	n := &Node{ended: make(chan struct{}), hurry: make(chan struct{}), giving: make(chan struct{}, 1), cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
 		seen: map[string]sight{}, held: map[string]time.Time{}, links: map[string]uint64{}, newest: cib.New()}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.keys.Store(&Keys{Credentials: cfg.Credentials, Authority: cfg.Authority, Heartbeats: cfg.HeartbeatKeys})
+	if cfg.Keystore != nil {
+		g, err := cfg.Keystore.Generation()
+		if err != nil {
+			return nil, fmt.Errorf("keys in %s: %w", cfg.Keystore.Dir, err)
+		}
+		n.generation.Store(g)
+	}
 	if n.incarnation, err = nextIncarnation(cfg.Files, n.started); err != nil {
 		return nil, fmt.Errorf("state folder %s: %w", cfg.StateDir, err)
 	}
@@ -156,6 +167,7 @@ func (n *Node) start() error {
 		}
 	}
 	n.wg.Go(n.govern)
+	n.wg.Go(n.watchCertificate)
 	n.wg.Go(n.attend)
 	n.wg.Go(n.spread)
 	if n.devices != nil {

@@ -68,6 +68,9 @@ func (n *Node) handle() {
 	handle(n, methodManual, func(ctx context.Context, _ transport.Peer, r manualRequest) (any, error) {
 		return n.manual(ctx, r)
 	})
+	handle(n, methodKeys, func(context.Context, transport.Peer, struct{}) (any, error) {
+		return keysAnswer{n.generation.Load()}, nil
+	})
 	handle(n, methodApplied, func(context.Context, transport.Peer, struct{}) (any, error) {
 		c := n.cons.Load()
 		if c == nil {

@@ -32,6 +32,11 @@ const (
 type Authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
+	// trusted are other certificates that peers' may come from, while the
+	// authority is replaced.
+	trusted []*x509.Certificate
+	// life is how long the certificates of nodes are good.
+	life time.Duration
 }
 
 // Credentials are what one node needs to speak to the others.
@@ -69,7 +74,56 @@ func NewAuthority(cluster string, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Authority{cert: cert, key: key}, nil
+	return &Authority{cert: cert, key: key, life: nodeLife}, nil
+}
+
+// ParseAuthority reads what [Authority.Export] gave, and takes other
+// certificates for as good.
+func ParseAuthority(cert, key []byte, trusted ...[]byte) (*Authority, error) {
+	c, err := x509.ParseCertificate(cert)
+	if err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
+	any, err := x509.ParsePKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
+	k, ok := any.(*ecdsa.PrivateKey)
+	if !ok || !k.PublicKey.Equal(c.PublicKey) {
+		return nil, errors.New("the authority's key does not fit its certificate")
+	}
+	a := &Authority{cert: c, key: k, life: nodeLife}
+	for _, der := range trusted {
+		t, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("authority: %w", err)
+		}
+		a.trusted = append(a.trusted, t)
+	}
+	return a, nil
+}
+
+// SetNodeLife changes how long certificates of nodes are good that are made
+// from now on; they are renewed after five sixths of it.
+func (a *Authority) SetNodeLife(d time.Duration) { a.life = d }
+
+// Ends returns when the authority's own certificate ends.
+func (a *Authority) Ends() time.Time { return a.cert.NotAfter }
+
+// Certificates returns the authority's certificate and the others that are
+// trusted, in DER.
+func (a *Authority) Certificates() [][]byte {
+	out := [][]byte{a.cert.Raw}
+	for _, t := range a.trusted {
+		out = append(out, t.Raw)
+	}
+	return out
+}
+
+// Due reports whether a node's certificate is to be renewed.
+func Due(c Credentials, now time.Time) bool {
+	leaf := c.Certificate.Leaf
+	return !now.Before(leaf.NotAfter.Add(-min(renewBefore, leaf.NotAfter.Sub(leaf.NotBefore.Add(clockSlack))/6)))
 }
 
 // Fingerprint is the SHA-256 of the authority's certificate, as a join token
@@ -79,10 +133,13 @@ func (a *Authority) Fingerprint() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Pool returns the pool that holds just this authority.
+// Pool returns the pool that holds just this authority and what it trusts.
 func (a *Authority) Pool() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(a.cert)
+	for _, t := range a.trusted {
+		p.AddCert(t)
+	}
 	return p
 }
 
@@ -129,7 +186,7 @@ func (a *Authority) sign(node string, pub *ecdsa.PublicKey, now time.Time) ([]by
 		Subject:      pkix.Name{Organization: a.cert.Subject.Organization, CommonName: node},
 		DNSNames:     []string{serverName(node)},
 		NotBefore:    now.Add(-clockSlack),
-		NotAfter:     now.Add(nodeLife),
+		NotAfter:     now.Add(a.life),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, a.cert, pub, a.key)
@@ -151,6 +208,7 @@ const (
 	authorityKeyFile  = "ca.key"
 	nodeCertFile      = "node.pem"
 	nodeKeyFile       = "node.key"
+	trustedFile       = "ca-trusted.pem"
 )
 
 // OpenAuthority loads the authority of dir and makes one if there is none.
@@ -169,24 +227,55 @@ func OpenAuthority(dir, cluster string, now time.Time) (*Authority, error) {
 	if got := cert.Subject.Organization; len(got) != 1 || got[0] != cluster {
 		return nil, fmt.Errorf("%s belongs to cluster %q, not %q", filepath.Join(dir, authorityCertFile), got, cluster)
 	}
-	return &Authority{cert: cert, key: key}, nil
+	a := &Authority{cert: cert, key: key, life: nodeLife}
+	a.trusted, err = readTrusted(filepath.Join(dir, trustedFile))
+	return a, err
 }
 
-// OpenCredentials loads the node's credentials from dir and issues new ones if
-// there are none, or they end within two months.
-func (a *Authority) OpenCredentials(dir, node string, now time.Time) (Credentials, error) {
-	cert, key, err := readPair(dir, nodeCertFile, nodeKeyFile)
-	fresh := err == nil && cert.Subject.CommonName == node &&
-		now.Before(cert.NotAfter.Add(-renewBefore)) && cert.CheckSignatureFrom(a.cert) == nil
-	if fresh {
-		return Credentials{
-			Certificate: tls.Certificate{Certificate: [][]byte{cert.Raw, a.cert.Raw}, PrivateKey: key, Leaf: cert},
-			Authority:   a.Pool(),
-		}, nil
+// readTrusted reads the certificates in a file, none if it is not there.
+func readTrusted(path string) ([]*x509.Certificate, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Credentials{}, err
+	if err != nil {
+		return nil, err
 	}
+	var list []*x509.Certificate
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// Store writes the authority to dir, for [OpenAuthority]. What is trusted
+// besides comes first: a crash in between leaves more trust, not less.
+func (a *Authority) Store(dir string) error {
+	var blocks []*pem.Block
+	add := func(c *x509.Certificate) {
+		blocks = append(blocks, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+	}
+	for _, t := range a.trusted {
+		add(t)
+	}
+	if old, err := readTrusted(filepath.Join(dir, authorityCertFile)); err == nil && len(old) > 0 && !old[0].Equal(a.cert) {
+		// The certificate that is replaced next, and the one that comes.
+		if err := writePEM(filepath.Join(dir, trustedFile), 0o644, append(blocks, &pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})...); err != nil {
+			return err
+		}
+		if err := writePair(dir, authorityCertFile, authorityKeyFile, a.cert.Raw, a.key); err != nil {
+			return err
+		}
+	}
+	return writePEM(filepath.Join(dir, trustedFile), 0o644, blocks...)
+}
+
+// Renew issues new credentials for a node and stores them in dir.
+func (a *Authority) Renew(dir, node string, now time.Time) (Credentials, error) {
 	c, err := a.Issue(node, now)
 	if err != nil {
 		return c, err
@@ -194,8 +283,33 @@ func (a *Authority) OpenCredentials(dir, node string, now time.Time) (Credential
 	return c, writePair(dir, nodeCertFile, nodeKeyFile, c.Certificate.Certificate[0], c.Certificate.PrivateKey.(*ecdsa.PrivateKey))
 }
 
-// writePair stores the key first: a crash in between leaves no certificate
-// without its key.
+// OpenCredentials loads the node's credentials from dir and issues new ones if
+// there are none, or they end soon.
+func (a *Authority) OpenCredentials(dir, node string, now time.Time) (Credentials, error) {
+	cert, key, err := readPair(dir, nodeCertFile, nodeKeyFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Credentials{}, err
+	}
+	if err == nil && cert.Subject.CommonName == node {
+		for _, issuer := range append([]*x509.Certificate{a.cert}, a.trusted...) {
+			if cert.CheckSignatureFrom(issuer) != nil {
+				continue
+			}
+			c := Credentials{
+				Certificate: tls.Certificate{Certificate: [][]byte{cert.Raw, issuer.Raw}, PrivateKey: key, Leaf: cert},
+				Authority:   a.Pool(),
+			}
+			if !Due(c, now) {
+				return c, nil
+			}
+		}
+	}
+	return a.Renew(dir, node, now)
+}
+
+// writePair stores a certificate with its key. The file of the key has the
+// certificate too, so that a crash leaves either both old or both new; the
+// other file is for people.
 func writePair(dir, certFile, keyFile string, der []byte, key *ecdsa.PrivateKey) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -204,19 +318,24 @@ func writePair(dir, certFile, keyFile string, der []byte, key *ecdsa.PrivateKey)
 	if err != nil {
 		return err
 	}
-	if err := writePEM(filepath.Join(dir, keyFile), "PRIVATE KEY", k, 0o600); err != nil {
+	cert := &pem.Block{Type: "CERTIFICATE", Bytes: der}
+	if err := writePEM(filepath.Join(dir, keyFile), 0o600, &pem.Block{Type: "PRIVATE KEY", Bytes: k}, cert); err != nil {
 		return err
 	}
-	return writePEM(filepath.Join(dir, certFile), "CERTIFICATE", der, 0o644)
+	return writePEM(filepath.Join(dir, certFile), 0o644, cert)
 }
 
-func writePEM(path, kind string, der []byte, mode fs.FileMode) error {
+func writePEM(path string, mode fs.FileMode, blocks ...*pem.Block) error {
 	tmp := path + ".new"
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}
-	err = pem.Encode(f, &pem.Block{Type: kind, Bytes: der})
+	for _, b := range blocks {
+		if err == nil {
+			err = pem.Encode(f, b)
+		}
+	}
 	if err == nil {
 		err = f.Sync()
 	}
@@ -230,7 +349,10 @@ func writePEM(path, kind string, der []byte, mode fs.FileMode) error {
 }
 
 func readPair(dir, certFile, keyFile string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
-	certDER, err := readPEM(filepath.Join(dir, certFile), "CERTIFICATE")
+	certDER, err := readPEM(filepath.Join(dir, keyFile), "CERTIFICATE")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // written by an older version
+		certDER, err = readPEM(filepath.Join(dir, certFile), "CERTIFICATE")
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -258,9 +380,10 @@ func readPEM(path, kind string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(data)
-	if block == nil || block.Type != kind {
-		return nil, fmt.Errorf("%s holds no %s in PEM form", path, kind)
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == kind {
+			return block.Bytes, nil
+		}
 	}
-	return block.Bytes, nil
+	return nil, fmt.Errorf("%s holds no %s in PEM form", path, kind)
 }

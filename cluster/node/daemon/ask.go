@@ -197,6 +197,40 @@ func adminCertVerb() question {
 	}}
 }
 
+func rotateVerb() question {
+	var authority *bool
+	return question{name: "rotate", flags: func(f *flag.FlagSet) {
+		authority = f.Bool("authority", false, "replace the cluster's authority too; identities of administrators have to be made anew")
+	}, ask: func(ctx context.Context, s Streams, c *client.HTTP, _ []string) error {
+		if err := c.Rotate(ctx, *authority); err != nil {
+			return err
+		}
+		for told := ""; ; {
+			i, err := c.Info(ctx)
+			if err != nil {
+				return err
+			}
+			if i.Security.Replacing == "" {
+				fmt.Fprintln(s.Out, "all nodes use the new keys, and the old ones are gone")
+				return nil
+			}
+			text := i.Security.Replacing
+			if len(i.Security.Waits) > 0 {
+				text += "; it waits for " + strings.Join(i.Security.Waits, ", ") + " to come back (or be removed)"
+			}
+			if text != told {
+				fmt.Fprintln(s.Out, text)
+				told = text
+			}
+			select {
+			case <-time.After(200 * time.Millisecond):
+			case <-ctx.Done():
+				return errors.New("the replacement goes on without this command; see 'gcrm cluster health'")
+			}
+		}
+	}}
+}
+
 func removeVerb() question {
 	return question{name: "remove", words: []string{"NODE"}, ask: func(ctx context.Context, s Streams, c *client.HTTP, words []string) error {
 		if err := c.RemoveNode(ctx, words[0]); err != nil {

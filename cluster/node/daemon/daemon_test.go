@@ -27,6 +27,8 @@ type host struct {
 	cancel context.CancelFunc
 	abrupt chan struct{}
 	done   chan error
+	// nodeLife is how long its certificates are good.
+	nodeLife time.Duration
 }
 
 func newHost(t *testing.T) *host { return &host{t: t, dir: t.TempDir()} }
@@ -45,7 +47,7 @@ func (h *host) run() {
 		Agents:   all.Registry(all.Options{Preferences: drivers.Preferences{Default: drivers.PreferNative}}),
 		Schedule: func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error) { return &scheduler.Plan{}, nil },
 		Log:      slog.New(slog.NewTextHandler(log, nil)), EvacuationLimit: 5 * time.Second, crash: make(chan struct{})}
-	h.abrupt = o.crash
+	h.abrupt, o.nodeLife = o.crash, h.nodeLife
 	if h.agents != "" {
 		f := agent.Finder{Dirs: []string{h.agents}}
 		o.Fencing = fencing.NewRegistry(nil, f.Find, f.Names)

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"gcrm/cluster/client"
@@ -25,6 +26,12 @@ func healthVerb() question {
 		}
 		if !i.Quorate {
 			tell("%s has no quorum: nothing can be changed or started", i.Node)
+		}
+		if k := i.Security; k.Replacing != "" && len(k.Waits) > 0 {
+			tell("the replacement of keys waits for %s to come back, or be removed", strings.Join(k.Waits, ", "))
+		}
+		if left := time.Until(i.Security.CertificateEnds); left < 0 && !i.Security.CertificateEnds.IsZero() {
+			tell("the certificate of this node ended at %s: is its clock right?", i.Security.CertificateEnds.Format(time.DateTime))
 		}
 		voters := 0
 		for _, m := range i.Members {

@@ -10,7 +10,6 @@ import (
 
 	"gcrm/cib"
 	"gcrm/cluster/node"
-	"gcrm/cluster/transport"
 	"gcrm/drivers"
 	"gcrm/drivers/all"
 	"gcrm/fencing"
@@ -43,6 +42,8 @@ type Options struct {
 
 	// crash, if it is closed, ends the daemon as kill -9 does; for tests.
 	crash chan struct{}
+	// nodeLife is how long certificates of the node are good, for tests.
+	nodeLife time.Duration
 }
 
 // Run runs the node of a state folder until ctx ends, and then leaves the
@@ -103,16 +104,8 @@ func (o *Options) complete() error {
 
 // runOnce runs one incarnation; again tells that another one has to follow.
 func (o *Options) runOnce(ctx context.Context, s *Settings, notify *notifier) (again bool, err error) {
-	pki := filepath.Join(o.StateDir, pkiDir)
-	authority, err := transport.OpenAuthority(pki, s.Cluster, time.Now())
-	if err != nil {
-		return false, err
-	}
-	creds, err := authority.OpenCredentials(pki, s.Name, time.Now())
-	if err != nil {
-		return false, err
-	}
-	key, err := node.OpenKey(filepath.Join(pki, keyFile))
+	store := &node.Keystore{Dir: filepath.Join(o.StateDir, pkiDir), Cluster: s.Cluster, Node: s.Name, NodeLife: o.nodeLife}
+	keys, err := store.Load(time.Now())
 	if err != nil {
 		return false, err
 	}
@@ -131,8 +124,8 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, notify *notifier) (a
 	}
 	n, err := node.Start(node.Config{Cluster: s.Cluster, Name: s.Name, ID: s.ID, StateDir: o.StateDir, RunDir: filepath.Join(o.RunDir, "agents"),
 		Socket: o.Socket, Program: o.Program, Seeds: s.Seeds, Bootstrap: s.First, Epoch: s.Epoch,
-		Detection: time.Duration(s.DetectionMilliseconds) * time.Millisecond, Credentials: creds, Authority: authority,
-		HeartbeatKeys: [][]byte{key}, Listener: l, Links: links, Agents: o.Agents, Schedule: o.Schedule, Fencer: o.Fencer, Fencing: o.Fencing,
+		Detection: time.Duration(s.DetectionMilliseconds) * time.Millisecond, Credentials: keys.Credentials, Authority: keys.Authority, Keystore: store,
+		HeartbeatKeys: keys.Heartbeats, Listener: l, Links: links, Agents: o.Agents, Schedule: o.Schedule, Fencer: o.Fencer, Fencing: o.Fencing,
 		Expelled: func(why string) { expelled <- why },
 		Leave:    once(leave),
 		Quit:     once(quit),

@@ -82,15 +82,7 @@ func Init(o InitOptions) (*Settings, error) {
 	}
 	s.Cluster, s.ID, s.First, s.DetectionMilliseconds = o.Cluster, "1", true, o.Detection.Milliseconds()
 	s.Seeds = []node.Seed{{Name: s.Name, ID: s.ID, Addresses: s.Addresses}}
-	pki := filepath.Join(dir, pkiDir)
-	a, err := transport.OpenAuthority(pki, s.Cluster, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	if _, err := a.OpenCredentials(pki, s.Name, time.Now()); err != nil {
-		return nil, err
-	}
-	if _, err := node.OpenKey(filepath.Join(pki, keyFile)); err != nil {
+	if _, err := (&node.Keystore{Dir: filepath.Join(dir, pkiDir), Cluster: s.Cluster, Node: s.Name}).Load(time.Now()); err != nil {
 		return nil, err
 	}
 	return s, s.save(dir)
