@@ -510,10 +510,11 @@ func (e *engine) addBestScores(nodes nodeTable, source, target *resource, c *col
 			delta = int(f + 0.5)
 		}
 		if delta == 0 && best != 0 {
-			// a small factor must not hide a preference, nor turn it round
-			if f > 0 {
+			// a small factor must not hide a preference (quirk: the sign is the
+			// factor's, whatever the preference)
+			if factor > 0 {
 				delta = 1
-			} else if f < 0 {
+			} else if factor < 0 {
 				delta = -1
 			}
 		}
