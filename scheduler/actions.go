@@ -307,8 +307,6 @@ func (e *engine) checkRunnable(a *action, optional bool) {
 		if !r.active(true) || r.nextRole > r.role {
 			a.clear(fRunnable)
 			a.reason = "quorum freeze"
-		} else {
-			a.set(fRunnable)
 		}
 	default:
 		a.set(fRunnable)

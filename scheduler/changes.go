@@ -138,6 +138,7 @@ func (e *engine) opChanged(r *resource, n *node, op *cib.Element) bool {
 	default:
 		switch {
 		case interval > 0:
+			e.triggerUnfencing(r, n, "Device parameters changed (reschedule)", nil)
 			a := e.customAction(r, opKey(r.id, task, interval), task, n, true)
 			a.set(fReschedule)
 		case op.Has("op-restart-digest"):

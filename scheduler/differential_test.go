@@ -40,6 +40,7 @@ func TestDifferential(t *testing.T) {
 	var mu sync.Mutex
 	var failed []uint64
 	known := map[string]int{}
+	coverage := map[string]*[3]int{} // by feature: compared, equal, differing for no known cause
 	compared, equal, refused := 0, 0, 0
 	next := make(chan uint64)
 	var wg sync.WaitGroup
@@ -68,6 +69,19 @@ func TestDifferential(t *testing.T) {
 				}
 				if err == nil {
 					compared++
+					for _, f := range featuresOf(seed) {
+						n := coverage[f]
+						if n == nil {
+							n = &[3]int{}
+							coverage[f] = n
+						}
+						n[0]++
+						if d == nil {
+							n[1]++
+						} else if why == "" {
+							n[2]++
+						}
+					}
 				}
 				mu.Unlock()
 			}
@@ -83,6 +97,9 @@ func TestDifferential(t *testing.T) {
 		*differentialSeed, *differentialSeed+uint64(*differentialN)-1, compared, equal, compared-equal-len(failed), len(failed), *differentialN-compared)
 	for _, name := range slices.Sorted(maps.Keys(known)) {
 		t.Logf("known: %4d  %s", known[name], name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(coverage)) {
+		t.Logf("feature %-12s %5d compared, %5d equal, %d differ for no known cause", name, coverage[name][0], coverage[name][1], coverage[name][2])
 	}
 	if refused > compared/20 {
 		t.Errorf("the peer refuses %d of %d CIBs: the generator draws what it does not read", refused, refused+compared)

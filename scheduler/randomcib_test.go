@@ -77,10 +77,25 @@ var features = []struct {
 	{"unique", 12}, {"shutdown", 10}, {"multiple", 10}, {"removed", 12}, {"targetrole", 20}, {"priority", 12},
 	{"asymmetric", 8}, {"digests", 10}, {"onfail", 20}, {"pending", 10}, {"notify", 12}, {"lock", 4}, {"defaults", 10},
 	{"clonegroup", 15}, {"options", 10}, {"oddnames", 15},
+	{"unfencing", 6}, {"topology", 4}, {"ruledsets", 10}, {"patterns", 8}, {"rolesets", 10}, {"launched", 3},
+	{"reload", 6}, {"staleops", 8}, {"pendingnode", 4}, {"terminate", 3}, {"nodiscovery", 3}, {"stopactions", 6},
 }
 
 // drawCIB makes the CIB of a seed.
 func drawCIB(seed uint64) *cib.CIB { return newGenerator(seed).draw() }
+
+// featuresOf lists the features that the CIB of a seed may use.
+func featuresOf(seed uint64) []string {
+	g := newGenerator(seed)
+	g.draw()
+	var out []string
+	for _, f := range features {
+		if g.use[f.name] {
+			out = append(out, f.name)
+		}
+	}
+	return out
+}
 
 func newGenerator(seed uint64) *generator {
 	return &generator{
@@ -109,6 +124,10 @@ func (g *generator) draw() *cib.CIB {
 	g.drawNodes()
 	g.drawResources()
 	g.drawDefaults()
+	g.drawUnfencing()
+	g.drawTopology()
+	g.drawRuledSets()
+	g.drawLaunched()
 	g.drawConstraints()
 	g.drawHistory()
 	return g.c
@@ -189,6 +208,13 @@ func (g *generator) drawNodes() {
 		if g.use["health"] && g.chance(60) {
 			transient = append(transient, "#health-disk", pick(g, "green", "yellow", "red"))
 		}
+		if g.use["terminate"] && i > 0 && g.chance(40) {
+			transient = append(transient, "terminate", pick(g, "true", "false", seconds(-50)))
+		}
+		if g.use["pendingnode"] && i > 0 && g.chance(40) {
+			st.Set("join", pick(g, "down", "pending"))
+			st.Set("expected", pick(g, "member", "down"))
+		}
 		if g.use["shutdown"] && g.chance(30) {
 			transient = append(transient, "shutdown", seconds(-100))
 		}
@@ -209,6 +235,9 @@ func (g *generator) drawNodes() {
 			case 7:
 				st = nil
 			}
+		}
+		if g.use["nodiscovery"] && g.chance(30) {
+			attrs = append(attrs, "resource-discovery-enabled", "false")
 		}
 		if len(attrs) > 0 {
 			el.Add(nvset("instance_attributes", "nodes-"+id, attrs...))

@@ -60,6 +60,14 @@ func (g *generator) drawConstraints() {
 	if g.use["sets"] && len(g.tops) > 2 {
 		cons.Add(g.setConstraint())
 	}
+	if g.use["patterns"] {
+		cons.Add(g.patternLocation())
+	}
+	if g.use["rolesets"] && len(g.promos) > 0 {
+		if el := g.roleSet(); el != nil {
+			cons.Add(el)
+		}
+	}
 	if g.use["tickets"] {
 		el := cib.NewElement("rsc_ticket", "id", g.id("ticket"), "rsc", g.tops[g.n(len(g.tops))], "ticket", "ticketA",
 			"loss-policy", pick(g, "stop", "demote", "freeze", "fence"))
@@ -184,6 +192,10 @@ func (g *generator) order() *cib.Element {
 	}
 	if g.chance(6) {
 		el.Set("require-all", "false")
+	}
+	if g.use["stopactions"] && !el.Has("first-action") && !el.Has("then-action") {
+		el.Set("first-action", pick(g, "stop", "start"))
+		el.Set("then-action", pick(g, "stop", "start"))
 	}
 	return el
 }

@@ -161,7 +161,16 @@ func (g *generator) active(p *drawnPrimitive, id, node string, promoted bool) {
 		g.op(entry, drawnOp{suffix: "_last_0", task: "monitor", interval: "0", call: 5, rc: 0, want: 7, age: 4000, params: params})
 		return
 	}
-	g.op(entry, drawnOp{suffix: "_last_0", task: task, interval: "0", call: 5, age: 4000, params: params})
+	start := g.op(entry, drawnOp{suffix: "_last_0", task: task, interval: "0", call: 5, age: 4000, params: params})
+	if g.use["reload"] && len(p.params) > 0 && task == "start" {
+		// fake may be reloaded, other parameters need a restart
+		start.Set("op-force-restart", pick(g, " state ", " fake "))
+		start.Set("op-restart-digest", RestartDigest(params, strings.Fields(start.Get("op-force-restart"))))
+	}
+	if g.use["staleops"] && g.chance(40) {
+		g.op(entry, drawnOp{suffix: "_monitor_33000", task: "monitor", interval: "33000", call: 8, age: 3900,
+			params: append(append([]cib.Attr(nil), params...), cib.Attr{Name: "CRM_meta_timeout", Value: "20000"})})
+	}
 	for i, m := range p.monitors {
 		if (m.role == roleNames[1]) != promoted && m.role != "" || m.role == "Stopped" || g.chance(15) {
 			continue

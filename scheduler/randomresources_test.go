@@ -309,7 +309,13 @@ func (g *generator) bundle(id string) *cib.Element {
 	docker := cib.NewElement("docker", "image", "image:1", "replicas", strconv.Itoa(replicas))
 	el.Add(docker)
 	octet := 100 + 10*g.n(10)
-	el.Add(cib.NewElement("network", "ip-range-start", fmt.Sprintf("192.168.1.%d", octet), "control-port", "9999"))
+	network := cib.NewElement("network", "ip-range-start", fmt.Sprintf("192.168.1.%d", octet), "control-port", "9999")
+	if g.chance(20) {
+		network.Unset("ip-range-start") // one replica per host
+	} else if g.chance(20) {
+		docker.Set("replicas-per-host", "2")
+	}
+	el.Add(network)
 	kind := pick(g, "", "clone", "promotable")
 	if kind == "promotable" {
 		docker.Set("promoted-max", "1")
@@ -318,6 +324,9 @@ func (g *generator) bundle(id string) *cib.Element {
 		n := len(g.prims)
 		el.Add(g.primitive(id+"-c", id, kind))
 		g.prims[n].in = "bundle"
+		if child := el.Child("primitive"); g.chance(25) {
+			child.Add(g.meta([]string{"container-attribute-target", "host"}))
+		}
 	}
 	for i := range replicas {
 		node := -1
