@@ -163,6 +163,9 @@ func run() int {
 	if len(os.Args) > 1 && os.Args[1] == "demo-web" {
 		return demoweb.Main(os.Args[2:])
 	}
+	if len(os.Args) > 1 && os.Args[1] == "volume" {
+		return volumeVerb(os.Args[2:])
+	}
 	if status, ok := daemonVerbs(os.Args[1:]); ok {
 		return status
 	}

@@ -1,0 +1,466 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gcrm/replication/drbdconf"
+)
+
+// Program is "gcrm volume".
+type Program struct {
+	Out, Err io.Writer
+	// Terminal tells that Out is one: progress is drawn in place.
+	Terminal bool
+	// Self is the command line that starts this program again, up to "volume".
+	Self  []string
+	Fence func(ctx context.Context, resource string, unfence bool) int
+}
+
+// verbs are the commands with what they do, in the order of the help.
+var verbs = []struct{ name, args, help string }{
+	{"up", "RES|all", "start the resource in the background: attach and connect"},
+	{"down", "RES|all", "demote, disconnect, detach, end the process"},
+	{"serve", "RES", "the same as up, in the foreground (for systemd)"},
+	{"primary", "RES", "promote; --force takes data that is not known to be good"},
+	{"secondary", "RES", "demote"},
+	{"connect", "RES", "look for the peer; --discard-my-data gives up own changes after a split brain"},
+	{"disconnect", "RES", "end the connection; --force without asking the peer"},
+	{"attach", "RES", "take the disk into use"},
+	{"detach", "RES", "give the disk up"},
+	{"verify", "RES", "compare the data of both nodes"},
+	{"invalidate", "RES", "fetch everything from the peer"},
+	{"invalidate-remote", "RES", "send everything to the peer"},
+	{"outdate", "RES", "mark the local data as old"},
+	{"suspend-io", "RES", "freeze I/O"},
+	{"resume-io", "RES", "end a freeze"},
+	{"status", "[RES]", "what drbdadm status shows; --json, --proc and --overview show it otherwise"},
+	{"role", "RES", "own and peer's role"},
+	{"dstate", "RES", "own and peer's disk state"},
+	{"cstate", "RES", "state of the connection"},
+	{"events", "RES", "every change, a line of JSON each"},
+	{"wait-connect", "RES", "wait for the peer, as long as the startup section says"},
+	{"wait-sync", "RES", "wait for the end of a resync or verify, with its progress"},
+	{"create-md", "RES", "write new metadata; --force over existing ones"},
+	{"apply-al", "RES", "make the metadata of a crash clean"},
+	{"dump-md", "RES", "print the metadata"},
+	{"get-gi", "RES", "print the generation identifiers; show-gi explains them"},
+	{"show-gi", "RES", "the same with a picture"},
+	{"wipe-md", "RES", "remove the metadata; --force"},
+	{"dump", "[RES]", "print the configuration; --xml"},
+	{"nbd-uri", "RES", "the address for NBD clients on this host"},
+}
+
+// invocation is one call of the program.
+type invocation struct {
+	p        *Program
+	config   string
+	node     string
+	folder   Folder
+	force    bool
+	discard  bool
+	json     bool
+	proc     bool
+	overview bool
+	xml      bool
+	worker   bool
+	idle     bool
+	listen   string
+	cert     string
+	key      string
+	ca       string
+	device   string
+	timeout  time.Duration
+	args     []string
+}
+
+// Usage prints the help.
+func (p *Program) Usage(w io.Writer) {
+	fmt.Fprint(w, "Usage: gcrm volume COMMAND [options] RES|all\n\nCommands:\n")
+	for _, v := range verbs {
+		fmt.Fprintf(w, "  %-18s %s\n", v.name, v.help)
+	}
+	fmt.Fprint(w, `
+Options:
+  -c, --config FILE      configuration (default: /etc/drbd.conf and its relatives)
+      --node NAME        name of this node (default: the host's; also __DRBD_NODE__)
+      --run-dir DIR      sockets of the processes (default: /run/gcrm/volume; also GCRM_VOLUME_DIR)
+      --force, --discard-my-data, --json, --proc, --overview, --xml
+      --timeout TIME     how long to wait (wait-connect, wait-sync)
+      --device KIND      of up and serve: none (NBD socket only) or loop (a block device, by FUSE)
+      --listen ADDR      of up and serve: NBD over TCP
+      --tls-cert FILE --tls-key FILE --tls-ca FILE  TLS for that; with a CA clients need a certificate
+`)
+}
+
+// Main runs one command and gives the exit code.
+func (p *Program) Main(ctx context.Context, args []string) int {
+	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
+		p.Usage(p.Out)
+		if len(args) == 0 {
+			return exitUsage
+		}
+		return 0
+	}
+	name := args[0]
+	if name == "sh-role" || name == "state" {
+		name = "role"
+	}
+	if !slices.ContainsFunc(verbs, func(v struct{ name, args, help string }) bool { return v.name == name }) {
+		fmt.Fprintf(p.Err, "gcrm volume: unknown command %q; gcrm volume help lists them\n", name)
+		return exitUsage
+	}
+	in := &invocation{p: p}
+	if err := in.parse(args[1:]); err != nil {
+		fmt.Fprintf(p.Err, "gcrm volume %s: %v\n", name, err)
+		return exitUsage
+	}
+	if err := in.run(ctx, name); err != nil {
+		var e *commandError
+		if errors.As(err, &e) {
+			fmt.Fprintf(p.Err, "%s\n", e.text)
+			return e.code
+		}
+		var list drbdconf.ErrorList
+		if errors.As(err, &list) {
+			fmt.Fprintln(p.Err, list.Detail())
+			return exitFailed
+		}
+		fmt.Fprintf(p.Err, "gcrm volume %s: %v\n", name, err)
+		return exitFailed
+	}
+	return 0
+}
+
+// commandError is an error with its exit code.
+type commandError struct {
+	text string
+	code int
+}
+
+func (e *commandError) Error() string { return e.text }
+
+// parse reads options in any place.
+func (in *invocation) parse(args []string) error {
+	fs := flag.NewFlagSet("gcrm volume", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	folder := DefaultFolder
+	if dir := os.Getenv("GCRM_VOLUME_DIR"); dir != "" {
+		folder = Folder(dir)
+	}
+	fs.StringVar(&in.config, "c", "", "")
+	fs.StringVar(&in.config, "config", "", "")
+	fs.StringVar(&in.node, "node", "", "")
+	fs.StringVar((*string)(&in.folder), "run-dir", string(folder), "")
+	fs.BoolVar(&in.force, "force", false, "")
+	fs.BoolVar(&in.force, "overwrite-data-of-peer", false, "")
+	fs.BoolVar(&in.discard, "discard-my-data", false, "")
+	fs.BoolVar(&in.json, "json", false, "")
+	fs.BoolVar(&in.proc, "proc", false, "")
+	fs.BoolVar(&in.overview, "overview", false, "")
+	fs.BoolVar(&in.xml, "xml", false, "")
+	fs.BoolVar(&in.worker, "worker", false, "")
+	fs.BoolVar(&in.idle, "idle", false, "")
+	fs.StringVar(&in.listen, "listen", "", "")
+	fs.StringVar(&in.cert, "tls-cert", "", "")
+	fs.StringVar(&in.key, "tls-key", "", "")
+	fs.StringVar(&in.ca, "tls-ca", "", "")
+	fs.StringVar(&in.device, "device", "none", "")
+	fs.DurationVar(&in.timeout, "timeout", 0, "")
+	for len(args) > 0 {
+		if err := fs.Parse(args); err != nil {
+			return err
+		}
+		if fs.NArg() == 0 {
+			break
+		}
+		in.args = append(in.args, fs.Arg(0))
+		args = fs.Args()[1:]
+	}
+	switch {
+	case len(in.args) > 1:
+		return fmt.Errorf("one resource at a time, not %q", in.args)
+	case in.device != "none" && in.device != "loop":
+		return fmt.Errorf("--device %s: use none or loop", in.device)
+	case (in.cert == "") != (in.key == ""):
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	return nil
+}
+
+// resources are those that the command is about.
+func (in *invocation) resources(none bool) ([]*Resource, error) {
+	node, err := ThisNode(in.node)
+	if err != nil {
+		return nil, err
+	}
+	conf, err := LoadConfig(in.config)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.args) == 1 && in.args[0] != "all" {
+		r, err := Find(conf, in.args[0], node)
+		return []*Resource{r}, err
+	}
+	if len(in.args) == 0 && !none {
+		return nil, &commandError{"name a resource, or all", exitUsage}
+	}
+	var out []*Resource
+	for _, r := range conf.Resources {
+		if r.Local(node) == nil {
+			continue
+		}
+		found, err := Find(conf, r.Name, node)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found)
+	}
+	return out, nil
+}
+
+func (in *invocation) run(ctx context.Context, name string) error {
+	if name == "dump" {
+		return in.dump()
+	}
+	list, err := in.resources(name == "status")
+	if err != nil {
+		return err
+	}
+	if name == "serve" {
+		return in.serve(ctx, list)
+	}
+	var all error
+	shown := 0
+	for _, r := range list {
+		err := in.one(ctx, name, r)
+		if name == "status" && len(in.args) == 0 && errors.Is(err, ErrNotRunning) {
+			continue
+		}
+		shown++
+		all = errors.Join(all, err)
+	}
+	if name == "status" && shown == 0 {
+		fmt.Fprintln(in.p.Out, "# No currently configured DRBD found.")
+	}
+	if len(list) == 1 {
+		return err1(all)
+	}
+	return all
+}
+
+// err1 is the only error of a joined one.
+func err1(err error) error {
+	if j, ok := err.(interface{ Unwrap() []error }); ok && len(j.Unwrap()) == 1 {
+		return j.Unwrap()[0]
+	}
+	return err
+}
+
+func (in *invocation) one(ctx context.Context, name string, r *Resource) error {
+	switch name {
+	case "create-md", "apply-al", "dump-md", "get-gi", "show-gi", "wipe-md":
+		return in.metadata(name, r)
+	case "up":
+		return in.up(ctx, r)
+	case "down":
+		return in.down(ctx, r)
+	case "events":
+		return in.events(r)
+	case "wait-connect", "wait-sync":
+		return in.wait(ctx, name, r)
+	case "nbd-uri":
+		fmt.Fprintf(in.p.Out, "nbd+unix:///%s?socket=%s\n", r.Res.Name, in.folder.NBD(r.Res.Name))
+		return nil
+	case "status", "role", "dstate", "cstate":
+		return in.show(ctx, name, r)
+	case "outdate", "invalidate":
+		err := in.tell(ctx, r, Call{Command: name})
+		if errors.Is(err, ErrNotRunning) {
+			return in.metadata(name, r)
+		}
+		return err
+	}
+	return in.tell(ctx, r, Call{Command: name, Force: in.force, Discard: in.discard})
+}
+
+// tell gives a command to the process of a resource.
+func (in *invocation) tell(ctx context.Context, r *Resource, call Call) error {
+	a, err := in.folder.Call(ctx, r.Res.Name, call)
+	if err != nil {
+		return err
+	}
+	return a.failure(r.Res.Name)
+}
+
+func (a *Answer) failure(resource string) error {
+	if a.Error == "" {
+		return nil
+	}
+	return &commandError{resource + ": " + a.Error, max(a.Code, 1)}
+}
+
+func (in *invocation) serveOptions(r *Resource) ServeOptions {
+	return ServeOptions{Config: in.config, Node: in.node, Folder: in.folder, Resource: r.Res.Name, Idle: in.idle,
+		Listen: in.listen, CertFile: in.cert, KeyFile: in.key, CAFile: in.ca, Device: in.device, Fence: in.p.Fence}
+}
+
+// serve is the keeper, or with --worker the process itself.
+func (in *invocation) serve(ctx context.Context, list []*Resource) error {
+	if len(list) != 1 {
+		return &commandError{"serve one resource", exitUsage}
+	}
+	o := in.serveOptions(list[0])
+	if in.worker {
+		var channel *os.File
+		if in.device == "loop" {
+			channel = InheritedChannel()
+		}
+		return Serve(ctx, o, channel)
+	}
+	k := &Keeper{Options: o, Worker: in.commandLine(list[0], "--worker"),
+		Log: func(text string) { fmt.Fprintf(in.p.Err, "%s %s\n", time.Now().Format("15:04:05.000"), text) }}
+	return k.Run(ctx)
+}
+
+// commandLine is that of serve, with the options of this call.
+func (in *invocation) commandLine(r *Resource, more ...string) []string {
+	argv := slices.Concat(in.p.Self, []string{"volume", "serve", "--run-dir", string(in.folder), "--device", in.device}, more)
+	for _, o := range []struct{ name, value string }{{"--config", in.config}, {"--node", in.node}, {"--listen", in.listen},
+		{"--tls-cert", in.cert}, {"--tls-key", in.key}, {"--tls-ca", in.ca}} {
+		if o.value != "" {
+			argv = append(argv, o.name, o.value)
+		}
+	}
+	if in.idle {
+		argv = append(argv, "--idle")
+	}
+	return append(argv, r.Res.Name)
+}
+
+// up starts the process in the background and tells it to attach and connect.
+func (in *invocation) up(ctx context.Context, r *Resource) error {
+	name := r.Res.Name
+	for _, text := range r.Ignored {
+		fmt.Fprintf(in.p.Err, "%s: warning: option without effect: %s\n", name, text)
+	}
+	if _, err := in.folder.Call(ctx, name, Call{Command: "status"}); err != nil {
+		if !errors.Is(err, ErrNotRunning) {
+			return err
+		}
+		if err := in.launch(ctx, r); err != nil {
+			return err
+		}
+	}
+	if err := in.tell(ctx, r, Call{Command: "attach"}); err != nil {
+		// What cannot be attached is not left running half.
+		_ = in.tell(ctx, r, Call{Command: "down"})
+		return err
+	}
+	return in.tell(ctx, r, Call{Command: "connect", Discard: in.discard})
+}
+
+// launch starts the keeper and waits until its process answers.
+func (in *invocation) launch(ctx context.Context, r *Resource) error {
+	name := r.Res.Name
+	if err := os.MkdirAll(string(in.folder), 0o755); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(in.folder.Log(name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	in.idle = true
+	argv := in.commandLine(r)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	for {
+		if _, err := in.folder.Call(ctx, name, Call{Command: "status"}); err == nil {
+			return nil
+		}
+		select {
+		case <-ended:
+			text, _ := os.ReadFile(in.folder.Log(name))
+			return &commandError{fmt.Sprintf("%s: its process ended at once:\n%s", name, strings.TrimSpace(string(text))), exitFailed}
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// down ends the process; that there is none is fine.
+func (in *invocation) down(ctx context.Context, r *Resource) error {
+	err := in.tell(ctx, r, Call{Command: "down"})
+	if errors.Is(err, ErrNotRunning) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for range 500 {
+		c, err := in.folder.Dial(r.Res.Name)
+		if err != nil {
+			return nil
+		}
+		c.Close()
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("the process of %s does not end", r.Res.Name)
+}
+
+func (in *invocation) events(r *Resource) error {
+	c, err := in.folder.Dial(r.Res.Name)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	out := json.NewEncoder(in.p.Out)
+	a, err := c.Do(context.Background(), Call{Command: "events"})
+	for ; err == nil; a, err = c.Next() {
+		if err := out.Encode(a.Status); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (in *invocation) dump() error {
+	node, err := ThisNode(in.node)
+	if err != nil {
+		return err
+	}
+	conf, err := LoadConfig(in.config)
+	if err != nil {
+		return err
+	}
+	if len(in.args) == 1 && in.args[0] != "all" {
+		r := conf.Resource(in.args[0])
+		if r == nil {
+			return fmt.Errorf("resource %s is not in %s", in.args[0], conf.Path)
+		}
+		conf.Resources = []*drbdconf.Resource{r}
+	}
+	if in.xml {
+		return conf.DumpXML(in.p.Out, node)
+	}
+	return conf.Dump(in.p.Out, node)
+}

@@ -1,0 +1,60 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// handler runs the command that the configuration has for an event, with the
+// environment that drbdadm gives it. Without one it does nothing and gives 0.
+func (s *server) handler(ctx context.Context, name string) int {
+	command := s.r.Conf.Handler(s.r.Res, name)
+	if command == "" {
+		return 0
+	}
+	if s.o.Fence != nil {
+		words := strings.Fields(command)
+		switch script := filepath.Base(words[0]); {
+		case script == "crm-fence-peer.sh" || script == "crm-fence-peer.9.sh":
+			return s.o.Fence(ctx, s.o.Resource, false)
+		case script == "crm-unfence-peer.sh" || script == "crm-unfence-peer.9.sh":
+			return s.o.Fence(ctx, s.o.Resource, true)
+		}
+	}
+	s.log(fmt.Sprintf("handler %s: %s", name, command))
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
+	cmd.Env = slices.Concat(os.Environ(), s.environment())
+	out, err := cmd.CombinedOutput()
+	if text := strings.TrimSpace(string(out)); text != "" {
+		s.log("handler " + name + ": " + text)
+	}
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit) && exit.ExitCode() >= 0:
+		return exit.ExitCode()
+	}
+	s.log(fmt.Sprintf("handler %s: %v", name, err))
+	return 127
+}
+
+func (s *server) environment() []string {
+	peer := s.r.Peer
+	family := peer.Address.Family
+	env := []string{
+		"DRBD_RESOURCE=" + s.o.Resource, "DRBD_CONF=" + s.r.Conf.Path, fmt.Sprintf("DRBD_MINOR=%d", s.r.Minor()),
+		fmt.Sprintf("DRBD_VOLUME=%d", s.r.Volume.Number), "DRBD_LL_DISK=" + s.r.Volume.Disk,
+		"DRBD_PEER_AF=" + family, "DRBD_PEER_ADDRESS=" + peer.Address.IP.String(),
+	}
+	if len(peer.Names) > 0 {
+		env = append(env, "DRBD_PEER="+peer.Names[0], "DRBD_PEERS="+strings.Join(peer.Names, " "))
+	}
+	return env
+}

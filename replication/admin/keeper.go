@@ -1,0 +1,98 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gcrm/replication/fusefile"
+)
+
+// Keeper starts the process of a resource again whenever it dies, and keeps what must
+// outlive it: the channel of the FUSE file.
+type Keeper struct {
+	Options ServeOptions
+	// Worker is the command line of the process itself.
+	Worker []string
+	Log    func(string)
+}
+
+// channelFD is where the process finds the channel of the FUSE file.
+const channelFD = 3
+
+// InheritedChannel is the channel that a keeper gave this process.
+func InheritedChannel() *os.File { return os.NewFile(channelFD, "fuse") }
+
+// Run keeps the process alive until it ends in good order or ctx ends.
+func (k *Keeper) Run(ctx context.Context) error {
+	o := k.Options
+	if err := os.MkdirAll(string(o.Folder), 0o755); err != nil {
+		return err
+	}
+	var channel *os.File
+	if o.Device == "loop" {
+		path := o.Folder.Mount(o.Resource)
+		_ = fusefile.Unmount(path, true) // what a keeper before this one may have left
+		var err error
+		if channel, err = fusefile.Mount(path, o.Resource); err != nil {
+			return err
+		}
+		defer func() {
+			if err := fusefile.Unmount(path, true); err != nil {
+				k.Log(err.Error())
+			}
+		}()
+		defer channel.Close()
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
+	defer signal.Stop(signals)
+	pause := 50 * time.Millisecond
+	for {
+		cmd := exec.Command(k.Worker[0], k.Worker[1:]...)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if channel != nil {
+			cmd.ExtraFiles = []*os.File{channel}
+		}
+		began := time.Now()
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		var err error
+		asked := false
+		for running := true; running; {
+			select {
+			case err = <-ended:
+				running = false
+			case sig := <-signals:
+				asked = true
+				_ = cmd.Process.Signal(sig)
+			case <-ctx.Done():
+				asked = true
+				_ = cmd.Process.Signal(unix.SIGTERM)
+				ctx = context.WithoutCancel(ctx)
+			}
+		}
+		var exit *exec.ExitError
+		switch {
+		case err == nil || asked:
+			return nil
+		case errors.As(err, &exit) && exit.ExitCode() == exitFailed && time.Since(began) < 2*time.Second:
+			return fmt.Errorf("%s cannot be served; its last words are above", o.Resource)
+		}
+		k.Log(fmt.Sprintf("the process of %s ended: %v; starting it again", o.Resource, err))
+		if time.Since(began) > 10*time.Second {
+			pause = 50 * time.Millisecond
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, 5*time.Second)
+	}
+}

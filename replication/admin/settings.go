@@ -1,0 +1,194 @@
+package admin
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+
+	"gcrm/replication/drbdconf"
+	"gcrm/replication/engine"
+	"gcrm/replication/metadata"
+	"gcrm/replication/peerlink"
+	"gcrm/replication/volume"
+)
+
+// Resource is a resource as this node sees it.
+type Resource struct {
+	Conf    *drbdconf.Config
+	Res     *drbdconf.Resource
+	Local   *drbdconf.Host
+	Peer    *drbdconf.Host
+	Volume  *drbdconf.Volume
+	Net     drbdconf.Net
+	Disk    drbdconf.Disk
+	Ignored []string // options without effect here
+}
+
+// ThisNode is the node's name and addresses. name overrides the host's.
+func ThisNode(name string) (drbdconf.Node, error) {
+	n := drbdconf.Node{Name: cmp.Or(name, os.Getenv("__DRBD_NODE__"))}
+	if n.Name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return n, err
+		}
+		n.Name = host
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return n, err
+	}
+	for _, a := range addrs {
+		if p, ok := a.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(p.IP); ok {
+				n.Addresses = append(n.Addresses, ip.Unmap())
+			}
+		}
+	}
+	return n, nil
+}
+
+// LoadConfig loads the given file, or the first of the usual ones.
+func LoadConfig(path string) (*drbdconf.Config, error) {
+	files := drbdconf.DefaultFiles()
+	if path != "" {
+		files = []string{path}
+	}
+	for _, f := range files {
+		if _, err := os.Stat(f); err == nil {
+			return drbdconf.Load(drbdconf.OS(), f)
+		}
+	}
+	return nil, fmt.Errorf("no configuration: none of %v exists", files)
+}
+
+// Find looks a resource up for a node.
+func Find(c *drbdconf.Config, name string, node drbdconf.Node) (*Resource, error) {
+	r := &Resource{Conf: c, Res: c.Resource(name)}
+	if r.Res == nil {
+		return nil, fmt.Errorf("resource %s is not in %s", name, c.Path)
+	}
+	if r.Local = r.Res.Local(node); r.Local == nil {
+		return nil, fmt.Errorf("resource %s is not for this node: no section \"on %s\" in %s", name, node.Name, c.Path)
+	}
+	peers := r.Res.Peers(r.Local)
+	if len(peers) != 1 {
+		return nil, fmt.Errorf("resource %s has %d other nodes; exactly one is possible", name, len(peers))
+	}
+	r.Peer = peers[0]
+	if len(r.Local.Volumes) != 1 {
+		return nil, fmt.Errorf("resource %s has %d volumes: the native core replicates one per resource; write a resource for each, with an address of its own", name, len(r.Local.Volumes))
+	}
+	r.Volume = r.Local.Volumes[0]
+	if r.Local.Kind == drbdconf.StackedHost || r.Peer.Kind == drbdconf.StackedHost {
+		return nil, fmt.Errorf("resource %s is stacked, which the native core cannot do", name)
+	}
+	if r.Local.Proxy != nil || r.Peer.Proxy != nil {
+		return nil, fmt.Errorf("resource %s uses DRBD Proxy, which the native core cannot do", name)
+	}
+	for _, a := range []drbdconf.Address{r.Local.Address, r.Peer.Address} {
+		if a.Family != "ipv4" && a.Family != "ipv6" {
+			return nil, fmt.Errorf("resource %s: address family %s is not possible without the kernel", name, a.Family)
+		}
+	}
+	r.Net, r.Disk = c.Net(r.Res, r.Local), c.Disk(r.Res, r.Volume)
+	r.Ignored = r.withoutEffect()
+	return r, nil
+}
+
+// withoutEffect names the options that are set and do nothing here.
+func (r *Resource) withoutEffect() []string {
+	var out []string
+	say := func(is bool, text string) {
+		if is {
+			out = append(out, text)
+		}
+	}
+	n, d := r.Net, r.Disk
+	say(d.OnIOError == drbdconf.PassOn, "on-io-error pass_on: a disk that fails is detached")
+	say(d.DiskTimeout != 0, "disk-timeout")
+	say(!d.Drain && d.Flushes, "disk-drain no")
+	say(d.ReadBalancing != "prefer-local", "read-balancing "+d.ReadBalancing+": reads are local")
+	say(d.RSDiscardGranularity != 0, "rs-discard-granularity: a resync sends zeroes as data")
+	say(d.MaxBioBvecs != 0, "max-bio-bvecs")
+	say(d.ResyncAfter != "", "resync-after: resyncs do not wait for each other")
+	say(d.MinRate == 0, "c-min-rate 0: a resync is not throttled for applications")
+	say(n.OnCongestion != "block", "on-congestion "+n.OnCongestion+": writes wait")
+	say(n.CsumsAlg != "", "csums-alg: as target of a resync, blocks are fetched without comparing first")
+	say(r.Conf.ResourceOptions(r.Res, r.Local).CPUMask != "", "cpu-mask")
+	for _, h := range []string{"before-resync-target", "before-resync-source", "local-io-error"} {
+		say(r.Conf.Handler(r.Res, h) != "", "handler "+h)
+	}
+	return out
+}
+
+// Minor is the minor number of the device, -1 without one.
+func (r *Resource) Minor() int {
+	if r.Volume.HasMinor {
+		return r.Volume.Minor
+	}
+	return -1
+}
+
+// Placement says where the metadata lies.
+func (r *Resource) Placement() (path string, p metadata.Placement) {
+	switch r.Volume.MetaIndex {
+	case drbdconf.MetaInternal:
+		return r.Volume.Disk, metadata.Internal
+	case drbdconf.MetaFlexible:
+		return r.Volume.MetaDisk, metadata.Flexible
+	}
+	return r.Volume.MetaDisk, metadata.Placement(r.Volume.MetaIndex)
+}
+
+// random is unpredictable, as identifiers and challenges must be.
+func random() uint64 {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// Settings are what the volume is run with.
+func (r *Resource) Settings() (volume.Settings, error) {
+	n, d := r.Net, r.Disk
+	if n.AllowTwoPrimaries && n.Protocol != drbdconf.ProtocolC {
+		return volume.Settings{}, errors.New("allow-two-primaries needs protocol C")
+	}
+	if d.Fencing == drbdconf.FencingStonith && n.Protocol == drbdconf.ProtocolA {
+		return volume.Settings{}, errors.New("fencing resource-and-stonith excludes protocol A")
+	}
+	known := []string{"", "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "crc32c"}
+	for option, alg := range map[string]string{"cram-hmac-alg": n.CramHMACAlg, "verify-alg": n.VerifyAlg, "csums-alg": n.CsumsAlg, "data-integrity-alg": n.DataIntegrityAlg} {
+		if !slices.Contains(known, alg) {
+			return volume.Settings{}, fmt.Errorf("%s %s: unknown algorithm; possible are %v", option, alg, known[1:])
+		}
+	}
+	local := netip.AddrPortFrom(r.Local.Address.IP, uint16(r.Local.Address.Port))
+	peer := netip.AddrPortFrom(r.Peer.Address.IP, uint16(r.Peer.Address.Port))
+	metaPath, placement := r.Placement()
+	s := volume.Settings{
+		Resource: r.Res.Name,
+		Engine: engine.Config{
+			Volume: uint16(r.Volume.Number), Protocol: uint32(n.Protocol),
+			AfterSB:    [3]uint32{uint32(n.AfterSB0), uint32(n.AfterSB1), uint32(n.AfterSB2)},
+			RRConflict: uint32(n.RRConflict), AlwaysASBP: n.AlwaysASBP, TwoPrimaries: n.AllowTwoPrimaries,
+			Fencing:       map[drbdconf.Fencing]engine.FencingPolicy{drbdconf.FencingResource: engine.FencingResourceOnly, drbdconf.FencingStonith: engine.FencingStonith}[d.Fencing],
+			SuspendNoData: r.Conf.ResourceOptions(r.Res, r.Local).SuspendIfInaccessible,
+			CramHMACAlg:   n.CramHMACAlg, SharedSecret: n.SharedSecret, VerifyAlg: n.VerifyAlg, CsumsAlg: n.CsumsAlg, IntegrityAlg: n.DataIntegrityAlg,
+			UserSize: d.Size, ALExtents: d.ALExtents, NoALUpdates: !d.ALUpdates, MaxEpochSize: n.MaxEpochSize, MaxBuffers: n.MaxBuffers,
+			UseRLE: n.UseRLE, NoFlushes: !d.Flushes, Timeout: n.Timeout, PingInterval: n.PingInterval, PingTimeout: n.PingTimeout, KOCount: n.KOCount,
+			ResyncRate: d.ResyncRate, PlanAhead: d.PlanAhead, DelayTarget: d.DelayTarget, FillTarget: d.FillTarget, MaxRate: d.MaxRate,
+			Rand: random,
+		},
+		Disk: volume.DiskSettings{Path: r.Volume.Disk, MetaPath: metaPath, Placement: placement, NoFlush: !d.Flushes, NoMetaFlush: !d.MDFlushes},
+		Link: peerlink.Dialer{Local: local, Peer: peer, Interval: n.ConnectInterval, PingTimeout: n.PingTimeout, Check: n.SocketCheckTimeout,
+			SendBuffer: n.SendBuffer, ReceiveBuffer: n.ReceiveBuffer},
+	}
+	return s, nil
+}

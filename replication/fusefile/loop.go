@@ -1,0 +1,99 @@
+package fusefile
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// AttachLoop makes a loop device of a file and gives its path.
+func AttachLoop(path string) (string, error) {
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		return "", fmt.Errorf("loop devices are not there: %w", err)
+	}
+	defer control.Close()
+	file, err := os.OpenFile(path, os.O_RDWR|unix.O_DIRECT, 0)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	for range 64 {
+		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
+		if err != nil {
+			return "", fmt.Errorf("no free loop device: %w", err)
+		}
+		name := fmt.Sprintf("/dev/loop%d", n)
+		if err := makeNode(name, n); err != nil {
+			return "", err
+		}
+		loop, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			return "", err
+		}
+		var info unix.LoopInfo64
+		copy(info.File_name[:], path)
+		info.Flags = unix.LO_FLAGS_DIRECT_IO
+		err = unix.IoctlLoopConfigure(int(loop.Fd()), &unix.LoopConfig{Fd: uint32(file.Fd()), Size: 4096, Info: info})
+		if errors.Is(err, unix.EINVAL) {
+			// A block size that the file does not take.
+			err = unix.IoctlLoopConfigure(int(loop.Fd()), &unix.LoopConfig{Fd: uint32(file.Fd()), Info: info})
+		}
+		loop.Close()
+		if errors.Is(err, unix.EBUSY) {
+			continue // somebody was faster
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
+		return name, nil
+	}
+	return "", errors.New("no free loop device")
+}
+
+// makeNode makes the node of a loop device where nobody else does.
+func makeNode(name string, n int) error {
+	if _, err := os.Stat(name); err == nil {
+		return nil
+	}
+	if err := unix.Mknod(name, unix.S_IFBLK|0o600, int(unix.Mkdev(7, uint32(n)))); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("make %s: %w", name, err)
+	}
+	return nil
+}
+
+// ErrInUse says that somebody has a loop device open or mounted.
+var ErrInUse = errors.New("the device is in use")
+
+// DetachLoop takes a loop device away unless it is in use.
+func DetachLoop(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR|unix.O_EXCL, 0)
+	if errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("%s: %w", name, ErrInUse)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.IoctlSetInt(int(f.Fd()), unix.LOOP_CLR_FD, 0); err != nil && !errors.Is(err, unix.ENXIO) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// FindLoop gives the loop device of a file, empty without one.
+func FindLoop(path string) string {
+	entries, err := os.ReadDir("/sys/block")
+	if err != nil {
+		return ""
+	}
+	for _, e := range entries {
+		b, err := os.ReadFile("/sys/block/" + e.Name() + "/loop/backing_file")
+		if err == nil && len(b) > 0 && string(b[:len(b)-1]) == path {
+			return "/dev/" + e.Name()
+		}
+	}
+	return ""
+}
