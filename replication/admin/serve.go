@@ -573,7 +573,7 @@ func explain(err error) (string, int) {
 	if !errors.As(err, &r) {
 		return err.Error(), exitFailed
 	}
-	text := fmt.Sprintf("State change failed: (%d) %s", int32(r), r)
+	text := fmt.Sprintf("State change failed: (%d) %s", int32(r), r.String())
 	if r == wire.NeedUpToDate {
 		return text, exitNoData
 	}

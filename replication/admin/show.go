@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"gcrm/replication/blockdev"
 	"gcrm/replication/metadata"
@@ -120,6 +121,14 @@ func (in *invocation) area(r *Resource, look bool) (*metadata.Area, func(), erro
 	return a, func() { d.Close() }, nil
 }
 
+func (in *invocation) nodeName() string {
+	n, err := ThisNode(in.node)
+	if err != nil {
+		return ""
+	}
+	return n.Name
+}
+
 // metadata does a command on the disk itself.
 func (in *invocation) metadata(name string, r *Resource) error {
 	if name == "create-md" {
@@ -139,7 +148,9 @@ func (in *invocation) metadata(name string, r *Resource) error {
 		}
 		return err
 	case "dump-md":
-		return a.Dump(in.p.Out, metadata.DumpOptions{})
+		path, p := r.Placement()
+		return a.Dump(in.p.Out, metadata.DumpOptions{Time: time.Now(), Host: in.nodeName(), Unclean: in.force,
+			Command: fmt.Sprintf("drbdmeta %d v08 %s %v dump-md", max(r.Minor(), 0), path, p)})
 	case "get-gi":
 		fmt.Fprintln(in.p.Out, a.Super.GI())
 	case "show-gi":

@@ -30,10 +30,8 @@ func (e *Engine) receiveState(ps wire.State) {
 		case ps.Conn() > wire.Connected && ps.Conn() < wire.SyncSource:
 			disk = wire.Inconsistent
 		case inSync(os.Conn()) && ps.Conn() == wire.Connected:
-			// The target says that it is done. Bits that are left mean that it is not.
-			if e.bitmap.Count()*metadata.SectorsPerBit <= e.resync.failed {
-				e.finishSource()
-			}
+			e.resync.peerDone = true
+			e.maybeFinishSource()
 			return
 		}
 	}

@@ -239,6 +239,7 @@ func (e *Engine) DiskDone(now time.Duration, tag uint64, data []byte, err error)
 	}
 	e.pump()
 	e.pumpData()
+	e.maybeFinishSource()
 }
 
 func (e *Engine) logWritten(err error) {

@@ -131,6 +131,7 @@ func (e *Engine) receiveBlocks(m *wire.Message) {
 func (e *Engine) receiveMeta(m *wire.Message) {
 	e.sawSequence(m)
 	defer e.pumpData()
+	defer e.maybeFinishSource()
 	switch m.Command {
 	case wire.CmdPing:
 		e.send(wire.Message{Command: wire.CmdPingAck})

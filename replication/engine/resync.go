@@ -22,6 +22,9 @@ type resyncRun struct {
 	first    bool
 	nextStep time.Duration
 	finish   bool // the last ping of the target is under way
+	// peerDone, on the source: the target says that it has everything. Bits of writes
+	// whose epoch is not confirmed may be left; with the last one the resync ends.
+	peerDone bool
 }
 
 const (
@@ -352,6 +355,14 @@ func (e *Engine) finishTarget() {
 	e.change(ns, hard)
 	e.persist()
 	e.emit(Effect{Kind: RunHandler, Name: "after-resync-target"})
+}
+
+// maybeFinishSource ends the resync on the source once no bits are left that the
+// target does not know of.
+func (e *Engine) maybeFinishSource() {
+	if e.resync.peerDone && e.hasDisk && inSync(e.state.Conn()) && e.bitmap.Count()*metadata.SectorsPerBit <= e.resync.failed {
+		e.finishSource()
+	}
 }
 
 // finishSource ends the resync on the source, on the word of the target.

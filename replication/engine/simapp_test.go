@@ -221,8 +221,8 @@ func (w *world) manage() {
 	if !n.up || n.e.State().Disk() < wire.Outdated && w.stats.promotions > 0 {
 		return
 	}
-	if w.stats.promotions == 0 && n.e.State().Conn() != wire.Connected {
-		return
+	if w.stats.promotions == 0 && (n.e.State().Conn() != wire.Connected || n.id != 0) {
+		return // two forced promotions are two wishes for different data
 	}
 	life := n.life
 	// The very first promotion decides whose empty data is the data.
@@ -312,6 +312,10 @@ func (w *world) run(until time.Duration) {
 
 // simulate runs one schedule: trouble, then peace, then everything must be well.
 func simulate(t testing.TB, seed uint64, cfg Config, verbose bool) *world {
+	return simulateFor(t, seed, cfg, verbose, *simSpan)
+}
+
+func simulateFor(t testing.TB, seed uint64, cfg Config, verbose bool, span time.Duration) *world {
 	w := newWorld(t, seed, cfg, verbose)
 	w.weak = cfg.Protocol != ProtocolC || cfg.Fencing != FencingStonith
 	for _, n := range w.nodes {
@@ -319,8 +323,8 @@ func simulate(t testing.TB, seed uint64, cfg Config, verbose bool) *world {
 	}
 	w.after(0, w.manage)
 	w.after(0, w.work)
-	w.after(min(3*time.Second, *simSpan/3), w.trouble)
-	w.run(*simSpan)
+	w.after(min(3*time.Second, span/3), w.trouble)
+	w.run(span)
 	if w.failed != "" {
 		return w
 	}

@@ -101,3 +101,18 @@ func TestSimulation(t *testing.T) {
 		t.Errorf("the schedules do too little: %+v", total)
 	}
 }
+
+// TestSchedulesThatFailed repeats what long runs found.
+func TestSchedulesThatFailed(t *testing.T) {
+	for _, c := range []struct {
+		seed uint64
+		span time.Duration
+		what string
+	}{
+		{1000441, 4 * time.Second, "the target finished while the source had bits of unconfirmed writes: the resync never ended there"},
+	} {
+		if w := simulateFor(t, c.seed, simConfig(), false, c.span); w.failed != "" {
+			t.Errorf("seed %d for %v (%s): %s", c.seed, c.span, c.what, w.failed)
+		}
+	}
+}
