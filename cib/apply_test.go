@@ -219,14 +219,3 @@ func bigStatus(nodes, resources int) *CIB {
 	}
 	return c
 }
-
-func BenchmarkApplyOperation(b *testing.B) {
-	c := bigStatus(16, 1000)
-	e := opEdit("16", "r999", "r999_monitor_10000", "7")
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := c.Apply(Change{Status: &StatusChange{Edits: []StatusEdit{e}}}); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
