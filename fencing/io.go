@@ -22,6 +22,9 @@ type (
 		// Watchdog is how long the nodes' watchdogs take, for a negative
 		// stonith-watchdog-timeout; zero if there is none.
 		Watchdog time.Duration
+		// Armed, if it is not nil, are the watchdogs that nodes said they
+		// have, by name in lower case: only those are relied on.
+		Armed map[string]time.Duration
 	}
 
 	// Request asks for a node to be fenced.

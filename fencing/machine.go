@@ -45,6 +45,7 @@ type Machine struct {
 	online   []string
 	quorate  bool
 	watchdog time.Duration
+	armed    map[string]time.Duration   // nil: all nodes have one
 	started  map[string]map[string]bool // nil: as in the configuration
 	// heard is when this machine learned of requests of others that are not
 	// over.
@@ -197,7 +198,7 @@ func (m *Machine) members(in Members) {
 			delete(m.gone, node)
 		}
 	}
-	m.online, m.quorate, m.watchdog = slices.Sorted(slices.Values(in.Nodes)), in.Quorate, in.Watchdog
+	m.online, m.quorate, m.watchdog, m.armed = slices.Sorted(slices.Values(in.Nodes)), in.Quorate, in.Watchdog, in.Armed
 	for _, ref := range sortedKeys(m.pending) {
 		if c := m.pending[ref]; c != nil && !c.expires.IsZero() && gone(c.execute.Node) {
 			m.finish(c, Outcome{Code: Unreachable, Text: "node " + c.execute.Node + " was lost while it executed"})

@@ -187,6 +187,10 @@ func (op *operation) plan() {
 	if op.action != On && op.watchdogPlanned() && !slices.ContainsFunc(op.levels, func(l Level) bool { return slices.Contains(l.Devices, WatchdogDevice) }) {
 		op.levels = append(op.levels, Level{Index: len(op.levels) + 1, Devices: []string{WatchdogDevice}})
 	}
+	if why := op.watchdogUnfit(); why != "" && op.action != On {
+		op.note("%s: %s", WatchdogDevice, why)
+		op.hints = append(op.hints, "start the daemons with a watchdog (gcrm daemon --watchdog), or let fence devices do it")
+	}
 	op.stage = working
 	op.record(Executing, "")
 	op.nextLevel(-1)

@@ -2,15 +2,22 @@ package fencing
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
 // watchdogTime is how long a lost node is given to be reset by its watchdog;
 // zero if that is not to be relied on for the node.
 func (op *operation) watchdogTime() time.Duration {
-	t := op.conf.WatchdogTimeout
+	t, own := op.conf.WatchdogTimeout, op.m.watchdog
+	if op.m.armed != nil {
+		own = op.m.armed[strings.ToLower(op.target)]
+		if own == 0 || t > 0 && t < own {
+			return 0 // it would not be reset, or not in time
+		}
+	}
 	if t < 0 {
-		t = 2 * op.m.watchdog
+		t = 2 * own
 	}
 	if w := op.conf.watchdog; w != nil {
 		if w.Disabled || (len(w.List) > 0 || len(w.Map) > 0) && !w.static(op.target) {
@@ -18,6 +25,21 @@ func (op *operation) watchdogTime() time.Duration {
 		}
 	}
 	return max(t, 0)
+}
+
+// watchdogUnfit says why the watchdog of the target is not relied on, where the
+// configuration means it to be.
+func (op *operation) watchdogUnfit() string {
+	if op.conf.WatchdogTimeout == 0 || op.m.armed == nil || op.watchdogPlanned() {
+		return ""
+	}
+	switch own := op.m.armed[strings.ToLower(op.target)]; {
+	case own == 0:
+		return "the node never said that it has a watchdog"
+	case op.conf.WatchdogTimeout > 0 && op.conf.WatchdogTimeout < own:
+		return fmt.Sprintf("the node's takes %s, which is longer than stonith-watchdog-timeout", own)
+	}
+	return ""
 }
 
 func (op *operation) watchdogPlanned() bool { return op.watchdogTime() > 0 }

@@ -134,7 +134,7 @@ func document(t testing.TB, text string) *cib.CIB {
 // TestTranscripts drives a machine by hand. Commands:
 //
 //	cib                                  a new configuration, see document; a new machine if there was none
-//	members a b [quorate=false] [watchdog=5s]    nodes that can execute; the machine is that of node a
+//	members a b [quorate=false] [watchdog=5s] [armed=(b:5s,c:5s)]    nodes that can execute; the machine is that of node a
 //	random 7                             what draws return from now on
 //	request ID TARGET [ACTION] [client=c] [timeout=..] [tolerance=..] [delay=..] [incarnation=7] [manual]
 //	answer REF ok|failed|timeout|unreachable|on|off|read-off|hosts=a,b [text=..] [hint=..]
@@ -190,7 +190,15 @@ func (s *script) command(t *testing.T, td *datadriven.TestData) string {
 		}
 		s.step(Configure{conf})
 	case "members":
-		s.step(Members{Nodes: words, Quorate: opts["quorate"] != "false", Watchdog: duration("watchdog")})
+		m := Members{Nodes: words, Quorate: opts["quorate"] != "false", Watchdog: duration("watchdog")}
+		if v, ok := opts["armed"]; ok {
+			m.Armed = map[string]time.Duration{}
+			for p := range strings.SplitSeq(v, ",") {
+				node, d, _ := strings.Cut(p, ":")
+				m.Armed[node], _ = time.ParseDuration(d)
+			}
+		}
+		s.step(m)
 	case "random":
 		s.random, _ = strconv.ParseInt(arg(0), 10, 64)
 	case "request":

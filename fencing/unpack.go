@@ -47,9 +47,10 @@ func (c *Configuration) Nodes() []string {
 }
 
 // Watchdog is how long a node that is lost is given to be reset by its watchdog;
-// zero if that is not relied on. own is what the nodes' watchdogs have.
-func (c *Configuration) Watchdog(node string, own time.Duration) time.Duration {
-	op := &operation{conf: c, target: node, m: &Machine{watchdog: own}}
+// zero if that is not relied on. armed are the watchdogs that nodes have, by name
+// in lower case.
+func (c *Configuration) Watchdog(node string, armed map[string]time.Duration) time.Duration {
+	op := &operation{conf: c, target: node, m: &Machine{armed: armed}}
 	return op.watchdogTime()
 }
 

@@ -85,8 +85,11 @@ type Config struct {
 	// of the configuration do, by the methods of Fencing.
 	Fencer  Fencer
 	Fencing *fencing.Registry
-	// Watchdog is how long the watchdogs of the nodes take, 0 if they have none.
+	// Watchdog is the timeout of this node's watchdog, 0 if it has none. Pulse,
+	// if set, is told several times a second whether the node has a quorum; a
+	// node that is not well is silent.
 	Watchdog time.Duration
+	Pulse    func(quorate bool)
 	// Expelled is called, once, when the cluster went on without this
 	// incarnation of the node and everything it ran is stopped: the caller
 	// is to stop the node and start it again. Leave is called when the node

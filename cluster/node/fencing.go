@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +33,8 @@ type devices struct {
 	// told are the incarnations that were told all of the history; 0 while
 	// they are being told.
 	told map[string]uint64
+	// armed are the watchdogs that nodes said they have, by name in lower case.
+	armed map[string]time.Duration
 }
 
 const (
@@ -45,7 +49,10 @@ const (
 
 // startFencing makes the fencer; handlers are registered before peers call.
 func (n *Node) startFencing() error {
-	d := &devices{node: n, told: map[string]uint64{}}
+	d := &devices{node: n, told: map[string]uint64{}, armed: map[string]time.Duration{}}
+	if n.cfg.Watchdog > 0 {
+		d.armed[strings.ToLower(n.cfg.Name)] = n.cfg.Watchdog
+	}
 	past, err := d.read()
 	if err != nil {
 		return err
@@ -62,7 +69,13 @@ func (n *Node) startFencing() error {
 	handle(n, methodFence, func(ctx context.Context, _ transport.Peer, x fencing.Execute) (any, error) {
 		return d.runner.Execute(ctx, x), nil
 	})
-	handle(n, methodRemember, func(_ context.Context, _ transport.Peer, r remembrance) (any, error) {
+	handle(n, methodRemember, func(_ context.Context, from transport.Peer, r remembrance) (any, error) {
+		if !r.Live {
+			d.mu.Lock()
+			d.armed[strings.ToLower(from.Name)] = r.Watchdog
+			d.mu.Unlock()
+			n.signal()
+		}
 		d.runner.Remember(r.Entries, r.Live)
 		return nil, nil
 	})
@@ -74,6 +87,9 @@ func (n *Node) startFencing() error {
 type remembrance struct {
 	Entries []fencing.Entry
 	Live    bool
+	// Watchdog is the timeout of the sender's; it comes with all of the
+	// history.
+	Watchdog time.Duration
 }
 
 // ended gives requests that this node was carrying out when its daemon ended
@@ -233,7 +249,7 @@ func (d *devices) follow() {
 		n.mu.Lock()
 		known := n.changed
 		n.mu.Unlock()
-		m := fencing.Members{Nodes: n.reachableMembers(state), Quorate: n.quorate(), Watchdog: n.cfg.Watchdog}
+		m := fencing.Members{Nodes: n.reachableMembers(state), Quorate: n.quorate(), Watchdog: n.cfg.Watchdog, Armed: d.watchdogs()}
 		if now := fmt.Sprint(m); now != last {
 			last = now
 			d.runner.Members(m)
@@ -245,6 +261,32 @@ func (d *devices) follow() {
 		case <-newer:
 		case <-known:
 		case <-time.After(n.timing.RaftHeartbeat): // quorum is lost silently
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+// watchdogs are those that nodes said they have.
+func (d *devices) watchdogs() map[string]time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.armed)
+}
+
+// pulse shows the one who feeds the watchdog that the node is alive: its locks
+// can be had, and its consensus answers.
+func (n *Node) pulse() {
+	t := time.NewTicker(min(n.timing.Interval, 250*time.Millisecond))
+	defer t.Stop()
+	for {
+		n.mu.Lock()
+		n.mu.Unlock() //lint:ignore SA2001 whether it can be had is the question
+		n.feed.Lock()
+		n.feed.Unlock() //lint:ignore SA2001 as above
+		n.cfg.Pulse(n.quorate())
+		select {
+		case <-t.C:
 		case <-n.ctx.Done():
 			return
 		}
@@ -268,7 +310,7 @@ func (d *devices) brief(name string) {
 	}
 	d.mu.Unlock()
 	if begin {
-		d.tell(name, remembrance{Entries: d.runner.History()}, func() { d.told[name] = incarnation })
+		d.tell(name, remembrance{Entries: d.runner.History(), Watchdog: n.cfg.Watchdog}, func() { d.told[name] = incarnation })
 	}
 }
 
@@ -304,7 +346,7 @@ func (d *devices) record(e fencing.Entry, heard bool) error {
 	}
 	n.mu.Unlock()
 	for _, name := range to {
-		d.tell(name, remembrance{[]fencing.Entry{e}, true}, func() {})
+		d.tell(name, remembrance{Entries: []fencing.Entry{e}, Live: true}, func() {})
 	}
 	return err
 }

@@ -170,6 +170,9 @@ func (n *Node) start() error {
 	n.wg.Go(n.watchCertificate)
 	n.wg.Go(n.attend)
 	n.wg.Go(n.spread)
+	if n.cfg.Pulse != nil {
+		n.wg.Go(n.pulse)
+	}
 	if n.devices != nil {
 		n.wg.Go(n.devices.follow)
 		n.wg.Go(n.devices.configure)

@@ -48,6 +48,7 @@ func (b *backend) FencePlan(context.Context) (*client.FencePlan, error) {
 		}
 		p.Devices = append(p.Devices, f)
 	}
+	armed := n.devices.watchdogs()
 	interval := rehearsalInterval(state.CIB)
 	history := n.devices.runner.History()
 	for _, entry := range state.CIB.Nodes() {
@@ -55,7 +56,7 @@ func (b *backend) FencePlan(context.Context) (*client.FencePlan, error) {
 			continue
 		}
 		levels, topology := conf.Plan(entry.Uname)
-		f := client.FenceNode{Node: entry.Uname, Levels: []client.FenceLevel{}, Topology: topology, Watchdog: conf.Watchdog(entry.Uname, n.cfg.Watchdog)}
+		f := client.FenceNode{Node: entry.Uname, Levels: []client.FenceLevel{}, Topology: topology, Watchdog: conf.Watchdog(entry.Uname, armed)}
 		for _, l := range levels {
 			f.Levels = append(f.Levels, client.FenceLevel{Index: l.Index, Devices: l.Devices})
 		}

@@ -16,6 +16,8 @@ import (
 	"gcrm/drivers/all"
 	"gcrm/fencing"
 	"gcrm/fencing/agent"
+	"gcrm/fencing/keeper"
+	"gcrm/fencing/sbd"
 	"gcrm/scheduler"
 )
 
@@ -24,9 +26,13 @@ type host struct {
 	t      *testing.T
 	dir    string
 	agents string // folder of fence agents
-	cancel context.CancelFunc
-	abrupt chan struct{}
-	done   chan error
+	keeper *keeper.Settings
+	reset  func(how sbd.Command, why string)
+	// methods, if set, are used instead of agents.
+	methods *fencing.Registry
+	cancel  context.CancelFunc
+	abrupt  chan struct{}
+	done    chan error
 	// nodeLife is how long its certificates are good.
 	nodeLife time.Duration
 }
@@ -48,7 +54,10 @@ func (h *host) run() {
 		Schedule: func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error) { return &scheduler.Plan{}, nil },
 		Log:      slog.New(slog.NewTextHandler(log, nil)), EvacuationLimit: 5 * time.Second, crash: make(chan struct{})}
 	h.abrupt, o.nodeLife = o.crash, h.nodeLife
-	if h.agents != "" {
+	o.Keeper, o.Reset = h.keeper, h.reset
+	if h.methods != nil {
+		o.Fencing = h.methods
+	} else if h.agents != "" {
 		f := agent.Finder{Dirs: []string{h.agents}}
 		o.Fencing = fencing.NewRegistry(nil, f.Find, f.Names)
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"gcrm/drivers/all"
 	"gcrm/fencing"
 	"gcrm/fencing/agent"
+	"gcrm/fencing/keeper"
+	"gcrm/fencing/sbd"
 	"gcrm/scheduler"
 )
 
@@ -31,6 +34,10 @@ type Options struct {
 	// the host if nil. Fencer, if set, is used instead of devices.
 	Fencing *fencing.Registry
 	Fencer  node.Fencer
+	// Keeper says how the host watches over itself: a watchdog, shared disks;
+	// nil for neither. Reset is how it ends itself, keeper.ResetMachine if nil.
+	Keeper *keeper.Settings
+	Reset  func(how sbd.Command, why string)
 	// LeaveRunning makes the end of the daemon leave resources alone. To the
 	// others that looks like a crash: a daemon that does not start again soon
 	// has its host fenced.
@@ -59,8 +66,17 @@ func Run(ctx context.Context, o Options) error {
 	}
 	notify := newNotifier(os.Getenv("NOTIFY_SOCKET"))
 	defer notify.send("STOPPING=1")
+	ctx, quit := context.WithCancel(ctx)
+	defer quit()
+	k, armed, err := o.watchOver(s.Name, quit)
+	if err != nil {
+		return err
+	}
 	for {
-		again, err := o.runOnce(ctx, s, notify)
+		again, err := o.runOnce(ctx, s, k, armed, notify)
+		if k != nil && !again && o.ended(err) {
+			err = errors.Join(err, k.Stop())
+		}
 		if err != nil || !again {
 			return err
 		}
@@ -103,7 +119,7 @@ func (o *Options) complete() error {
 }
 
 // runOnce runs one incarnation; again tells that another one has to follow.
-func (o *Options) runOnce(ctx context.Context, s *Settings, notify *notifier) (again bool, err error) {
+func (o *Options) runOnce(ctx context.Context, s *Settings, k *keeper.Keeper, armed time.Duration, notify *notifier) (again bool, err error) {
 	store := &node.Keystore{Dir: filepath.Join(o.StateDir, pkiDir), Cluster: s.Cluster, Node: s.Name, NodeLife: o.nodeLife}
 	keys, err := store.Load(time.Now())
 	if err != nil {
@@ -122,13 +138,18 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, notify *notifier) (a
 			}
 		}
 	}
+	var pulse func(bool)
+	if k != nil {
+		pulse = func(quorate bool) { k.Told(quorate, true) }
+	}
 	n, err := node.Start(node.Config{Cluster: s.Cluster, Name: s.Name, ID: s.ID, StateDir: o.StateDir, RunDir: filepath.Join(o.RunDir, "agents"),
 		Socket: o.Socket, Program: o.Program, Seeds: s.Seeds, Bootstrap: s.First, Epoch: s.Epoch,
 		Detection: time.Duration(s.DetectionMilliseconds) * time.Millisecond, Credentials: keys.Credentials, Authority: keys.Authority, Keystore: store,
 		HeartbeatKeys: keys.Heartbeats, Listener: l, Links: links, Agents: o.Agents, Schedule: o.Schedule, Fencer: o.Fencer, Fencing: o.Fencing,
 		Expelled: func(why string) { expelled <- why },
-		Leave:    once(leave),
-		Quit:     once(quit),
+		Watchdog: armed, Pulse: pulse,
+		Leave: once(leave),
+		Quit:  once(quit),
 		Fatal: func(err error) {
 			select {
 			case fatal <- err:
@@ -155,7 +176,7 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, notify *notifier) (a
 			return false, err
 		case <-o.crash:
 			n.Crash()
-			return false, nil
+			return false, errCrashed
 		case <-leave:
 			n.Stop()
 			return false, nil

@@ -2,13 +2,16 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"gcrm/fencing"
+	"gcrm/fencing/keeper"
 )
 
 // unit is the systemd unit of the daemon; %s is the path of the program.
@@ -36,6 +39,36 @@ TasksMax=infinity
 WantedBy=multi-user.target
 `
 
+// keeperSettings puts the options about watchdog and disks together; nil if there
+// are none.
+func keeperSettings(file, dog string, timeout time.Duration, disks string) (*keeper.Settings, error) {
+	if file == "" && dog == "" && disks == "" {
+		if timeout != 0 {
+			return nil, errors.New("--watchdog-timeout needs --watchdog")
+		}
+		return nil, nil
+	}
+	k, err := keeper.ParseSettings("SBD_WATCHDOG_DEV=")
+	if file != "" {
+		var text []byte
+		if text, err = os.ReadFile(file); err == nil {
+			if k, err = keeper.ParseSettings(string(text)); err != nil {
+				err = fmt.Errorf("%s: %w", file, err)
+			}
+		}
+	}
+	if dog != "" {
+		k.Watchdog = dog
+	}
+	if timeout != 0 {
+		k.Timeout = timeout
+	}
+	if disks != "" {
+		k.Devices = keeper.Disks(disks)
+	}
+	return &k, err
+}
+
 // Command is "gcrm daemon ARGS"; it returns the exit status. methods are those
 // of fence devices; nil stands for the agents installed on the host.
 func Command(ctx context.Context, args []string, methods *fencing.Registry, s Streams) int {
@@ -47,6 +80,10 @@ func Command(ctx context.Context, args []string, methods *fencing.Registry, s St
 	f.BoolVar(&o.LeaveRunning, "leave-running", false, "leave resources alone when the daemon ends")
 	level := f.String("log-level", "info", "debug, info, warn or error")
 	format := f.String("log-format", "text", "text or json")
+	dog := f.String("watchdog", "", "device of the watchdog that resets this host when the node must not go on (/dev/watchdog)")
+	dogTime := f.Duration("watchdog-timeout", 0, "after what time it does so (default 5s)")
+	disks := f.String("sbd-devices", "", "shared disks in sbd's format with the node's mailbox, separated by ;")
+	sbdConfig := f.String("sbd-config", "", "file that has watchdog and disks in the form of sbd's own (/etc/default/sbd, /etc/sysconfig/sbd)")
 	printUnit := f.Bool("unit", false, "print the systemd unit and do nothing else")
 	if _, err := parse(s, f, args); err != nil {
 		return s.status(err)
@@ -63,6 +100,10 @@ func Command(ctx context.Context, args []string, methods *fencing.Registry, s St
 		return s.status(fmt.Errorf("--log-level %s is none of debug, info, warn, error", *level))
 	}
 	o.StateDir = *dir
+	var err error
+	if o.Keeper, err = keeperSettings(*sbdConfig, *dog, *dogTime, *disks); err != nil {
+		return s.status(err)
+	}
 	options := &slog.HandlerOptions{Level: l}
 	switch *format {
 	case "text":
