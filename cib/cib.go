@@ -71,8 +71,11 @@ func New() *CIB {
 }
 
 // Parse reads a CIB from XML. The result shares memory with text.
-func Parse(text string) (*CIB, error) {
-	root, err := ParseElement(text, DefaultLimits)
+func Parse(text string) (*CIB, error) { return ParseWithin(text, DefaultLimits) }
+
+// ParseWithin is [Parse] with other limits.
+func ParseWithin(text string, lim Limits) (*CIB, error) {
+	root, err := ParseElement(text, lim)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,8 @@ import (
 // FileLimits hold for a document that a person hands to a program of their
 // own: a file, or standard input. They pay for its memory themselves, so that
 // it may be larger than what comes over a network ([DefaultLimits]); the
-// largest clusters, 10,000 resources on 100 nodes, need a quarter of it.
+// largest clusters, 10,000 resources on 100 nodes, need a quarter of it. They
+// hold also for what a cluster stored itself.
 var FileLimits = Limits{Bytes: math.MaxInt32, Depth: 64, Nodes: 32 << 20, Attrs: 512}
 
 // Read reads a CIB from r to its end.

@@ -257,7 +257,8 @@ func (m *machine) Restore(r io.ReadCloser) error {
 	if i.Format != imageFormat {
 		return fmt.Errorf("snapshot is of format %d, which this version of gcrm does not know; update it", i.Format)
 	}
-	c, err := cib.Parse(i.CIB)
+	// It is the cluster's own document, however large it has grown.
+	c, err := cib.ParseWithin(i.CIB, cib.FileLimits)
 	if err != nil {
 		return err
 	}
