@@ -76,7 +76,7 @@ func (f Finder) Names() []string {
 
 // isDaemon are programs with an agent's name that are none.
 func isDaemon(name string) bool {
-	return strings.HasSuffix(name, "d") && (name == "fence_virtd" || name == "fence_sanlockd") || name == "fence_kdump_send" || name == "fence_tool" || name == "fence_node"
+	return strings.HasSuffix(name, "d") && (name == "fence_virtd" || name == "fence_sanlockd") || name == "fence_kdump_send" || name == "fence_ack_manual" || name == "fence_tool" || name == "fence_node"
 }
 
 // Program is one fence agent.

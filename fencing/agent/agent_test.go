@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -104,54 +103,6 @@ func TestFinder(t *testing.T) {
 	}
 	if _, err := f.Find("../fence_x"); !errors.Is(err, cib.ErrNoAgent) {
 		t.Errorf("error %v", err)
-	}
-}
-
-// TestInstalledAgents reads what all agents of this machine say.
-func TestInstalledAgents(t *testing.T) {
-	r := fencing.NewRegistry(nil, Finder{}.Find, Finder{}.Names)
-	names := r.Agents()
-	if len(names) < 3 {
-		t.Skip("the fence agents of the distribution are not installed (package fence-agents)")
-	}
-	if testing.Short() {
-		t.Skip("runs every agent of the machine")
-	}
-	var wg sync.WaitGroup
-	room := make(chan struct{}, 2)
-	var mu sync.Mutex
-	good, split := 0, 0
-	for _, n := range names {
-		wg.Go(func() {
-			room <- struct{}{}
-			defer func() { <-room }()
-			m, err := r.Metadata(n)
-			if err != nil {
-				// Some need a library that the distribution does not have.
-				t.Logf("%s: %v", n.Type, err)
-				return
-			}
-			if len(m.Params) == 0 || m.Action(fencing.Off, "") == nil && m.Action(fencing.Reboot, "") == nil {
-				t.Errorf("%s: %d parameters, %d actions", n.Type, len(m.Params), len(m.Actions))
-			}
-			doc, err := cib.Parse(`<cib><configuration><crm_config/><nodes><node id="1" uname="n1"/></nodes><resources><primitive id="f" class="stonith" type="` + n.Type + `"/></resources><constraints/></configuration><status/></cib>`)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			conf, _ := fencing.Unpack(doc, fencing.Sources{Agents: r})
-			mu.Lock()
-			good++
-			if d := conf.Devices["f"]; d != nil && d.Split {
-				split++
-			}
-			mu.Unlock()
-		})
-	}
-	wg.Wait()
-	t.Logf("%d of %d agents describe themselves; %d do a reboot as off and on", good, len(names), split)
-	if good < len(names)*9/10 {
-		t.Error("too many agents do not describe themselves")
 	}
 }
 
