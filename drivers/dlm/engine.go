@@ -62,6 +62,7 @@ type held struct {
 	running bool
 	started uint64 // generation that the kernel was last started with
 	done    uint64 // generation that it recovered
+	again   bool   // a further generation is wanted
 	members []lockspace.Member
 }
 
@@ -118,6 +119,15 @@ func (e *Engine) Retry() []Action {
 func (e *Engine) Lost(why string) []Action {
 	e.fence(why)
 	return e.flush()
+}
+
+// Again asks for a further generation of a lockspace that runs: something that
+// its members tell each other was lost.
+func (e *Engine) Again(space string) []Action {
+	if h := e.spaces[space]; h != nil && h.running {
+		h.again = true
+	}
+	return e.react()
 }
 
 // Spaces are the lockspaces that the kernel has, sorted.
@@ -194,8 +204,8 @@ func (e *Engine) run(name string, h *held, s lockspace.Space, mine lockspace.Mem
 	case h.started != s.Generation:
 		e.out = append(e.out, Action{Verb: Start, Space: name, Generation: s.Generation, Members: s.Members,
 			Renewed: renewed(h.members, s.Members), Joining: h.joining})
-		h.running, h.joining, h.started, h.members = true, false, s.Generation, s.Members
-	case !h.running:
+		h.running, h.joining, h.again, h.started, h.members = true, false, false, s.Generation, s.Members
+	case !h.running || h.again:
 		e.propose(lockspace.Halted, name, s.Generation)
 	case h.done == s.Generation && !mine.Started:
 		e.propose(lockspace.Started, name, s.Generation)
@@ -244,4 +254,14 @@ func (e *Engine) fence(why string) {
 		e.fenced = true
 		e.out = append(e.out, Action{Verb: Fence, Why: why})
 	}
+}
+
+// Recovering tells whether the kernel still recovers a lockspace, and which
+// generation.
+func (e *Engine) Recovering(space string) (generation uint64, yes bool) {
+	h := e.spaces[space]
+	if h == nil || !h.running || h.done == h.started {
+		return 0, false
+	}
+	return h.started, true
 }

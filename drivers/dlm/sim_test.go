@@ -16,8 +16,8 @@ var (
 	firstSeed = flag.Uint64("dlm.seed", 1, "seed of the first schedule")
 )
 
-// kernel is what the kernel of a node does with one lockspace.
-type kernel struct {
+// module is what the kernel of a node does with one lockspace.
+type module struct {
 	there      bool // it has the lockspace or waits for its join
 	joined     bool // its join was answered
 	running    bool
@@ -35,7 +35,7 @@ type host struct {
 	missed bool // the membership lost it in this life
 	engine *Engine
 	seen   int // steps of the log its daemon knows
-	kernel map[string]*kernel
+	kernel map[string]*module
 	// heard holds what its engine was not yet told because it is busy.
 	wanted map[string]bool // lockspaces that programs on it have in use
 }
@@ -175,7 +175,7 @@ func newWorld(t *testing.T, seed uint64, nodes int, b breakage) *world {
 func (w *world) boot(h *host) {
 	h.boot++
 	h.power, h.cut, h.missed, h.seen = true, false, false, 0
-	h.kernel, h.wanted = map[string]*kernel{}, map[string]bool{}
+	h.kernel, h.wanted = map[string]*module{}, map[string]bool{}
 	h.engine = New(h.life())
 	w.note("node %d boots (%s)", h.id, h.life().Boot)
 	w.settle(h.id, lockspace.Present)
@@ -185,7 +185,7 @@ func (w *world) boot(h *host) {
 
 func (w *world) off(h *host) {
 	h.power = false
-	h.kernel = map[string]*kernel{}
+	h.kernel = map[string]*module{}
 	w.note("node %d is off", h.id)
 }
 
@@ -205,7 +205,7 @@ func (w *world) step() {
 		w.recover(h, name)
 	case n < 78 && live: // a program uses a lockspace
 		if h.kernel[name] == nil {
-			h.kernel[name] = &kernel{there: true}
+			h.kernel[name] = &module{there: true}
 			h.wanted[name] = true
 			w.note("node %d: %s online", h.id, name)
 			w.do(h, h.engine.Online(name))

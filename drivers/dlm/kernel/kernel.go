@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -164,6 +165,9 @@ func (k *Kernel) SetNode(n Node) error {
 	k.comms[n.Node] = n.Boot
 	return nil
 }
+
+// Nodes are those that the kernel was told of, this one too.
+func (k *Kernel) Nodes() []int { return slices.Sorted(maps.Keys(k.comms)) }
 
 // maxAddresses is how many the kernel takes for a node.
 const maxAddresses = 3

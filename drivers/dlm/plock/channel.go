@@ -103,6 +103,7 @@ type Channel struct {
 	generation uint64
 	members    []int32
 	synced     bool
+	gap        bool
 	pending    []Message // own requests that are not yet applied
 	nextID     uint64
 	early      []Message // of generations that have not begun here
@@ -127,6 +128,10 @@ func (c *Channel) Table() *Table { return c.table }
 // Synced tells whether the node takes part in the generation's order.
 func (c *Channel) Synced() bool { return c.synced }
 
+// Gap tells whether a message of the generation was lost, so that only a
+// further generation lets the node go on.
+func (c *Channel) Gap() bool { return c.gap }
+
 // Request takes a record from the kernel.
 func (c *Channel) Request(r Record) []Output {
 	c.nextID++
@@ -142,6 +147,7 @@ func (c *Channel) Request(r Record) []Output {
 // Begin starts a generation with its members, among them this node.
 func (c *Channel) Begin(generation uint64, members []int32) []Output {
 	c.generation, c.members, c.synced = generation, slices.Sorted(slices.Values(members)), false
+	c.gap = false
 	c.reports, c.acked = map[int32]Message{}, map[int32]uint64{}
 	c.send(c.orderer(), Message{Kind: Report, Position: c.position, Fresh: c.fresh})
 	early := c.early
@@ -352,6 +358,7 @@ func (c *Channel) adopt(m Message) {
 func (c *Channel) apply(steps []Step) {
 	for _, s := range steps {
 		if s.Position != c.position+1 {
+			c.gap = c.gap || s.Position > c.position+1
 			continue
 		}
 		c.position++
