@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,8 +16,9 @@ import (
 // primitives to the moment when the last of them is started, on three real
 // nodes: probes everywhere, starts, results through consensus.
 func BenchmarkCommitToStarted(b *testing.B) {
-	for _, n := range []int{1, 10, 50} {
+	for _, n := range []int{1, 10, 50, 200, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var used time.Duration // of processors
 			for b.Loop() {
 				b.StopTimer()
 				c, err := Start(b.Context(), Config{Nodes: 3, StateDir: b.TempDir()})
@@ -31,6 +33,7 @@ func BenchmarkCommitToStarted(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
+				before := processorTime()
 				b.StartTimer()
 				if _, err := h.Apply(b.Context(), change); err != nil {
 					b.Fatal(err)
@@ -41,16 +44,27 @@ func BenchmarkCommitToStarted(b *testing.B) {
 						b.Fatal(err)
 					}
 					if started = running(doc); started < n {
-						time.Sleep(time.Millisecond)
+						time.Sleep(max(time.Millisecond, time.Duration(n)*time.Millisecond/5)) // looking costs as well
 					}
 				}
 				b.StopTimer()
+				used += processorTime() - before
 				h.Close()
 				c.Stop(context.Background())
 				b.StartTimer()
 			}
+			b.ReportMetric(float64(used.Microseconds())/1000/float64(b.N)/float64(n), "cpu-ms/resource")
 		})
 	}
+}
+
+// processorTime is what this process has used, user and system.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // primitives is a commit of n resources on a cluster without fencing.
