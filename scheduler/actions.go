@@ -122,8 +122,12 @@ func (e *engine) newAction(r *resource, key, task string, n *node, optional bool
 		a.set(fOptional)
 	}
 	switch task {
-	case taskLrmDelete, taskClearFailcount:
+	case taskLrmDelete:
 		a.set(fOnDC)
+	case taskClearFailcount:
+		if !e.older.has(olderClearing) {
+			a.set(fOnDC)
+		}
 	}
 	if r != nil {
 		_, _, interval, _ := parseOpKey(key)

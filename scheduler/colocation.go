@@ -67,7 +67,7 @@ func mergeColocations(list, add []*colocation, insert func([]*colocation, *coloc
 
 // thisWith lists the colocations in which r is (or stands for) the dependent.
 func (e *engine) thisWith(r *resource) []*colocation {
-	if r.parent == nil && r.isPrimitive() {
+	if r.isPrimitive() && (r.parent == nil || r.parent.variant == vGroup && r.parent.parent == nil && e.older.has(olderGroups)) {
 		return r.thisWith
 	}
 	return e.collectThisWith(r, r, nil)
@@ -75,7 +75,7 @@ func (e *engine) thisWith(r *resource) []*colocation {
 
 // withThis lists the colocations in which r is the primary.
 func (e *engine) withThis(r *resource) []*colocation {
-	if r.parent == nil && r.isPrimitive() {
+	if r.isPrimitive() && (r.parent == nil || r.parent.variant == vGroup && r.parent.parent == nil && e.older.has(olderGroups)) {
 		return r.withThis
 	}
 	return e.collectWithThis(r, r, nil)
@@ -441,6 +441,9 @@ func (e *engine) walkScores(source, target *resource, log string, nodes *nodeTab
 		flags |= walkActive
 		for _, x := range list {
 			of := factor * float32(x.score) / float32(infinity)
+			if e.older.has(olderFactors) {
+				of = float32(x.score) / float32(infinity)
+			}
 			other := x.dependent
 			if flags&walkThisWith != 0 {
 				other = x.primary
@@ -466,7 +469,7 @@ func (e *engine) walkScores(source, target *resource, log string, nodes *nodeTab
 // attribute value is worth.
 func (e *engine) addBestScores(nodes nodeTable, source, target *resource, c *colocation, factor float32, nonNegative bool) {
 	table := source.allowed
-	if c != nil && c.explicit && source == c.dependent && source.parent != nil && source.parent.variant == vGroup &&
+	if c != nil && c.explicit && !e.older.has(olderGroups) && source == c.dependent && source.parent != nil && source.parent.variant == vGroup &&
 		source != source.parent.children[0] {
 		table = e.withGroupLocations(source)
 	}
@@ -495,7 +498,7 @@ func (e *engine) addBestScores(nodes nodeTable, source, target *resource, c *col
 			}
 		}
 		if factor < 0 && best < 0 {
-			if c == nil || c.primary.stickiness >= -best || !influences(c, nil) || !e.allowedOnOne(c.dependent) {
+			if c == nil || e.older.has(olderAnti) || c.primary.stickiness >= -best || !influences(c, nil) || !e.allowedOnOne(c.dependent) {
 				continue
 			}
 		}

@@ -207,7 +207,9 @@ func (e *engine) locateByRule(el, rule *cib.Element, r *resource, discovery, set
 		v := score
 		if attr != "" {
 			text, has := e.nodeAttr(n, attr, r, true)
-			if !has {
+			if !has && e.older.has(olderScoreAttribute) {
+				text = "-INFINITY"
+			} else if !has {
 				continue
 			}
 			s, valid := e.score(text)

@@ -107,90 +107,87 @@ func knownDifferences() []knownDifference {
 		{"groups and clones active on offline nodes only are not listed by 2.1.5", listedOffline},
 		{"fencing of remote nodes without quorum asks for the nodes that can host it since 3.0", remoteWithoutQuorum},
 		{"guest nodes in maintenance that are offline are not listed since 3.0", offlineGuest},
-		{"a monitor that found nothing is newer than a failed migration since 2.1.6", monitorAfterMigration},
-		{"a score attribute that a node lacks forbids the node in 2.1.5", missingScoreAttribute},
-		{"clear_failcount on a node to be fenced or lost is executed by the DC since 3.0", clearFailcountOnLostNode},
-		{"clone-node-max above 1 makes a clone unique since 3.0", uniqueByNodeMax},
-		{"a resource on a node in maintenance is itself in maintenance since 2.1.6", stoppedMonitorInMaintenance},
 		{"an active unmanaged member blocks the members before it since 3.0", unmanagedMemberBlocks},
-		{"colocations of groups and of inner members count for the whole group since 2.1.6", groupColocation},
-		{"mandatory colocations are looked at before optional ones since 2.1.6", mixedColocations},
-		{"an anti-colocation keeps a dependent's only node free since 2.1.7", antiColocation},
+		{"which of three nodes has most capacity left is no order: chance", cyclicCapacities},
 		{"colocations of clones and roles were reworked in 2.1.6 to 3.0", cloneColocation},
+		{"colocations of groups and of inner members count for the whole group since 2.1.6", groupColocation},
 		{"instances of clones do not change places since 2.1.7", cloneShuffle},
 		{"undecided: only pseudo-actions differ", onlyPseudo},
 	}
 }
 
-// missingScoreAttribute: 2.1.5 takes a missing score attribute for -INFINITY,
-// 3.x for "no effect".
-func missingScoreAttribute(c *cib.CIB, d *difference) bool {
-	return slices.ContainsFunc(all(c.Section("constraints"), "rule"), func(rule *cib.Element) bool {
-		name := rule.Get("score-attribute")
-		return name != "" && slices.ContainsFunc(c.Nodes(), func(n cib.Node) bool {
-			node := c.Section("nodes").ChildByID(n.ID)
-			_, ok := cib.SetValue(node, "instance_attributes", name)
-			return !ok
-		})
-	})
+// olderNames name the changes that can be taken back one by one.
+var olderNames = [...]string{
+	"colocations of colocated resources count by the product of their scores since 2.1.6",
+	"mandatory colocations are looked at before optional ones since 2.1.6",
+	"an anti-colocation keeps a dependent's only node free since 2.1.7",
+	"colocations of a group are those of all its members since 2.1.6",
+	"an active member stops before an inactive one in front of it starts since 2.1.7",
+	"a node that lacks the score attribute is not forbidden since 3.0",
+	"a monitor that found nothing is newer than a migration since 2.1.6",
+	"the entry of a cancelled monitor is no activity since 2.1.6",
+	"fail counts on nodes to be fenced or lost are cleared by the DC since 3.0",
+	"clone-node-max above 1 makes a clone unique since 3.0",
+	"a resource on a node in maintenance is itself in maintenance since 2.1.6",
 }
 
-// clearFailcountOnLostNode: the corpus has it in expire-non-blocked-failure.
-// A stop of a removed resource waits for it, and never runs in 2.1.5.
-func clearFailcountOnLostNode(c *cib.CIB, d *difference) bool {
-	cleared := slices.ContainsFunc(d.plus, func(s string) bool { return strings.HasPrefix(s, "* Cluster action: clear_failcount for ") })
-	return cleared && !slices.ContainsFunc(d.minus, func(s string) bool { return s != invalidTransition })
-}
-
-func uniqueByNodeMax(c *cib.CIB, d *difference) bool {
-	for _, clone := range all(c.Section("resources"), "clone") {
-		if v := cib.Meta(clone, "clone-node-max"); v != "" && v != "1" && cib.Meta(clone, "globally-unique") == "" && d.concerns(clone) {
-			return true
+// takenBack returns the changes that have to be taken back to get the peer's
+// answer, as few as possible; none if that does not do.
+func takenBack(c *cib.CIB, d *difference) older {
+	equal := func(o older) bool {
+		sim, err := Simulate(c, SimulateOptions{Execute: true, older: o})
+		return err == nil && sameAnswer(d.theirs, reportOf(sim))
+	}
+	for i := range olderNames {
+		if equal(1 << i) {
+			return 1 << i
 		}
 	}
-	return false
-}
-
-// stoppedMonitorInMaintenance: a primitive that is active on a node in
-// maintenance gets no monitors anywhere in 3.x, and loses those it has.
-func stoppedMonitorInMaintenance(c *cib.CIB, d *difference) bool {
-	maintained := map[string]bool{}
-	for _, n := range c.Nodes() {
-		if v, _ := cib.SetValue(c.Section("nodes").ChildByID(n.ID), "instance_attributes", "maintenance"); v == "true" {
-			maintained[n.ID] = true
+	if !equal(olderAll) {
+		return 0
+	}
+	left := olderAll
+	for i := range olderNames {
+		if less := left &^ (1 << i); equal(less) {
+			left = less
 		}
 	}
-	there := map[string]bool{}
-	for st := range c.Status().Named("node_state") {
-		for _, entry := range all(st, "lrm_resource") {
-			if maintained[st.ID()] {
-				id, _, _ := strings.Cut(entry.ID(), ":")
-				there[id] = true
-			}
-		}
-	}
-	for _, id := range d.resources() {
-		if !there[id] {
-			return false
-		}
-	}
-	return !d.revised && !slices.ContainsFunc(slices.Concat(d.minus, d.plus), func(s string) bool {
-		return !strings.Contains(s, " monitor=") && !strings.Contains(s, " cancel=")
-	})
+	return left
 }
 
 func bothInvalid(c *cib.CIB, d *difference) bool {
 	return slices.Contains(d.theirs["execute"], invalidTransition) && slices.Contains(d.ours["execute"], invalidTransition)
 }
 
-// listedOffline: corpus: stop-failure-no-quorum.
+// listedOffline: corpus: stop-failure-no-quorum. What differs are lines about
+// resources that are active on nodes which are not online.
 func listedOffline(c *cib.CIB, d *difference) bool {
-	if len(d.minus)+len(d.plus) > 0 || slices.ContainsFunc(d.revMinus, func(s string) bool { return s != "* No resources" }) {
+	if len(d.minus)+len(d.plus) > 0 {
 		return false
 	}
-	return len(d.revPlus) > 0 && slices.ContainsFunc(d.ours["revised"], func(s string) bool {
-		return strings.Contains(s, "OFFLINE") || strings.Contains(s, "(offline)")
-	}) || slices.ContainsFunc(all(c.Status(), "node_state"), func(st *cib.Element) bool { return st.Has("remote_node") })
+	online := map[string]bool{}
+	for _, line := range d.ours["revised"] {
+		for _, list := range []string{"* Online: [", "* RemoteOnline: [", "* GuestOnline: ["} {
+			if rest, ok := strings.CutPrefix(line, list); ok {
+				for _, n := range strings.Fields(rest) {
+					online[n] = true
+				}
+			}
+		}
+	}
+	offline := func(line string) bool {
+		return slices.ContainsFunc(all(c.Status(), "node_state"), func(st *cib.Element) bool {
+			n := st.Get("uname")
+			return !online[n] && slices.ContainsFunc(strings.Fields(line), func(w string) bool { return w == n || w == n+":" })
+		})
+	}
+	for _, line := range slices.Concat(d.revMinus, d.revPlus) {
+		header := strings.HasPrefix(line, "* Resource Group: ") || strings.HasPrefix(line, "* Clone Set: ") || line == "* No resources"
+		if !header && !offline(line) {
+			return false
+		}
+	}
+	return true
 }
 
 // remoteWithoutQuorum: fence-remote-without-quorum came with 3.0.
@@ -204,13 +201,6 @@ func offlineGuest(c *cib.CIB, d *difference) bool {
 	return len(d.minus)+len(d.plus)+len(d.revPlus) == 0 && !slices.ContainsFunc(d.revMinus, func(s string) bool {
 		return !strings.HasPrefix(s, "* GuestNode ") || !strings.Contains(s, ": OFFLINE")
 	})
-}
-
-func monitorAfterMigration(c *cib.CIB, d *difference) bool {
-	failed := slices.ContainsFunc(all(c.Status(), "lrm_rsc_op"), func(op *cib.Element) bool {
-		return strings.HasPrefix(op.Get("operation"), "migrate_") && op.Get("rc-code") != "0"
-	})
-	return failed && len(d.minus)+len(d.plus) == 0 && d.revised
 }
 
 // unmanagedMemberBlocks: where the later member of a group is active and
@@ -290,28 +280,38 @@ func groupColocation(c *cib.CIB, d *difference) bool {
 	})
 }
 
-// mixedColocations: 2.1.5 follows the colocations of a resource in one list,
-// 3.x the mandatory ones first; that decides who chooses a node first.
-func mixedColocations(c *cib.CIB, d *difference) bool {
-	list := pairings(c)
-	for i, p := range list {
-		for _, q := range list[:i] {
-			shared := p.dependent == q.dependent || p.primary == q.primary || p.dependent == q.primary || p.primary == q.dependent
-			if d.placement() && shared && p.mandatory() != q.mandatory() && (d.concerns(p.dependent) || d.concerns(p.primary) || d.concerns(q.dependent) || d.concerns(q.primary)) {
-				return true
+// cyclicCapacities: nodes are compared by votes over their capacities, so that
+// a may beat b, b beat c and c beat a (as node1 without cpu, node2 without memory
+// and node3 do); the peer sorts them in the order of a hash table.
+func cyclicCapacities(c *cib.CIB, d *difference) bool {
+	if v, _ := c.Property("placement-strategy"); v != "balanced" && v != "minimal" && v != "utilization" {
+		return false
+	}
+	var nodes []*node
+	for _, n := range c.Nodes() {
+		el := c.Section("nodes").ChildByID(n.ID)
+		u := &capacities{}
+		for _, p := range all(el, "utilization") {
+			for pair := range p.Named("nvpair") {
+				u.setNew(pair.Get("name"), intOf(pair.Get("value"), 0))
+			}
+		}
+		nodes = append(nodes, &node{name: n.Uname, utilization: u})
+	}
+	beats := func(a, b *node) bool {
+		v := compareCapacities(a, b)
+		return v < 0 || v == 0 && a.name < b.name
+	}
+	for i, a := range nodes {
+		for j, b := range nodes {
+			for k, x := range nodes {
+				if i != j && j != k && i != k && beats(a, b) && beats(b, x) && beats(x, a) {
+					return true
+				}
 			}
 		}
 	}
 	return false
-}
-
-// antiColocation: a negative preference for a node that the dependent cannot
-// use was ignored by 2.1.5; 3.x takes it as a wish to leave the dependent the
-// one node it may use.
-func antiColocation(c *cib.CIB, d *difference) bool {
-	return d.placement() && slices.ContainsFunc(pairings(c), func(p pairing) bool {
-		return strings.HasPrefix(p.score, "-") && (d.concerns(p.dependent) || d.concerns(p.primary))
-	})
 }
 
 // cloneColocation: corpus: coloc-cloned-group-promoted-dependent1,
@@ -405,6 +405,15 @@ func (d *difference) placement() bool {
 func explain(c *cib.CIB, d *difference) string {
 	if d.textOnly != "" {
 		return "text: " + d.textOnly
+	}
+	if o := takenBack(c, d); o != 0 {
+		var names []string
+		for i, name := range olderNames {
+			if o.has(1 << i) {
+				names = append(names, name)
+			}
+		}
+		return "taken back: " + strings.Join(names, " + ")
 	}
 	for _, k := range knownDifferences() {
 		if k.is(c, d) {

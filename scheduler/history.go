@@ -277,7 +277,9 @@ func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Elem
 	switch h.task {
 	case taskMonitor, taskStart, taskStop, taskPromote, taskDemote, taskMigrateTo, taskMigrateFrom, "asyncmon":
 	default:
-		return
+		if h.task != taskCancel || !e.older.has(olderCancel) {
+			return
+		}
 	}
 	if h.key == "" {
 		h.key = h.id
@@ -713,7 +715,7 @@ func (e *engine) addRunning(r *resource, n *node, failed bool) {
 		n.running = append(n.running, r)
 		e.notePriority(r, n, failed)
 		if n.maintenance {
-			r.managed, r.maintenance = false, true
+			r.managed, r.maintenance = false, !e.older.has(olderMaintenance) || r.maintenance
 		}
 	}
 	if !r.managed {

@@ -147,7 +147,7 @@ func (e *engine) memberConstraints(g, m, previous *resource, promotable bool) {
 	case previous != nil:
 		e.orderResources(previous, taskStart, m, taskStart, oFirstImpliesThen|oUnrunnableFirstBlocks)
 		e.orderResources(m, taskStop, previous, taskStop, oOrdered|oRestart)
-		if len(m.runningOn) > 0 && len(previous.runningOn) == 0 {
+		if len(m.runningOn) > 0 && len(previous.runningOn) == 0 && !e.older.has(olderPartialGroups) {
 			e.orderResources(m, taskStop, previous, taskStart, oThenImpliesFirst|oUnrunnableFirstBlocks)
 		}
 		if promotable {

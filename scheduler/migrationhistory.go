@@ -110,6 +110,9 @@ func (e *engine) newerStateAfter(rsc, nodeName string, to, from *cib.Element) bo
 	if e.nonMonitorAfter(rsc, nodeName, op, sameNode) {
 		return true
 	}
+	if e.older.has(olderMigration) {
+		return false
+	}
 	m := e.historyOp(rsc, taskMonitor, nodeName, "", rcNotRunning)
 	return m != nil && newerOp(m, op, sameNode) > 0
 }

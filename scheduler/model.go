@@ -612,6 +612,7 @@ type engine struct {
 	maintained      []*node
 	depth           int
 	sanitized       bool
+	older           older
 	hidePending     bool
 	lastID          int // of actions
 	stopNeeded      []*launcherStop

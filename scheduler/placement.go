@@ -152,6 +152,10 @@ func (e *engine) assignPrimitive(r *resource, prefer *node, stopIfFail bool) *no
 	r.assigning = true
 	this, with := e.thisWith(r), e.withThis(r)
 	for _, m := range []bool{true, false} {
+		if e.older.has(olderMixed) {
+			e.colocateAsInOlder(r, this, with)
+			break
+		}
 		for _, c := range this {
 			if mandatory(c) == m {
 				e.applyThisWith(c, r)
@@ -347,6 +351,9 @@ func (e *engine) assignGroup(r *resource, prefer *node, stopIfFail bool) *node {
 		return nil
 	}
 	r.assigning = true
+	if e.older.has(olderGroups) && r.parent == nil {
+		groupAsInOlder(r)
+	}
 	r.role = r.children[0].role
 	e.showScores(r, "pcmk__group_assign")
 	var first *node

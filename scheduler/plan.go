@@ -19,6 +19,8 @@ type Options struct {
 	// Sanitized says that secret parameters were blanked in the CIB, so
 	// that a change of only those means nothing.
 	Sanitized bool
+
+	older older
 }
 
 // Plan is the outcome of a run: a transition graph, and what explains it.

@@ -390,7 +390,7 @@ func (e *engine) unpackFlags(r *resource) {
 		if ok {
 			r.unique = isTrue(v)
 		} else {
-			r.unique = intOf(m.val("clone-node-max"), 1) > 1
+			r.unique = intOf(m.val("clone-node-max"), 1) > 1 && !e.older.has(olderUnique)
 		}
 	} else if r.parent != nil && r.parent.promotable {
 		r.promotable = true

@@ -16,7 +16,7 @@ func newEngine(doc *cib.CIB, opt Options) (*engine, error) {
 		doc: doc, nodeByID: map[string]*node{}, nodeNamed: map[string]*node{},
 		rscByID: map[string]*resource{}, rscByHistory: map[string]*resource{},
 		ticketIdx: map[string]*ticket{}, tags: map[string][]string{}, templates: map[string]*templateUse{},
-		singletons: map[string]*action{}, expiredMonitors: map[*cib.Element]bool{}, assignScores: opt.Scores || opt.Origins, trace: newTrace(opt.Origins), sanitized: opt.Sanitized,
+		singletons: map[string]*action{}, expiredMonitors: map[*cib.Element]bool{}, assignScores: opt.Scores || opt.Origins, trace: newTrace(opt.Origins), sanitized: opt.Sanitized, older: opt.older,
 	}
 	e.now = opt.Now
 	if e.now.IsZero() {

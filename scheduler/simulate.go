@@ -35,6 +35,8 @@ type SimulateOptions struct {
 	Origins bool
 	// ExecutionTime is the time stamp of simulated operations.
 	ExecutionTime time.Time
+
+	older older
 }
 
 // Simulated is the outcome of [Simulate].
@@ -99,7 +101,7 @@ type simulation struct {
 }
 
 func (s *simulation) engine(doc *cib.CIB) (*engine, error) {
-	e, err := newEngine(doc, Options{Now: s.opt.Now, Scores: s.opt.Scores, Origins: s.opt.Origins, Sanitized: true})
+	e, err := newEngine(doc, Options{Now: s.opt.Now, Scores: s.opt.Scores, Origins: s.opt.Origins, Sanitized: true, older: s.opt.older})
 	if err == nil {
 		e.showUtilization = s.opt.Utilization
 	}
@@ -199,7 +201,7 @@ func (s *simulation) execute(e *engine) error {
 	s.w.b.WriteString(log.b.String())
 	s.w.line("")
 	s.clock(e)
-	after, err := newEngine(x.doc, Options{Now: e.now})
+	after, err := newEngine(x.doc, Options{Now: e.now, older: e.older})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,42 @@
+package scheduler
+
+// older asks for what Pacemaker 2.1.5 does differently from the semantics of
+// this package, each change by itself. It is always empty but where answers
+// are compared with those of that version: a difference is explained by a
+// change if it vanishes when just that change is taken back.
+type older uint16
+
+const (
+	olderFactors         older = 1 << iota // colocations of colocated resources count by their own score alone
+	olderMixed                             // mandatory colocations have no precedence over optional ones
+	olderAnti                              // a colocation with a negative score never keeps a dependent's only node free
+	olderGroups                            // a group's colocations are those of its first and last member
+	olderPartialGroups                     // an active member does not stop before an inactive one in front of it starts
+	olderScoreAttribute                    // a node without the score attribute is forbidden
+	olderMigration                         // a monitor that found nothing is not newer than a migration
+	olderCancel                            // a cancelled monitor's entry counts as activity
+	olderClearing                          // fail counts are cleared by the node itself
+	olderUnique                            // clone-node-max does not make a clone unique
+	olderMaintenance                       // a node in maintenance leaves its resources' monitors alone
+	olderAll             = olderMaintenance<<1 - 1
+)
+
+func (o older) has(bit older) bool { return o&bit != 0 }
+
+// groupAsInOlder gives a group's colocations to its first and last member.
+func groupAsInOlder(r *resource) {
+	first, last := r.children[0], r.children[len(r.children)-1]
+	first.thisWith = append(first.thisWith, r.thisWith...)
+	last.withThis = append(last.withThis, r.withThis...)
+	r.thisWith, r.withThis = nil, nil
+}
+
+// colocateAsInOlder looks at colocations in the order of the lists.
+func (e *engine) colocateAsInOlder(r *resource, this, with []*colocation) {
+	for _, c := range this {
+		e.applyThisWith(c, r)
+	}
+	for _, c := range with {
+		e.addDependents(c, r)
+	}
+}
