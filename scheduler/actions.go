@@ -179,7 +179,9 @@ func (e *engine) opMeta(r *resource, n *node, task string, interval int64, op *c
 	in.opName, in.opInterval = task, interval
 	if op != nil {
 		for _, a := range op.Attrs {
-			if a.Name != "id" && a.Name != "description" {
+			switch a.Name {
+			case "id", "description", "can_fail", "can-fail", "role_after_failure", "role-after-failure":
+			default:
 				t.set(a.Name, a.Value)
 			}
 		}

@@ -249,3 +249,57 @@ func ExampleParseTime() {
 	// 2026-01-01T00:00:00Z true
 	// 2014-05-06T22:28:00Z true
 }
+
+// TestNewerFeatureSetIsRefused: what a newer cluster wrote may mean something
+// else.
+func TestNewerFeatureSetIsRefused(t *testing.T) {
+	for set, ok := range map[string]bool{"": true, "3.0.1": true, cib.FeatureSet: true, "3.20.9": true, "3.21.0": false, "4.0": false} {
+		c := drawCIB(1)
+		c.Root.Set("crm_feature_set", set)
+		_, err := Schedule(c, Options{})
+		if ok != (err == nil) {
+			t.Errorf("feature set %q: %v", set, err)
+		}
+	}
+}
+
+// TestDroppedResources: classes that are gone count as not configured, and
+// nothing runs on nodes of type ping.
+func TestDroppedResources(t *testing.T) {
+	c := cib.New()
+	root := c.Root
+	root.Set("have-quorum", "1")
+	c.Configuration().Ensure("crm_config").Add(nvset("cluster_property_set", "cib-bootstrap-options", "fencing-enabled", "false"))
+	for _, n := range [][2]string{{"1", "member"}, {"2", "ping"}} {
+		c.Section("nodes").Add(cib.NewElement("node", "id", n[0], "uname", "node"+n[0], "type", n[1]))
+		c.Status().Add(cib.NewElement("node_state", "id", n[0], "uname", "node"+n[0], "in_ccm", "true", "crmd", "online", "join", "member", "expected", "member"))
+	}
+	dummy := func(id, class string) *cib.Element {
+		el := cib.NewElement("primitive", "id", id, "class", class, "type", "Dummy")
+		if class == "ocf" {
+			el.Set("provider", "pacemaker")
+		}
+		return el
+	}
+	c.Section("resources").Add(
+		dummy("old", "nagios"),
+		cib.NewElement("clone", "id", "oldclone").Add(dummy("oldchild", "upstart")),
+		cib.NewElement("group", "id", "half").Add(dummy("m0", "nagios"), dummy("m1", "ocf")),
+		dummy("a", "ocf"), dummy("b", "ocf"))
+	c.Section("constraints").Add(cib.NewElement("rsc_order", "id", "o", "first", "old", "then", "b"))
+	s, err := Simulate(c, SimulateOptions{Execute: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"* m1\\t(ocf:pacemaker:Dummy):\\t Started node1", "* a\\t(ocf:pacemaker:Dummy):\\t Started node1", "* b\\t(ocf:pacemaker:Dummy):\\t Started node1"} {
+		want = strings.ReplaceAll(want, "\\t", "\t")
+		if !strings.Contains(s.Text, want) {
+			t.Errorf("no %q in\n%s", want, s.Text)
+		}
+	}
+	for _, not := range []string{"old", "m0", "on node2"} {
+		if strings.Contains(s.Text, not) {
+			t.Errorf("%q in\n%s", not, s.Text)
+		}
+	}
+}

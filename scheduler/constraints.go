@@ -26,6 +26,20 @@ func (e *engine) unpackConstraints() {
 			e.unpackTicket(el)
 		}
 	}
+	e.banPingNodes()
+}
+
+// banPingNodes keeps all resources off nodes of type ping, which were no members
+// of the cluster.
+func (e *engine) banPingNodes() {
+	for _, n := range e.sorted {
+		if n.xml == nil || n.xml.Get("type") != "ping" {
+			continue
+		}
+		for _, r := range e.resources {
+			e.newLocation("ping-node-"+n.name, r, "never", "").nodes.put(n, -infinity)
+		}
+	}
 }
 
 // constraintTarget finds the resource a constraint names: by its id, or by the

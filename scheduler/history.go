@@ -121,6 +121,9 @@ func newerOp(a, b *cib.Element, sameNode bool) int {
 	}
 	ta, ua := transitionOf(a)
 	tb, ub := transitionOf(b)
+	if ua == "" || ub == "" {
+		return 0 // nothing tells which is older
+	}
 	if ua != ub || ta == tb {
 		if cb == -1 {
 			return -1

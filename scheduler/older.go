@@ -7,18 +7,18 @@ package scheduler
 type older uint16
 
 const (
-	olderFactors         older = 1 << iota // colocations of colocated resources count by their own score alone
-	olderMixed                             // mandatory colocations have no precedence over optional ones
-	olderAnti                              // a colocation with a negative score never keeps a dependent's only node free
-	olderGroups                            // a group's colocations are those of its first and last member
-	olderPartialGroups                     // an active member does not stop before an inactive one in front of it starts
-	olderScoreAttribute                    // a node without the score attribute is forbidden
-	olderMigration                         // a monitor that found nothing is not newer than a migration
-	olderCancel                            // a cancelled monitor's entry counts as activity
-	olderClearing                          // fail counts are cleared by the node itself
-	olderUnique                            // clone-node-max does not make a clone unique
-	olderMaintenance                       // a node in maintenance leaves its resources' monitors alone
-	olderAll             = olderMaintenance<<1 - 1
+	olderFactors        older = 1 << iota // colocations of colocated resources count by their own score alone
+	olderMixed                            // mandatory colocations have no precedence over optional ones
+	olderAnti                             // a colocation with a negative score never keeps a dependent's only node free
+	olderGroups                           // a group's colocations are those of its first and last member
+	olderPartialGroups                    // an active member does not stop before an inactive one in front of it starts
+	olderScoreAttribute                   // a node without the score attribute is forbidden
+	olderMigration                        // a monitor that found nothing is not newer than a migration
+	olderCancel                           // a cancelled monitor's entry counts as activity
+	olderClearing                         // fail counts are cleared by the node itself
+	olderUnique                           // clone-node-max does not make a clone unique
+	olderMaintenance                      // a node in maintenance leaves its resources' monitors alone
+	olderAll            = olderMaintenance<<1 - 1
 )
 
 func (o older) has(bit older) bool { return o&bit != 0 }

@@ -56,6 +56,9 @@ func (e *engine) unpackResources(list []*cib.Element) {
 		default:
 			continue
 		}
+		if el = withoutDropped(el, e.templates); el == nil {
+			continue
+		}
 		r := e.unpackResource(el, nil, "")
 		if r == nil {
 			e.fault(el.ID(), "the resource cannot be used: its definition is not valid")

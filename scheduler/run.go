@@ -2,10 +2,25 @@ package scheduler
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"gcrm/cib"
 )
+
+// newestFeatures is the newest series of feature sets whose semantics are known.
+const newestFeatures = "3.20"
+
+// newerSeries compares the first two numbers of versions.
+func newerSeries(v, than string) bool {
+	series := func(v string) string {
+		major, rest, _ := strings.Cut(v, ".")
+		minor, _, _ := strings.Cut(rest, ".")
+		return major + "." + minor
+	}
+	return v != "" && compareVersions(series(v), series(than)) > 0
+}
 
 // newEngine prepares a run; nothing is unpacked yet.
 func newEngine(doc *cib.CIB, opt Options) (*engine, error) {
@@ -17,6 +32,9 @@ func newEngine(doc *cib.CIB, opt Options) (*engine, error) {
 		rscByID: map[string]*resource{}, rscByHistory: map[string]*resource{},
 		ticketIdx: map[string]*ticket{}, tags: map[string][]string{}, templates: map[string]*templateUse{},
 		singletons: map[string]*action{}, expiredMonitors: map[*cib.Element]bool{}, assignScores: opt.Scores || opt.Origins, trace: newTrace(opt.Origins), sanitized: opt.Sanitized, older: opt.older,
+	}
+	if v := doc.Root.Get("crm_feature_set"); newerSeries(v, newestFeatures) {
+		return nil, fmt.Errorf("scheduler: the CIB was written by a newer cluster (crm_feature_set %s; up to %s is known), whose configuration may mean what this version does not understand", v, newestFeatures)
 	}
 	e.now = opt.Now
 	if e.now.IsZero() {
