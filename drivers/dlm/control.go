@@ -176,6 +176,8 @@ func (c *Control) hearKernel(ctx context.Context) error {
 		c.post(ctx, func() {
 			c.cfg.Log.Info("the kernel asks", "lockspace", e.Space, "join", e.Online)
 			if e.Online {
+				// Members that start earlier than this node may soon speak.
+				c.channels[e.Space] = plock.NewChannel(int32(c.cfg.Self.Node))
 				c.do(c.engine.Online(e.Space))
 			} else {
 				c.do(c.engine.Offline(e.Space))
@@ -302,16 +304,11 @@ func (c *Control) carryOut(a Action) error {
 
 // beginOrder starts the generation's order of POSIX locks.
 func (c *Control) beginOrder(a Action) {
-	ch := c.channels[a.Space]
-	if ch == nil || a.Joining {
-		ch = plock.NewChannel(int32(c.cfg.Self.Node))
-		c.channels[a.Space] = ch
-	}
 	members := make([]int32, 0, len(a.Members))
 	for _, m := range a.Members {
 		members = append(members, int32(m.Node))
 	}
-	c.pass(a.Space, ch.Begin(a.Generation, members))
+	c.pass(a.Space, c.channels[a.Space].Begin(a.Generation, members))
 }
 
 // request takes a program's wish for a lock.

@@ -210,8 +210,7 @@ type peer struct {
 	asked   []Record
 	answers map[uint32]Record
 	order   []uint32 // answers to requests that do not wait, as they came
-	gen     uint64
-	behind  bool // has not yet begun the generation
+	behind  bool     // has not yet begun the generation
 }
 
 // mesh is several of them with the connections between them.
