@@ -236,11 +236,6 @@ func (c *Consensus) start() error {
 	r.disk = &steady{Storage: c.store, stop: r.stop, failed: func(err error) {
 		c.cfg.Log.Error("the node cannot vote or commit; free space or replace the disk", "err", err)
 	}}
-	r.net = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: &streams{c.cfg.Transport.Streams(), c.node, make(chan struct{})},
-		// No pipelines: in raft's library one that is full when a peer of a newer
-		// term answers waits for ever, and so does the end of raft.
-		MaxRPCsInFlight: 1, MaxPool: 3, Timeout: c.cfg.Timing.IO, Logger: &raftLog{log: c.cfg.Log}})
 	if err := r.disk.findConfiguration(); err != nil {
 		return err
 	}
@@ -248,6 +243,11 @@ func (c *Consensus) start() error {
 	if err != nil {
 		return err
 	}
+	r.net = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: &streams{c.cfg.Transport.Streams(), c.node, make(chan struct{})},
+		// No pipelines: in raft's library one that is full when a peer of a newer
+		// term answers waits for ever, and so does the end of raft.
+		MaxRPCsInFlight: 1, MaxPool: 3, Timeout: c.cfg.Timing.IO, Logger: &raftLog{log: c.cfg.Log}})
 	var trans raft.Transport = r.net
 	if c.cfg.Await != nil {
 		trans = &patient{r.net, c.cfg.Await, r.stop}

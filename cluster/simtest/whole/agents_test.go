@@ -56,7 +56,10 @@ func (o *once) Run(ctx context.Context, r drivers.Request) drivers.Result {
 	case <-ctx.Done():
 		gone = true
 	case <-l.over:
-		if w.broken.leftovers && r.Action == drivers.Start {
+		if w.broken.leftovers && r.Action == drivers.Start && !w.closed() {
+			w.mu.Lock()
+			delete(w.active[r.Resource], l.host.name) // it had not come far
+			w.mu.Unlock()
 			w.wg.Go(func() {
 				time.Sleep(took)
 				if l.host.powered() {

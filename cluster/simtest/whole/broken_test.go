@@ -1,6 +1,10 @@
 package whole
 
 import (
+	"runtime"
+	"testing"
+	"time"
+
 	"gcrm/cib"
 	"gcrm/scheduler"
 )
@@ -10,17 +14,16 @@ type breakage struct {
 	lying     bool // the fence device reports success and does nothing
 	leftovers bool // agents outlive the daemon
 	disks     bool // disks acknowledge what they have not written
-	votes     bool // term and vote are not stored
 	unordered bool // starts do not wait for stops
 	unclean   bool // lost nodes are planned for as if they were down
-	amnesia   bool // a node comes back with the incarnation that it had
-	minority  bool // who loses the quorum makes itself the electorate
+	founding  bool // a node that lost its log founds the cluster again
+	farewell  bool // a node that runs resources says farewell
 }
 
 func (w *world) breakThings() {
 	w.lying = w.broken.lying
 	for _, h := range w.hosts {
-		h.disk.lies, h.disk.forgets = w.broken.disks, w.broken.votes
+		h.disk.lies = w.broken.disks
 	}
 }
 
@@ -41,4 +44,61 @@ func (w *world) brokenSchedule(doc *cib.CIB, o scheduler.Options) (*scheduler.Pl
 		}
 	}
 	return p, err
+}
+
+// sabotage goes on beside the schedules.
+func (w *world) sabotage(stop <-chan struct{}) {
+	if !w.broken.founding {
+		return
+	}
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(w.detection / 2):
+		}
+		for _, h := range w.hosts {
+			if !h.powered() {
+				h.disk.mu.Lock()
+				h.disk.synced = newDisk(h.disk.rng).synced
+				h.disk.mu.Unlock()
+			}
+		}
+	}
+}
+
+// Every breakage has to be noticed; that a sound build survives the same
+// seeds is what TestSchedules shows.
+func TestBreakagesAreCaught(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for _, c := range []struct {
+		name   string
+		broken breakage
+		// tune makes it matter more often.
+		tune func(*plan)
+	}{
+		{"the fence device lies", breakage{lying: true}, nil},
+		{"agents outlive the daemon", breakage{leftovers: true}, func(p *plan) { p.faults = []int{0, 10, 14, 14} }},
+		{"disks acknowledge before they write", breakage{disks: true}, nil},
+		{"starts do not wait for stops", breakage{unordered: true}, nil},
+		{"lost nodes are not fenced", breakage{unclean: true}, func(p *plan) { p.nodes, p.policy, p.faults = 3, "freeze", []int{4, 12} }},
+		{"a node says farewell while it runs resources", breakage{farewell: true}, func(p *plan) { p.faults = []int{11, 10, 9} }},
+		{"an emptied node founds the cluster again", breakage{founding: true}, func(p *plan) { p.faults = []int{0, 0, 4, 12} }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for seed := uint64(1); seed <= 40; seed++ {
+				p := draw(seed)
+				p.broken = c.broken
+				if c.tune != nil {
+					c.tune(&p)
+				}
+				w := live(t, p, 6)
+				if len(w.violations) > 0 {
+					t.Logf("caught by seed %d, schedule %d: %s", seed, w.stats.Schedules, w.violations[0])
+					return
+				}
+			}
+			t.Error("nobody noticed in 40 worlds of 6 schedules")
+		})
+	}
 }

@@ -4,11 +4,15 @@ package whole
 import (
 	"flag"
 	"fmt"
+	"maps"
 	oldrand "math/rand"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gcrm/drivers"
 )
 
 var (
@@ -38,6 +42,8 @@ func live(t *testing.T, p plan, count int) *world {
 	oldrand.Seed(int64(p.seed)) // raft's timeouts come from there
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(t, p)
+		stop := make(chan struct{})
+		w.wg.Go(func() { w.sabotage(stop) })
 		if w.begin() {
 			for i := range count {
 				w.note("--- schedule %d", i+1)
@@ -49,6 +55,7 @@ func live(t *testing.T, p plan, count int) *world {
 				}
 			}
 		}
+		close(stop)
 		w.close()
 	})
 	return w
@@ -96,7 +103,11 @@ func (w *world) fault() {
 	if l := w.leader(); l != nil && w.chance(0.3) {
 		h = l
 	}
-	switch w.rng.IntN(13) {
+	kind := w.rng.IntN(13)
+	if len(w.faults) > 0 {
+		kind = w.faults[w.rng.IntN(len(w.faults))]
+	}
+	switch kind {
 	case 0:
 		w.note("power of %s fails", h.name)
 		w.stats.PowerFailures++
@@ -112,6 +123,9 @@ func (w *world) fault() {
 		w.note("the daemon of %s is killed", h.name)
 		w.stats.Kills++
 		back := w.between(0.1, 3)
+		if len(w.faults) > 0 {
+			back /= 5
+		}
 		if l := h.kill(); l != nil {
 			w.wg.Go(func() { h.later(back, l) })
 		}
@@ -181,6 +195,21 @@ func (w *world) fault() {
 			limit := w.between(2, 15)
 			w.wg.Go(func() { w.stop(l, limit) })
 		}
+	case 14: // only by choice: the daemon dies in the middle of a start
+		for range 100 {
+			time.Sleep(w.detection / 20)
+			for at, action := range w.busyNow() {
+				_, name, _ := strings.Cut(at, "@")
+				o := w.net.hosts[name]
+				if action != drivers.Start || o.current() == nil {
+					continue
+				}
+				w.note("the daemon of %s is killed while it starts something", o.name)
+				l := o.kill()
+				w.wg.Go(func() { o.later(w.detection/5, l) })
+				return
+			}
+		}
 	case 12:
 		half := map[bool][]*host{}
 		for _, x := range w.hosts {
@@ -214,6 +243,13 @@ func (w *world) calm() {
 			h.boot()
 		}
 	}
+}
+
+// busyNow is a copy of what agents do.
+func (w *world) busyNow() map[string]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.busy)
 }
 
 func (s *stats) add(o stats) {

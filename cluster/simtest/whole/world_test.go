@@ -37,7 +37,9 @@ type plan struct {
 	resources int // primitives that may run once; 0 means 2
 	detection time.Duration
 	broken    breakage
-	log       slog.Level // of the journal
+	// faults, if given, are the only kinds that come; see fault.
+	faults []int
+	log    slog.Level // of the journal
 }
 
 // world is one cluster in its bubble.
@@ -395,6 +397,10 @@ func (w *world) stop(l *life, limit time.Duration) {
 		case <-ctx.Done():
 		}
 	}()
+	if w.broken.farewell {
+		w.leave(l)
+		return
+	}
 	if err := n.Evacuate(ctx, l.host.name); err != nil {
 		w.note("%s: daemon %d ends without having moved everything away: %v", l.host.name, l.number, err)
 		l.end(false)
