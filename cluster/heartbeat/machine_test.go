@@ -211,7 +211,8 @@ func TestDerive(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := Timing{Detection: c.in, Interval: c.interval, DeadAfter: c.dead, LinkDeadAfter: 4 * c.interval,
-			RaftHeartbeat: c.raft, RaftElection: c.raft, RaftLease: c.lease, RaftCommit: c.commit, IO: c.outIO}
+			RaftHeartbeat: c.raft, RaftElection: c.raft, RaftLease: c.lease, RaftCommit: c.commit, IO: c.outIO,
+			DiskPatience: max(3*c.in, 3*time.Second)}
 		if got != want {
 			t.Errorf("%v: got %+v, want %+v", c.in, got, want)
 		}

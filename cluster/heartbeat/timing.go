@@ -26,6 +26,8 @@ type Timing struct {
 	RaftHeartbeat, RaftElection, RaftLease, RaftCommit time.Duration
 	// IO bounds one exchange between two nodes.
 	IO time.Duration
+	// DiskPatience is how long a node stays that cannot store anything.
+	DiskPatience time.Duration
 }
 
 // Presets of the detection time.
@@ -59,6 +61,7 @@ const (
 //	RaftLease     = Detection / 4             < RaftHeartbeat
 //	RaftCommit    = Detection / 100, within 5 ms and 50 ms
 //	IO            = 2 × Detection, at least 1 s
+//	DiskPatience  = 3 × Detection, at least 3 s
 func Derive(detection time.Duration) (Timing, error) {
 	if detection < minDetection || detection > maxDetection {
 		return Timing{}, fmt.Errorf("a detection time of %v is not possible; it is at least %v and at most %v", detection, minDetection, maxDetection)
@@ -74,5 +77,6 @@ func Derive(detection time.Duration) (Timing, error) {
 		RaftLease:     detection / 4,
 		RaftCommit:    min(max(detection/100, 5*time.Millisecond), 50*time.Millisecond),
 		IO:            max(2*detection, time.Second),
+		DiskPatience:  max(3*detection, 3*time.Second),
 	}, nil
 }

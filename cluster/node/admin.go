@@ -166,9 +166,7 @@ func (n *Node) farewell() {
 		case <-ctx.Done():
 		}
 	}()
-	voters, _, err := cons.Electorate()
-	last := err == nil && len(voters) == 1 && voters[0] == n.cfg.Name
-	for !last && ctx.Err() == nil {
+	for n.missed() && ctx.Err() == nil {
 		lead, moved := cons.Leadership()
 		if lead.Leader == n.cfg.Name {
 			n.rule(0)
@@ -193,6 +191,25 @@ func (n *Node) farewell() {
 		}
 	}
 	n.beat.Leave()
+}
+
+// missed reports whether anybody with a vote stays when this node goes.
+func (n *Node) missed() bool {
+	cons := n.cons.Load()
+	voters, _, err := cons.Electorate()
+	if err != nil {
+		return false
+	}
+	state, _ := cons.State()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, v := range voters {
+		m, ok := state.Member(v)
+		if v != n.cfg.Name && !(ok && (m.State == consensus.Left || m.State == consensus.Down)) && !n.seen[v].left {
+			return true
+		}
+	}
+	return false
 }
 
 // bidFarewell is the leader's part of it.

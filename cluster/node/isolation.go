@@ -30,6 +30,10 @@ func (n *Node) attend() {
 		case <-n.ctx.Done():
 			return
 		}
+		if since, err := n.cons.Load().Failing(); err != nil && time.Since(since) > n.timing.DiskPatience {
+			n.unwritable(err)
+			return
+		}
 		n.mu.Lock()
 		admitted := n.admitted
 		n.mu.Unlock()
@@ -59,6 +63,16 @@ func (n *Node) attend() {
 			done = true
 		}
 	}
+}
+
+// unwritable ends a node whose state cannot be stored. It takes no part in the
+// electorate, so it must not keep what others could run: it stops that, and
+// falls silent, so that it is fenced in case that it could not.
+func (n *Node) unwritable(err error) {
+	why := fmt.Sprintf("the node's state could not be stored for %v (%v)", n.timing.DiskPatience, err)
+	n.log.Error("this node ends; free space or replace the disk", "why", why)
+	n.stopEverything(why)
+	n.cfg.Fatal(errors.New(why))
 }
 
 // majorityThere reports whether heartbeats go both ways with a majority of the
@@ -414,6 +428,8 @@ func (n *Node) Evacuate(ctx context.Context, nodes ...string) error {
 		select {
 		case <-known:
 		case <-time.After(n.timing.Interval):
+		case <-n.ctx.Done():
+			return errors.New("this node ended before it was known what became of the others")
 		case <-ctx.Done():
 			return ctx.Err()
 		}

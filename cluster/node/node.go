@@ -409,7 +409,7 @@ func (n *Node) judge(h transport.Hello) *transport.Refusal {
 // newerEpoch is called when the electorate was forced without this node.
 func (n *Node) newerEpoch(peer string, epoch uint64) {
 	c := n.cons.Load()
-	if c == nil || n.ctx.Err() != nil || epoch <= n.wire.Epoch() {
+	if c == nil || n.ctx.Err() != nil || n.closing.Load() || epoch <= n.wire.Epoch() {
 		return
 	}
 	n.log.Warn("the cluster went on without this node", "epoch", epoch, "told by", peer)
@@ -422,7 +422,7 @@ func (n *Node) newerEpoch(peer string, epoch uint64) {
 
 // expelled is called when others refuse this incarnation.
 func (n *Node) expelled(why string) {
-	if n.ctx.Err() != nil {
+	if n.ctx.Err() != nil || n.closing.Load() {
 		return
 	}
 	n.expulsion.Do(func() {

@@ -1,0 +1,513 @@
+package whole
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/consensus"
+)
+
+// failureCase is one of the 30 failure cases of reference/membership.md,
+// section 6, under its number there. The rules of the design are checked all
+// the while; f checks what is expected besides.
+type failureCase struct {
+	number int
+	name   string
+	sizes  []int // of the cluster
+	plan   plan
+	f      func(w *world)
+	// cold worlds are not brought up before f.
+	cold bool
+	// elsewhere names the test that shows the case where it is not this one.
+	elsewhere string
+}
+
+func cases() []failureCase {
+	two, three, all, more := []int{2}, []int{3}, []int{2, 3, 5}, []int{3, 5}
+	return []failureCase{
+		{number: 1, name: "power off one node", sizes: all, f: func(w *world) {
+			b := w.owner("p0")
+			b.powerOff()
+			w.recovered(b, "p0")
+			w.wantFenced(b, true)
+			w.writable(w.other(b))
+			w.returns(b)
+		}},
+		{number: 2, name: "daemon killed, host alive", sizes: all, f: func(w *world) {
+			b := w.owner("p0")
+			b.kill()
+			w.recovered(b, "p0")
+			w.wantFenced(b, true)
+			w.returns(b)
+		}},
+		{number: 3, name: "clean stop", sizes: all, f: func(w *world) {
+			b := w.owner("p0")
+			w.stop(b.current(), 30*w.detection)
+			w.recovered(b, "p0")
+			time.Sleep(5 * w.detection)
+			w.wantFenced(b, false)
+			w.writable(w.other(b))
+			w.returns(b)
+		}},
+		{number: 4, name: "link cut, a delay protects one", sizes: two, plan: plan{delays: "node1:5s;node2:0s"}, f: func(w *world) {
+			w.sever(w.hosts[0], w.hosts[1], true)
+			w.until(20*w.detection, "node2 is fenced", func() bool { return w.timesFenced(w.hosts[1]) == 1 })
+			w.until(20*w.detection, "node1 runs everything", func() bool { return w.owner("p0") == w.hosts[0] && w.owner("p1") == w.hosts[0] })
+			w.wantFenced(w.hosts[0], false)
+			w.sever(w.hosts[0], w.hosts[1], false)
+		}},
+		{number: 5, name: "link cut, the device does not answer", sizes: two, f: func(w *world) {
+			w.breakDevice(true)
+			before := w.where()
+			w.sever(w.hosts[0], w.hosts[1], true)
+			time.Sleep(30 * w.detection)
+			w.same(before)
+			w.wantFenced(w.hosts[0], false)
+			w.wantFenced(w.hosts[1], false)
+			// Case 6: the link returns, and nobody took anything over.
+			w.sever(w.hosts[0], w.hosts[1], false)
+			time.Sleep(5 * w.detection)
+			w.breakDevice(false)
+		}},
+		{number: 7, name: "all boot together", sizes: all, cold: true, f: func(w *world) {
+			w.begin()
+			for _, h := range w.hosts {
+				w.wantFenced(h, false)
+			}
+		}},
+		{number: 8, name: "only one of two boots", sizes: two, f: func(w *world) {
+			w.allOff()
+			starts := w.starts()
+			w.hosts[0].boot()
+			time.Sleep(30 * w.detection)
+			w.wantStarts(starts)
+			w.wantFenced(w.hosts[1], false)
+			n := w.hosts[0].running()
+			ctx, cancel := context.WithTimeout(context.Background(), 20*w.detection)
+			defer cancel()
+			if err := n.ForceAlone(ctx, "node2", "the test", "I verified that it is down"); err != nil {
+				w.violated("force-alone: %v", err)
+			}
+			w.until(30*w.detection, "the one runs everything", func() bool { return w.owner("p0") == w.hosts[0] && w.owner("p1") == w.hosts[0] })
+			w.returns(w.hosts[1])
+		}},
+		{number: 9, name: "a fenced node reboots with the link still cut", sizes: two, plan: plan{delays: "node1:5s;node2:0s"}, f: func(w *world) {
+			w.sever(w.hosts[0], w.hosts[1], true)
+			w.until(20*w.detection, "node2 is back", func() bool { return w.timesFenced(w.hosts[1]) == 1 && w.hosts[1].running() != nil })
+			time.Sleep(40 * w.detection)
+			w.wantFenced(w.hosts[0], false)
+			if k := w.timesFenced(w.hosts[1]); k != 1 {
+				w.violated("node2 was fenced %d times", k)
+			}
+			w.sever(w.hosts[0], w.hosts[1], false)
+		}},
+		{number: 10, name: "both fence each other", sizes: two, f: func(w *world) {
+			w.sever(w.hosts[0], w.hosts[1], true)
+			w.until(20*w.detection, "one is fenced", func() bool { return w.timesFenced(w.hosts[0])+w.timesFenced(w.hosts[1]) > 0 })
+			time.Sleep(5 * w.detection)
+			if a, b := w.timesFenced(w.hosts[0]), w.timesFenced(w.hosts[1]); a+b != 1 {
+				w.violated("node1 was fenced %d times, node2 %d times", a, b)
+			}
+			w.sever(w.hosts[0], w.hosts[1], false)
+		}},
+		{number: 11, name: "one of several is lost", sizes: more, f: func(w *world) {
+			b := w.hosts[len(w.hosts)-1]
+			b.powerOff()
+			w.until(20*w.detection, "it is fenced", func() bool { return w.timesFenced(b) == 1 })
+			w.writable(w.hosts[0])
+		}},
+		{number: 12, name: "a majority is lost at once", sizes: more, f: func(w *world) {
+			for _, h := range w.hosts[1:] {
+				h.powerOff()
+			}
+			time.Sleep(30 * w.detection)
+			w.wantNothingOn(w.hosts[0])
+			for _, h := range w.hosts {
+				w.wantFenced(h, false)
+			}
+		}},
+		{number: 13, name: "split with policy freeze", sizes: three, plan: plan{policy: "freeze"}, f: func(w *world) {
+			b := w.owner("p0")
+			w.cutOff(b)
+			w.recovered(b, "p0")
+			w.wantFenced(b, true)
+		}},
+		{number: 14, name: "the leader is killed during a transition", sizes: more, f: func(w *world) {
+			w.slowAgents(2 * w.detection)
+			b := w.owner("p0")
+			w.until(10*w.detection, "the resource moves", func() bool { return w.standby(b, "on") == nil })
+			time.Sleep(w.detection)
+			w.leader().kill()
+			w.slowAgents(0)
+			w.until(60*w.detection, "it runs elsewhere", func() bool { o := w.owner("p0"); return o != nil && o != b })
+			w.until(10*w.detection, "standby off", func() bool { return w.standby(b, "off") == nil })
+		}},
+		{number: 15, name: "the leader is killed while it fences", sizes: []int{5}, f: func(w *world) {
+			l := w.leader()
+			b := w.other(l)
+			w.breakDevice(true)
+			b.powerOff()
+			time.Sleep(3 * w.detection)
+			l.kill()
+			w.breakDevice(false)
+			w.until(60*w.detection, "both are fenced", func() bool { return w.timesFenced(b) >= 1 && w.timesFenced(l) >= 1 })
+		}},
+		{number: 16, name: "asymmetric link", sizes: three, f: func(w *world) {
+			a, c := w.follower(0), w.follower(1)
+			w.sever(a, c, true)
+			time.Sleep(20 * w.detection)
+			for _, h := range w.hosts {
+				w.wantFenced(h, false)
+			}
+			if why := w.atRest(); why != "" {
+				w.violated("one cut link disturbs the cluster: %s", why)
+			}
+		}},
+		{number: 17, name: "loss and jitter", sizes: all, f: func(w *world) {
+			w.net.mu.Lock()
+			w.net.loss, w.net.spike = 0.1, 0.05
+			w.net.mu.Unlock()
+			time.Sleep(60 * w.detection)
+			for _, h := range w.hosts {
+				w.wantFenced(h, false)
+			}
+		}},
+		{number: 18, name: "clock jump; suspend and resume", elsewhere: "TestPausedLeaderDoesNotAct (network namespaces); heartbeat: TestMachine (time in which the process did not run)"},
+		{number: 19, name: "the leader's disk stalls", sizes: more, f: func(w *world) {
+			l := w.leader()
+			l.disk.mu.Lock()
+			l.disk.stalled = time.Now().Add(20 * w.detection)
+			l.disk.mu.Unlock()
+			time.Sleep(25 * w.detection)
+			for _, h := range w.hosts {
+				w.wantFenced(h, false)
+			}
+		}},
+		{number: 20, name: "four nodes split in halves", sizes: []int{4}, f: func(w *world) {
+			for _, a := range w.hosts[:2] {
+				for _, b := range w.hosts[2:] {
+					w.sever(a, b, true)
+				}
+			}
+			time.Sleep(30 * w.detection)
+			for _, h := range w.hosts { // no half has a majority
+				w.wantNothingOn(h)
+				w.wantFenced(h, false)
+			}
+		}},
+		{number: 21, name: "losses one after the other, down to one", sizes: []int{5}, f: func(w *world) {
+			for k, b := range w.hosts[:4] {
+				b.powerOff()
+				w.until(40*w.detection, fmt.Sprintf("loss %d is recovered", k+1), func() bool {
+					l := w.leader()
+					if l == nil || w.timesFenced(b) == 0 {
+						return false
+					}
+					voters, _, err := l.running().Consensus().Electorate()
+					return err == nil && len(voters) == 4-k
+				})
+				w.recovered(b, "p0")
+			}
+			w.writable(w.hosts[4])
+		}, plan: plan{properties: map[string]string{"stonith-action": "off"}}},
+		{number: 22, name: "a node is removed while it is down", elsewhere: "node/daemon: TestRemove…"},
+		{number: 23, name: "mixed versions", elsewhere: "transport: TestVersions"},
+		{number: 24, name: "the witness is lost", sizes: three, plan: plan{witness: true}, f: func(w *world) {
+			wit, b := w.hosts[2], w.hosts[1]
+			wit.powerOff()
+			time.Sleep(10 * w.detection)
+			w.wantFenced(w.hosts[0], false)
+			w.writable(w.hosts[0])
+			b.powerOff()
+			w.until(40*w.detection, "the other one is fenced", func() bool { return w.timesFenced(b) >= 1 })
+			w.recovered(b, "p0")
+		}},
+		{number: 26, name: "all are shut down together", sizes: all, f: func(w *world) {
+			ctx, cancel := context.WithTimeout(context.Background(), 60*w.detection)
+			defer cancel()
+			var names []string
+			for _, h := range w.hosts {
+				names = append(names, h.name)
+			}
+			// The node that was asked may be gone before the others.
+			_ = w.hosts[0].running().Evacuate(ctx, names...)
+			w.until(60*w.detection, "all daemons end", func() bool {
+				for _, h := range w.hosts {
+					if h.current() != nil {
+						return false
+					}
+				}
+				return true
+			})
+			for _, h := range w.hosts {
+				w.wantNothingOn(h)
+				w.wantFenced(h, false)
+			}
+			w.allOff()
+		}},
+		{number: 27, name: "the device lies", elsewhere: "fencing: faults_test.go; here the breakage “the fence device lies” is noticed"},
+		{number: 28, name: "wrong key or cluster", elsewhere: "heartbeat, transport: hostile peers"},
+		{number: 29, name: "all on standby", sizes: all, f: func(w *world) {
+			for _, h := range w.hosts {
+				w.until(10*w.detection, "standby", func() bool { return w.standby(h, "on") == nil })
+			}
+			w.until(40*w.detection, "everything stops", func() bool { return w.owner("p0") == nil && w.owner("p1") == nil })
+			for _, h := range w.hosts {
+				w.wantFenced(h, false)
+				w.until(10*w.detection, "standby off", func() bool { return w.standby(h, "off") == nil })
+			}
+		}},
+		{number: 30, name: "no fencing, quorum ignored, link cut", sizes: two, plan: plan{unfenced: true, policy: "ignore"}, f: func(w *world) {
+			w.sever(w.hosts[0], w.hosts[1], true)
+			w.until(30*w.detection, "both run everything", func() bool { return len(w.on("p0")) == 2 && len(w.on("p1")) == 2 })
+			w.sever(w.hosts[0], w.hosts[1], false)
+		}},
+		{number: 12, name: "no quorum, policy suicide", sizes: three, plan: plan{policy: "suicide"}, f: func(w *world) {
+			b := w.owner("p0")
+			w.cutOff(b)
+			w.recovered(b, "p0")
+		}},
+		{number: 19, name: "the disk of one node is full for good", sizes: all, f: func(w *world) {
+			b := w.owner("p0")
+			b.disk.mu.Lock()
+			b.disk.full = true
+			b.disk.mu.Unlock()
+			w.until(60*w.detection, "what it ran is elsewhere", func() bool {
+				w.writing()
+				o := w.owner("p0")
+				return o != nil && o != b
+			})
+		}},
+	}
+}
+
+// TestFailureCases runs the matrix: each case on each size of cluster that it
+// concerns. In the end everything is healed and has to come to rest.
+func TestFailureCases(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for _, c := range cases() {
+		if c.elsewhere != "" {
+			t.Logf("case %d (%s): %s", c.number, c.name, c.elsewhere)
+			continue
+		}
+		for _, size := range c.sizes {
+			t.Run(fmt.Sprintf("case %d: %s, %d nodes", c.number, c.name, size), func(t *testing.T) {
+				p := c.plan
+				p.nodes, p.seed = size, uint64(c.number*100+size)
+				var w *world
+				synctest.Test(t, func(t *testing.T) {
+					w = newWorld(t, p)
+					if c.cold || w.begin() {
+						w.note("--- %s", c.name)
+						c.f(w)
+						w.calm()
+						w.rest(200 * w.detection)
+					}
+					w.close()
+				})
+				for _, v := range w.violations {
+					t.Error(v)
+				}
+				if t.Failed() {
+					t.Log(w.tail(120))
+				}
+			})
+		}
+	}
+}
+
+// on lists where a resource is active.
+func (w *world) on(id string) []*host {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []*host
+	for _, h := range w.hosts {
+		if w.active[id][h.name] {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// owner is the host on which a resource is active, if it is on one.
+func (w *world) owner(id string) *host {
+	if l := w.on(id); len(l) == 1 {
+		return l[0]
+	}
+	return nil
+}
+
+func (w *world) where() map[string]string {
+	out := map[string]string{}
+	for i := range w.plan.resources {
+		id := fmt.Sprintf("p%d", i)
+		for _, h := range w.on(id) {
+			out[id] += h.name + " "
+		}
+	}
+	return out
+}
+
+func (w *world) same(before map[string]string) {
+	if now := w.where(); fmt.Sprint(now) != fmt.Sprint(before) {
+		w.violated("resources are on %v, and were on %v", now, before)
+	}
+}
+
+func (w *world) other(b *host) *host {
+	for _, h := range w.hosts {
+		if h != b && !h.witness {
+			return h
+		}
+	}
+	return nil
+}
+
+// follower is one of those that do not lead.
+func (w *world) follower(i int) *host {
+	lead := w.leader()
+	for _, h := range w.hosts {
+		if h != lead {
+			if i == 0 {
+				return h
+			}
+			i--
+		}
+	}
+	return nil
+}
+
+func (w *world) timesFenced(h *host) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.fenced[h.name]
+}
+
+func (w *world) wantFenced(h *host, want bool) {
+	if k := w.timesFenced(h); k > 0 != want {
+		w.violated("%s was fenced %d times", h.name, k)
+	}
+}
+
+// recovered waits until a resource runs on another host than the lost one.
+func (w *world) recovered(lost *host, id string) {
+	began := time.Now()
+	// A host that was fenced may be back before.
+	if w.until(40*w.detection, id+" is recovered", func() bool {
+		o := w.owner(id)
+		return o != nil && (o != lost || w.timesFenced(lost) > 0)
+	}) {
+		w.note("%s is recovered after %v", id, time.Since(began))
+	}
+}
+
+func (w *world) writable(h *host) {
+	w.until(20*w.detection, "a change can be committed on "+h.name, func() bool {
+		n := len(w.promised)
+		w.mark(h, 2*w.detection)
+		return len(w.promised) > n
+	})
+}
+
+// writing commits something somewhere.
+func (w *world) writing() {
+	if l := w.leader(); l != nil {
+		w.mark(l, w.detection)
+	}
+	time.Sleep(w.detection / 2)
+}
+
+// returns switches a host on and waits for it to be a voter again.
+func (w *world) returns(h *host) {
+	h.boot()
+	w.until(60*w.detection, h.name+" has a vote again", func() bool {
+		l := w.leader()
+		n := h.running()
+		if l == nil || n == nil || !n.Admitted() || l.running() == nil {
+			return false
+		}
+		voters, _, err := l.running().Consensus().Electorate()
+		return err == nil && len(voters) == len(w.hosts)
+	})
+}
+
+func (w *world) breakDevice(fails bool) {
+	w.mu.Lock()
+	w.deviceFails = fails
+	w.mu.Unlock()
+}
+
+func (w *world) slowAgents(d time.Duration) {
+	w.mu.Lock()
+	w.slow = d
+	w.mu.Unlock()
+}
+
+func (w *world) starts() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stats.Starts
+}
+
+func (w *world) wantStarts(k int) {
+	if s := w.starts(); s != k {
+		w.violated("%d starts that should not have been", s-k)
+	}
+}
+
+func (w *world) wantNothingOn(h *host) {
+	for i := range w.plan.resources {
+		id := fmt.Sprintf("p%d", i)
+		for _, o := range w.on(id) {
+			if o == h {
+				w.violated("%s is still active on %s", id, h.name)
+			}
+		}
+	}
+}
+
+func (w *world) cutOff(b *host) {
+	for _, h := range w.hosts {
+		if h != b {
+			w.sever(b, h, true)
+		}
+	}
+}
+
+func (w *world) allOff() {
+	for _, h := range w.hosts {
+		h.powerOff()
+	}
+	time.Sleep(2 * w.detection)
+}
+
+// standby sets the node attribute.
+func (w *world) standby(h *host, value string) error {
+	l := w.leader()
+	if l == nil {
+		return consensus.ErrNoLeader
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*w.detection)
+	defer cancel()
+	_, err := w.edit(ctx, l, func(conf *cib.Element) {
+		n := conf.Child("nodes").ChildByID(h.id)
+		if n == nil {
+			return
+		}
+		set := n.Ensure("instance_attributes")
+		set.Set("id", "nodes-"+h.id)
+		for nv := range set.Named("nvpair") {
+			if nv.Get("name") == "standby" {
+				nv.Set("value", value)
+				return
+			}
+		}
+		set.Add(cib.NewElement("nvpair", "id", "nodes-"+h.id+"-standby", "name", "standby", "value", value))
+	})
+	return err
+}
