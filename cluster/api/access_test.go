@@ -34,6 +34,10 @@ func (a *administrated) Rotate(context.Context, bool) error {
 	a.done = append(a.done, "rotate")
 	return nil
 }
+func (a *administrated) Drill(_ context.Context, r client.DrillRequest) error {
+	a.done = append(a.done, "drill "+r.Kind)
+	return nil
+}
 func (a *administrated) RemoveNode(_ context.Context, name string) error {
 	a.done = append(a.done, "remove "+name)
 	return nil
@@ -177,6 +181,7 @@ func TestAccessListsHold(t *testing.T) {
 		{"POST", client.PathAdminCert, client.AdminCertRequest{User: "anna"}, "anna root"},
 		{"POST", client.PathAdminCert, client.AdminCertRequest{User: "root"}, "root"},
 		{"POST", client.PathRotate, client.RotateRequest{}, "anna root"},
+		{"POST", client.PathDrill, client.DrillRequest{Node: "n2", Kind: "kill"}, "anna root"},
 		{"POST", client.PathStop, struct{}{}, "anna root"},
 		{"POST", client.PathForce, client.ForceRequest{Peer: "n2"}, "anna root"},
 		{"DELETE", client.PathMembers + "?name=n2", nil, "anna root"},

@@ -62,6 +62,16 @@ func (s *Server) administration(a Administrator) []route {
 				}
 				return struct{}{}, a.Rotate(r.Context(), req.Authority)
 			})},
+		{method: "POST", path: client.PathDrill, help: "Makes a node fail, for a rehearsal.",
+			request: client.DrillRequest{}, answer: struct{}{}, need: administer, changes: true,
+			handle: answer(func(r *http.Request) (any, error) {
+				var req client.DrillRequest
+				if err := decode(r, &req); err != nil {
+					return nil, err
+				}
+				note(r, "drill: "+req.Kind+" node "+req.Node)
+				return struct{}{}, a.Drill(r.Context(), req)
+			})},
 		{method: "DELETE", path: client.PathMembers, help: "Forgets a node that is gone for good.",
 			query: []param{{"name", "the node"}}, answer: struct{}{}, need: administer, changes: true,
 			handle: answer(func(r *http.Request) (any, error) {

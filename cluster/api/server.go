@@ -42,6 +42,8 @@ type Administrator interface {
 	AdminCert(ctx context.Context, r client.AdminCertRequest) (client.AdminCertAnswer, error)
 	// Rotate begins to replace the keys of the cluster.
 	Rotate(ctx context.Context, authority bool) error
+	// Drill makes a node fail, for a rehearsal.
+	Drill(ctx context.Context, r client.DrillRequest) error
 	RemoveNode(ctx context.Context, name string) error
 	ForceAlone(ctx context.Context, peer, by, words string) error
 	StopNode(ctx context.Context) error

@@ -262,6 +262,11 @@ func (h *HTTP) Rotate(ctx context.Context, authority bool) error {
 	return h.send(ctx, http.MethodPost, PathRotate, nil, RotateRequest{authority}, nil)
 }
 
+// Drill makes a node fail, for a rehearsal.
+func (h *HTTP) Drill(ctx context.Context, r DrillRequest) error {
+	return h.send(ctx, http.MethodPost, PathDrill, nil, r, nil)
+}
+
 // Audit returns the last entries of the audit log of the node, the latest last.
 func (h *HTTP) Audit(ctx context.Context, last int) ([]AuditEntry, error) {
 	var list []AuditEntry

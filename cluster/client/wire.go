@@ -31,6 +31,7 @@ const (
 	PathFenceTest = "/v1/fencing/test"
 	PathTrial     = "/v1/trial"
 	PathAudit     = "/v1/audit"
+	PathDrill     = "/v1/drill"
 	PathRotate    = "/v1/rotate"
 	PathAdminCert = "/v1/admin-certs"
 	PathOpenAPI   = "/v1/openapi.json"
@@ -302,6 +303,13 @@ type VerdictRequest struct {
 type Judge interface {
 	// Decide keeps the version on trial, or takes it back.
 	Decide(ctx context.Context, trial cib.Version, keep bool) error
+}
+
+// DrillRequest makes a node fail: kill ends its daemon at once, cut loses its
+// traffic with the others. After Seconds it recovers by itself.
+type DrillRequest struct {
+	Node, Kind string
+	Seconds    int
 }
 
 // RotateRequest begins to replace the keys of the cluster: those of its

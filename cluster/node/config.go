@@ -99,6 +99,9 @@ type Config struct {
 	// Quit, if set, is called when an administrator wants the daemon to end
 	// in order.
 	Quit func()
+	// Die, if set, ends the daemon as a crash does, for a rehearsal, and keeps
+	// it from starting again for so long.
+	Die func(time.Duration)
 	// Fatal is called when the node cannot go on at all.
 	Fatal func(error)
 	// Cut, if set, tells whether traffic with a peer is to be lost; for tests.

@@ -73,6 +73,7 @@ type Node struct {
 
 	keys       atomic.Pointer[Keys]
 	generation atomic.Uint64 // of the keyring that is installed
+	cutUntil   atomic.Int64  // in Unix nanoseconds; see cut
 }
 
 // Start brings a node up. It returns when the node listens; whether it is part
@@ -124,7 +125,7 @@ func (n *Node) helperDir() string { return filepath.Join(n.cfg.StateDir, "helper
 func (n *Node) start() error {
 	var err error
 	n.wire, err = transport.Listen(transport.Config{Cluster: n.cfg.Cluster, Node: n.cfg.Name, Incarnation: n.incarnation, Epoch: 1,
-		Credentials: n.cfg.Credentials, Listener: n.cfg.Listener, Resolve: n.resolve, Judge: n.judge, Cut: n.cfg.Cut,
+		Credentials: n.cfg.Credentials, Listener: n.cfg.Listener, Resolve: n.resolve, Judge: n.judge, Cut: n.cut,
 		NewerEpoch: n.newerEpoch, Join: joiner(n),
 		Refused: func(peer string, r *transport.Refusal) {
 			if r.Code == transport.RefusedExpelled {
@@ -159,7 +160,7 @@ func (n *Node) start() error {
 	n.beat = heartbeat.Start(heartbeat.RunnerConfig{
 		Machine: heartbeat.Config{Cluster: n.cfg.Cluster, Node: n.cfg.Name, Incarnation: n.incarnation, Keys: n.cfg.HeartbeatKeys, Timing: n.timing},
 		Links:   n.cfg.Links, Resolve: n.resolveLink, Events: n.heard, Log: n.log.With("room", "heartbeat"),
-		Cut: func(peer string, _ int) bool { return n.cfg.Cut != nil && n.cfg.Cut(peer) }})
+		Cut: func(peer string, _ int) bool { return n.cut(peer) }})
 	n.watchPeers()
 	if !n.cfg.NoAPI {
 		if err := n.startAPI(); err != nil {

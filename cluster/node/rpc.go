@@ -68,6 +68,9 @@ func (n *Node) handle() {
 	handle(n, methodManual, func(ctx context.Context, _ transport.Peer, r manualRequest) (any, error) {
 		return n.manual(ctx, r)
 	})
+	handle(n, methodDrill, func(_ context.Context, from transport.Peer, r client.DrillRequest) (any, error) {
+		return nil, n.failNow(from.Name, r)
+	})
 	handle(n, methodKeys, func(context.Context, transport.Peer, struct{}) (any, error) {
 		return keysAnswer{n.generation.Load()}, nil
 	})

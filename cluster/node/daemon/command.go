@@ -61,6 +61,7 @@ func verbs() []verb {
 		{"audit", "[--last N] [--json]", "who asked this node to change what", auditVerb().run},
 		{"admin-cert", "USER [--days N] [--out FILE]", "make an identity with which a user works on the cluster from elsewhere", adminCertVerb().run},
 		{"rotate", "[--authority]", "replace the keys and certificates of all nodes while they run", rotateVerb().run},
+		{"drill", "standby|kill|cut NODE [--service URL|ADDR:PORT|PATH]... [--force]", "rehearse a failure, and measure how long services are away", drillVerb().run},
 		{"remove", "NODE", "forget a node that is gone for good", removeVerb().run},
 		{"force-alone", "NODE --i-verified-it-is-down", "go on without the other one of two nodes", forceVerb().run},
 	}

@@ -35,6 +35,8 @@ type host struct {
 	done    chan error
 	// nodeLife is how long its certificates are good.
 	nodeLife time.Duration
+	die      func(time.Duration)
+	schedule func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error) // none if nil
 }
 
 func newHost(t *testing.T) *host { return &host{t: t, dir: t.TempDir()} }
@@ -53,7 +55,10 @@ func (h *host) run() {
 		Agents:   all.Registry(all.Options{Preferences: drivers.Preferences{Default: drivers.PreferNative}}),
 		Schedule: func(*cib.CIB, scheduler.Options) (*scheduler.Plan, error) { return &scheduler.Plan{}, nil },
 		Log:      slog.New(slog.NewTextHandler(log, nil)), EvacuationLimit: 5 * time.Second, crash: make(chan struct{})}
-	h.abrupt, o.nodeLife = o.crash, h.nodeLife
+	h.abrupt, o.nodeLife, o.die = o.crash, h.nodeLife, h.die
+	if h.schedule != nil {
+		o.Schedule = h.schedule
+	}
 	o.Keeper, o.Reset = h.keeper, h.reset
 	if h.methods != nil {
 		o.Fencing = h.methods
@@ -299,7 +304,7 @@ metadata)
 </resource-agent>
 XML
 	;;
-off) touch "DIR/off-$plug" ;;
+off) touch "DIR/off-$plug" "DIR/fenced-$plug" ;;
 on) rm -f "DIR/off-$plug" ;;
 status) [ ! -e "DIR/off-$plug" ] || exit 2 ;;
 monitor) ;;

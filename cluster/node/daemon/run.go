@@ -51,6 +51,8 @@ type Options struct {
 	crash chan struct{}
 	// nodeLife is how long certificates of the node are good, for tests.
 	nodeLife time.Duration
+	// die, if set, is called instead of killing the process, for tests.
+	die func(time.Duration)
 }
 
 // Run runs the node of a state folder until ctx ends, and then leaves the
@@ -66,6 +68,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	notify := newNotifier(os.Getenv("NOTIFY_SOCKET"))
 	defer notify.send("STOPPING=1")
+	if err := o.hold(ctx); err != nil {
+		return err
+	}
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
 	k, armed, err := o.watchOver(s.Name, quit)
@@ -150,6 +155,7 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, k *keeper.Keeper, ar
 		Watchdog: armed, Pulse: pulse,
 		Leave: once(leave),
 		Quit:  once(quit),
+		Die:   o.fail,
 		Fatal: func(err error) {
 			select {
 			case fatal <- err:

@@ -1,0 +1,81 @@
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/node/drill"
+	"gcrm/scheduler"
+)
+
+// A crash is rehearsed on two nodes: the other one fences it, goes on alone,
+// and the node comes back when it has booted.
+func TestDrillKill(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "fence_files"), []byte(strings.ReplaceAll(fenceAgent, "DIR", dir)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	hosts := cluster(t, 2, func(h *host) {
+		h.agents, h.schedule = dir, scheduler.Schedule
+		h.die = func(time.Duration) { go h.crash() }
+	})
+	c := hosts[0].client()
+	doc, err := c.CIB(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := doc.Configuration().Clone()
+	conf.Child("resources").Add(
+		cib.NewElement("primitive", "id", "switch", "class", "stonith", "type", "fence_files").Add(
+			cib.NewElement("instance_attributes", "id", "ia").Add(cib.NewElement("nvpair", "id", "hl", "name", "pcmk_host_list", "value", "n1 n2"))),
+		cib.NewElement("primitive", "id", "d", "class", "ocf", "provider", "pacemaker", "type", "Dummy"))
+	conf.Ensure("constraints").Add(cib.NewElement("rsc_location", "id", "l", "rsc", "d", "node", "n2", "score", "100"))
+	conf.Child("crm_config").Child("cluster_property_set").Add(cib.NewElement("nvpair", "id", "act", "name", "stonith-action", "value", "off"))
+	if _, err := c.Apply(t.Context(), cib.Change{Configuration: &cib.ConfigurationChange{Base: doc.Version(), XML: conf.String()}}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		i, err := c.Info(t.Context())
+		now, cerr := c.CIB(t.Context(), true)
+		if err == nil && cerr == nil && i.Transition.Idle && i.Transition.ComputedAtVersion.Compare(now.Version()) >= 0 && strings.Contains(now.String(), "d_last_0") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the resources do not start")
+		}
+	}
+	// The machine boots when its power is back.
+	go func() {
+		for t.Context().Err() == nil {
+			if _, err := os.Stat(filepath.Join(dir, "fenced-n2")); err == nil {
+				time.Sleep(300 * time.Millisecond)
+				os.Remove(filepath.Join(hosts[1].dir, "run", holdFile))
+				os.Remove(filepath.Join(dir, "off-n2"))
+				hosts[1].run()
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	var told []string
+	report, err := drill.Run(t.Context(), drill.Config{Cluster: c, Kind: drill.Kill, Node: "n2", Limit: time.Minute, Tell: func(s string) { told = append(told, s) }})
+	if err != nil {
+		t.Fatalf("%v; told %q, report %+v", err, told, report)
+	}
+	if !report.Restored || len(report.Resources) == 0 {
+		t.Errorf("report: %+v, told %q", report, told)
+	}
+	for _, o := range report.Resources {
+		if o.Name == "d" && (o.Away < 100*time.Millisecond || o.Still || o.To != "n2") {
+			t.Errorf("%+v", o)
+		}
+	}
+	members(t, c, "n1* n2*")
+	if out, _ := hosts[0].command("audit"); !strings.Contains(out, "drill: kill node n2") {
+		t.Errorf("audit log:\n%s", out)
+	}
+}
