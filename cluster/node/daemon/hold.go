@@ -33,7 +33,7 @@ func (o *Options) fail(limit time.Duration) {
 }
 
 // hold waits until the end of a drill.
-func (o *Options) hold(ctx context.Context) error {
+func (o *Options) hold(ctx context.Context, notify *notifier) error {
 	path := filepath.Join(o.RunDir, holdFile)
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -44,6 +44,7 @@ func (o *Options) hold(ctx context.Context) error {
 	wait := min(time.Until(time.Unix(seconds, 0)), time.Hour)
 	if err == nil && wait > 0 {
 		o.Log.Warn("a drill keeps this node down", "for", wait.Round(time.Second), "file", path)
+		notify.send("STATUS=down for a drill\nEXTEND_TIMEOUT_USEC=" + strconv.FormatInt((wait+time.Minute).Microseconds(), 10))
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():

@@ -68,7 +68,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	notify := newNotifier(os.Getenv("NOTIFY_SOCKET"))
 	defer notify.send("STOPPING=1")
-	if err := o.hold(ctx); err != nil {
+	if err := o.hold(ctx, notify); err != nil {
 		return err
 	}
 	ctx, quit := context.WithCancel(ctx)

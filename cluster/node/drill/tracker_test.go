@@ -8,7 +8,9 @@ import (
 func TestTracker(t *testing.T) {
 	start := time.Unix(1000, 0)
 	at := func(s float64) time.Time { return start.Add(time.Duration(s * float64(time.Second))) }
-	on := func(node string) map[string]place { return map[string]place{"web": {node: node}, "other": {node: "n3"}} }
+	on := func(node string) map[string]place {
+		return map[string]place{"web": {node: node}, "other": {node: "n3"}}
+	}
 	// A standby: stopped, started elsewhere.
 	tr := newTracker(on("n1"), "n1")
 	tr.see(on("n1"), false, at(0))
