@@ -10,6 +10,7 @@ import (
 	"gcrm/drivers"
 	"gcrm/drivers/meta"
 	"gcrm/drivers/native"
+	"gcrm/replication/admin"
 )
 
 func meansTrue(s string) bool { b, _ := meta.ParseBool(s); return b }
@@ -50,6 +51,9 @@ func (h host) start(ctx context.Context, c *native.Call) drivers.Result {
 		_ = c.SetPromotionScore(ctx, nil)
 		return res
 	}
+	if h.nativeCore(ctx, c) {
+		return h.nativeStart(ctx, c)
+	}
 	if res := h.load(ctx, c); res.RC != drivers.OK {
 		return res
 	}
@@ -64,7 +68,7 @@ func (h host) start(ctx context.Context, c *native.Call) drivers.Result {
 		}
 		switch {
 		case s.primary():
-			if err := c.Change(ctx, admin(c, "secondary")...); err != nil {
+			if err := c.Change(ctx, h.admin(ctx, c, "secondary")...); err != nil {
 				c.Waiting("DRBD resource %s to become Secondary: %v", c.Params.String("drbd_resource"), err)
 			}
 		case s.configured() && !s.anyDisk("Diskless"), s.configured() && s.diskless():
@@ -72,14 +76,14 @@ func (h host) start(ctx context.Context, c *native.Call) drivers.Result {
 		default:
 			if first {
 				// Only tells whether the backing device has grown.
-				_ = c.Change(ctx, admin(c, "check-resize")...)
+				_ = c.Change(ctx, h.admin(ctx, c, "check-resize")...)
 			}
 			if err := h.create(ctx, c, s, v, devices); err != nil {
 				return native.Failed(err)
 			}
-			argv := admin(c, "attach")
+			argv := h.admin(ctx, c, "attach")
 			if v[0] >= 9 {
-				argv = admin(c, "adjust", "--skip-net")
+				argv = h.admin(ctx, c, "adjust", "--skip-net")
 			}
 			if err := c.Change(ctx, argv...); err != nil {
 				if found { // it ran without its disk before, by the data of its peer
@@ -124,11 +128,11 @@ func (h host) create(ctx context.Context, c *native.Call, s state, v version, de
 		return nil
 	}
 	if !s.exists {
-		if err := c.Change(ctx, admin(c, "new-resource")...); err != nil {
+		if err := c.Change(ctx, h.admin(ctx, c, "new-resource")...); err != nil {
 			return err
 		}
 	}
-	if err := c.Change(ctx, admin(c, "new-minor")...); err != nil {
+	if err := c.Change(ctx, h.admin(ctx, c, "new-minor")...); err != nil {
 		return err
 	}
 	c.Waiting("the device nodes %s", strings.Join(devices, ", "))
@@ -142,7 +146,7 @@ func (h host) connect(ctx context.Context, c *native.Call, v version) drivers.Re
 	if !c.Params.Bool("connect_only_after_promote") {
 		// The data of a promoted peer is the one to follow.
 		if at := promotedElsewhere(c); v[0] >= 9 && len(at) > 0 {
-			argv := admin(c, "adjust")
+			argv := h.admin(ctx, c, "adjust")
 			argv[len(argv)-1] += ":" + at[0]
 			// The names of cluster and DRBD may differ: then all at once.
 			_ = c.Change(ctx, argv...)
@@ -174,12 +178,26 @@ func (h host) connect(ctx context.Context, c *native.Call, v version) drivers.Re
 	return native.OK()
 }
 
+// direct stops the resource without its configuration.
+func (h host) direct(ctx context.Context, c *native.Call, name string) error {
+	if !h.nativeCore(ctx, c) {
+		return c.Change(ctx, "drbdsetup", "down", name)
+	}
+	return c.Do("stop the process of "+name, func() error {
+		a, err := h.folder(c).Call(ctx, name, admin.Call{Command: "down"})
+		if err == nil && a.Error != "" {
+			err = errors.New(a.Error)
+		}
+		return err
+	})
+}
+
 // adjust brings the kernel to what the configuration says; version 8.4 is told
 // which of several possible peers is meant.
 func (h host) adjust(ctx context.Context, c *native.Call, v version) error {
-	argv := admin(c, "adjust")
+	argv := h.admin(ctx, c, "adjust")
 	if at := others(c, "notify_start_uname", "notify_promote_uname", "notify_promoted_uname", "notify_master_uname",
-		"notify_unpromoted_uname", "notify_slave_uname", "notify_demote_uname"); v[0] < 9 && len(at) > 0 {
+		"notify_unpromoted_uname", "notify_slave_uname", "notify_demote_uname"); v[0] < 9 && len(at) > 0 && !h.nativeCore(ctx, c) {
 		argv = slices.Insert(argv, len(argv)-2, "--peer", at[0])
 	}
 	return c.Change(ctx, argv...)
@@ -193,7 +211,7 @@ func (h host) reload(ctx context.Context, c *native.Call) drivers.Result {
 	if !s.configured() {
 		return native.Fail(drivers.GenericError, "DRBD resource %s is not started, there is nothing to reload", c.Params.String("drbd_resource"))
 	}
-	if err := c.Change(ctx, admin(c, "adjust")...); err != nil {
+	if err := c.Change(ctx, h.admin(ctx, c, "adjust")...); err != nil {
 		return native.Failed(err)
 	}
 	if s, err = h.state(ctx, c); err == nil {
@@ -236,7 +254,7 @@ func (h host) raise(ctx context.Context, c *native.Call, v version) drivers.Resu
 			_ = c.SetPromotionScore(ctx, nil)
 			return native.Fail(drivers.GenericError, "a peer of DRBD resource %s is Primary although the cluster has promoted none: demote it there (drbdadm secondary %s): %v", name, name, last)
 		}
-		last = c.Change(ctx, admin(c, "primary")...)
+		last = c.Change(ctx, h.admin(ctx, c, "primary")...)
 		var exit *native.ExitError
 		if errors.As(last, &exit) && exit.Outcome.Code == 17 {
 			return native.Fail(drivers.GenericError, "DRBD resource %s has no access to data that is up to date, or its peer could not be fenced: %v; look at drbdadm status %s and connect the peer that has the data", name, last, name)
@@ -270,7 +288,7 @@ func (h host) lower(ctx context.Context, c *native.Call) (gone bool, err error) 
 		if !s.primary() {
 			return !s.configured(), nil
 		}
-		err = c.Change(ctx, admin(c, "secondary")...)
+		err = c.Change(ctx, h.admin(ctx, c, "secondary")...)
 		if c.Dry() {
 			return false, nil
 		}
@@ -318,9 +336,9 @@ func (h host) stop(ctx context.Context, c *native.Call) drivers.Result {
 				return fail(err)
 			}
 		}
-		if last = c.Change(ctx, admin(c, "down")...); last != nil {
+		if last = c.Change(ctx, h.admin(ctx, c, "down")...); last != nil {
 			// The kernel can be told without a configuration that is right.
-			if direct := c.Change(ctx, "drbdsetup", "down", name); direct == nil {
+			if direct := h.direct(ctx, c, name); direct == nil {
 				last = nil
 			}
 		}
@@ -353,7 +371,7 @@ func (h host) outdate(ctx context.Context, c *native.Call) bool {
 		return false
 	}
 	// It fails where it is done already, and must not keep a stop from ending.
-	return c.Change(ctx, admin(c, "outdate")...) == nil
+	return c.Change(ctx, h.admin(ctx, c, "outdate")...) == nil
 }
 
 // notify follows the changes of other instances. It never fails: what it did

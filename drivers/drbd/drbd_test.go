@@ -130,8 +130,8 @@ func TestContract(t *testing.T) {
 
 func TestMetadataAgreesWithTheScript(t *testing.T) {
 	_, s := setUp(t, "8.4.11")
-	// The script calls a list of options boolean.
-	agenttest.SameAsScript(t, s.Name, s.Agent, nil, []string{"unfence_extra_args"})
+	// The script calls a list of options boolean, and has one core only.
+	agenttest.SameAsScript(t, s.Name, s.Agent, []string{"core"}, []string{"unfence_extra_args"})
 }
 
 func TestCommandsOfALife(t *testing.T) {

@@ -15,6 +15,9 @@ import (
 // state asks the kernel about the resource.
 func (h host) state(ctx context.Context, c *native.Call) (state, error) {
 	name := c.Params.String("drbd_resource")
+	if name != "" && h.nativeCore(ctx, c) {
+		return h.nativeState(ctx, c)
+	}
 	loaded, err := native.Exists(h.proc)
 	if err != nil || !loaded || name == "" {
 		return state{}, err
@@ -30,8 +33,8 @@ func (h host) state(ctx context.Context, c *native.Call) (state, error) {
 	return parseEvents(out, name)
 }
 
-// admin is the argument list of a drbdadm command about the resource.
-func admin(c *native.Call, words ...string) []string {
+// admin8 is the argument list of a drbdadm command about the resource.
+func admin8(c *native.Call, words ...string) []string {
 	argv := []string{"drbdadm"}
 	if conf := c.Params.String("drbdconf"); conf != "" {
 		argv = append(argv, "-c", conf)
@@ -42,6 +45,9 @@ func admin(c *native.Call, words ...string) []string {
 // devices lists the device nodes of the resource, which also shows that the
 // configuration has it for this node.
 func (h host) devices(ctx context.Context, c *native.Call) ([]string, drivers.Result) {
+	if h.nativeCore(ctx, c) {
+		return h.nativeDevices(c)
+	}
 	conf, name := c.Params.String("drbdconf"), c.Params.String("drbd_resource")
 	if conf != "" {
 		f, err := os.Open(conf)
@@ -50,7 +56,7 @@ func (h host) devices(ctx context.Context, c *native.Call) ([]string, drivers.Re
 		}
 		f.Close()
 	}
-	out, err := c.Ask(ctx, admin(c, "sh-dev")...)
+	out, err := c.Ask(ctx, h.admin(ctx, c, "sh-dev")...)
 	var tool *native.ToolError
 	switch {
 	case errors.As(err, &tool):
@@ -68,6 +74,12 @@ func (h host) devices(ctx context.Context, c *native.Call) ([]string, drivers.Re
 // module finds the version of the module, loaded or to be loaded, and holds it
 // against what the parameters ask for.
 func (h host) module(ctx context.Context, c *native.Call) (version, drivers.Result) {
+	if h.nativeCore(ctx, c) {
+		if c.MetaInt("clone_max", 2) > 2 {
+			return version{8, 4, 11}, native.Fail(drivers.NotConfigured, "clone-max is %d: the native core has two nodes at most", c.MetaInt("clone_max", 2))
+		}
+		return version{8, 4, 11}, native.OK()
+	}
 	var v version
 	ok := false
 	raw, err := os.ReadFile(h.proc)
@@ -112,7 +124,7 @@ func (h host) suitable(ctx context.Context, c *native.Call) (version, []string, 
 	}
 	devices, res := h.devices(ctx, c)
 	if res.RC == drivers.OK && promotedMax(c) > 1 {
-		dump, err := c.Ask(ctx, admin(c, "dump")...)
+		dump, err := c.Ask(ctx, h.admin(ctx, c, "dump")...)
 		if err != nil {
 			res = native.Failed(err)
 		} else if !twoPrimaries(dump) {
@@ -154,7 +166,7 @@ func (h host) publish(ctx context.Context, c *native.Call, s state) error {
 	if good, of := s.upToDatePeers(); c.Params.Bool("unfence_if_all_uptodate") && s.primary() && s.everyDisk("UpToDate") && of > 0 && good == of {
 		// The handler's failure leaves a constraint behind, which it tries to
 		// take away again next time; the data is good all the same.
-		_ = c.Change(ctx, append([]string{"env", "OCF_RESKEY_unfence_extra_args=" + c.Params.String("unfence_extra_args")}, admin(c, "unfence-peer")...)...)
+		_ = c.Change(ctx, append([]string{"env", "OCF_RESKEY_unfence_extra_args=" + c.Params.String("unfence_extra_args")}, h.admin(ctx, c, "unfence-peer")...)...)
 	}
 	if v.score <= 0 {
 		return c.SetPromotionScore(ctx, nil)

@@ -1,8 +1,10 @@
-// Package drbd is the agent of DRBD on the kernel's module, of versions 8.4
-// and 9: ocf:linbit:drbd.
+// Package drbd is the agent of DRBD, ocf:linbit:drbd: on the kernel's module, of
+// versions 8.4 and 9, or on the native core of package replication where there is
+// none.
 package drbd
 
 import (
+	"os"
 	"strings"
 	"time"
 
@@ -13,7 +15,11 @@ import (
 
 // Agents returns the agent of this package by name.
 func Agents() map[drivers.Name]drivers.Agent {
-	return map[drivers.Name]drivers.Agent{{Class: "ocf", Provider: "linbit", Type: "drbd"}: agent(host{proc: "/proc/drbd", pause: time.Second, calm: 15 * time.Second}, nil)}
+	h := host{proc: "/proc/drbd", pause: time.Second, calm: 15 * time.Second, device: "loop"}
+	if self, err := os.Executable(); err == nil {
+		h.gcrm = self
+	}
+	return map[drivers.Name]drivers.Agent{{Class: "ocf", Provider: "linbit", Type: "drbd"}: agent(h, nil)}
 }
 
 // host is where the agent looks, and how long it waits between attempts.
@@ -23,6 +29,9 @@ type host struct {
 	// calm is the least time a failed promotion takes, so that recovery does
 	// not go round in a tight loop.
 	calm time.Duration
+	// gcrm is this program, for the native core; empty for a host without it.
+	gcrm   string
+	device string // --device of gcrm volume up
 }
 
 const second = time.Second
@@ -31,10 +40,12 @@ func agent(h host, path []string) *native.Agent {
 	return &native.Agent{
 		Table: meta.Agent{
 			Name: "drbd", Version: "LINBIT 1.4", API: "1.0", Short: "DRBD resource, promotable",
-			Long: "Runs a resource of the DRBD configuration on the kernel's module, as a promotable clone with notify=true.",
+			Long: "Runs a resource of the DRBD configuration, as a promotable clone with notify=true: on the kernel's module, or in user space where the host has none.",
 			Params: []meta.Param{
 				{Name: "drbd_resource", Type: meta.String, Required: true, Unique: true, Short: "Name of the resource in the DRBD configuration"},
 				{Name: "drbdconf", Type: meta.String, Default: "/etc/drbd.conf", Short: "DRBD configuration file"},
+				{Name: "core", Type: meta.String, Default: "auto", Short: "kernel, native or auto",
+					Long: "kernel is the DRBD module, native is gcrm's own replication in user space; auto takes the module if the host has it. Both speak the same protocol."},
 				{Name: "adjust_master_score", Type: meta.String, Default: "0 10 1000 10000", Short: "Promotion scores",
 					Long: "Four ascending numbers: local data only known to be consistent; good data at a peer alone; local data good and a peer's not known; everything known and good. 0 withdraws the score."},
 				{Name: "stop_outdates_secondary", Type: meta.Boolean, Default: "false", Short: "Mark the data outdated on stop while another node is promoted"},
@@ -75,6 +86,9 @@ func check(c *native.Call) drivers.Result {
 		}) {
 			return native.Fail(drivers.NotConfigured, "parameter %s: %q may only have letters, digits and any of %%+./:=@_-", name, v)
 		}
+	}
+	if v := c.Params.String("core"); v != "" && v != "auto" && v != "kernel" && v != "native" {
+		return native.Fail(drivers.NotConfigured, "parameter core: %q is none of auto, kernel, native", v)
 	}
 	if _, err := parseScores(c.Params.String("adjust_master_score")); err != nil {
 		return native.Fail(drivers.NotConfigured, "%v", err)

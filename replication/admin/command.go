@@ -52,6 +52,8 @@ var verbs = []struct{ name, args, help string }{
 	{"events", "RES", "every change, a line of JSON each"},
 	{"wait-connect", "RES", "wait for the peer, as long as the startup section says"},
 	{"wait-sync", "RES", "wait for the end of a resync or verify, with its progress"},
+	{"fence-peer", "RES", "run the handler fence-peer; unfence-peer undoes it"},
+	{"unfence-peer", "RES", "run the handler unfence-peer"},
 	{"create-md", "RES", "write new metadata; --force over existing ones"},
 	{"apply-al", "RES", "make the metadata of a crash clean"},
 	{"dump-md", "RES", "print the metadata"},
@@ -76,6 +78,7 @@ type invocation struct {
 	xml      bool
 	worker   bool
 	idle     bool
+	alone    bool
 	listen   string
 	cert     string
 	key      string
@@ -99,6 +102,7 @@ Options:
       --force, --discard-my-data, --json, --proc, --overview, --xml
       --timeout TIME     how long to wait (wait-connect, wait-sync)
       --device KIND      of up and serve: none (NBD socket only) or loop (a block device, by FUSE)
+      --no-connect       of up: attach only
       --listen ADDR      of up and serve: NBD over TCP
       --tls-cert FILE --tls-key FILE --tls-ca FILE  TLS for that; with a CA clients need a certificate
 `)
@@ -172,6 +176,7 @@ func (in *invocation) parse(args []string) error {
 	fs.BoolVar(&in.xml, "xml", false, "")
 	fs.BoolVar(&in.worker, "worker", false, "")
 	fs.BoolVar(&in.idle, "idle", false, "")
+	fs.BoolVar(&in.alone, "no-connect", false, "")
 	fs.StringVar(&in.listen, "listen", "", "")
 	fs.StringVar(&in.cert, "tls-cert", "", "")
 	fs.StringVar(&in.key, "tls-key", "", "")
@@ -276,6 +281,12 @@ func (in *invocation) one(ctx context.Context, name string, r *Resource) error {
 		return in.up(ctx, r)
 	case "down":
 		return in.down(ctx, r)
+	case "fence-peer", "unfence-peer":
+		s := &server{o: in.serveOptions(r), r: r, log: func(text string) { fmt.Fprintln(in.p.Err, text) }}
+		if code := s.handler(ctx, name); code != 0 {
+			return &commandError{fmt.Sprintf("%s: handler %s: exit code %d", r.Res.Name, name, code), code}
+		}
+		return nil
 	case "events":
 		return in.events(r)
 	case "wait-connect", "wait-sync":
@@ -367,6 +378,9 @@ func (in *invocation) up(ctx context.Context, r *Resource) error {
 		// What cannot be attached is not left running half.
 		_ = in.tell(ctx, r, Call{Command: "down"})
 		return err
+	}
+	if in.alone {
+		return nil
 	}
 	return in.tell(ctx, r, Call{Command: "connect", Discard: in.discard})
 }

@@ -43,6 +43,14 @@ func (f Folder) State(resource string) string   { return filepath.Join(string(f)
 func (f Folder) Log(resource string) string     { return filepath.Join(string(f), resource+".log") }
 func (f Folder) Mount(resource string) string   { return filepath.Join(string(f), resource+".fuse") }
 
+// ShouldRun tells whether a process of this boot was told to serve the resource and
+// not told to stop: if none answers, one is on its way.
+func (f Folder) ShouldRun(resource string) bool {
+	b, err := os.ReadFile(f.State(resource))
+	var w wanted
+	return err == nil && json.Unmarshal(b, &w) == nil && w.Boot == bootID()
+}
+
 // ErrNotRunning says that no process serves the resource.
 var ErrNotRunning = errors.New("no process serves the resource; gcrm volume up starts one")
 

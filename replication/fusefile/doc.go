@@ -10,6 +10,7 @@
 //     another process serves the same channel with Resume: requests that its
 //     predecessor had taken and not answered come again (kernels since 6.9), so that
 //     nobody above sees an error.
+//     The process that serves the file must not open it with package os.
 //  3. Reads and writes go past the page cache, many at a time. fsync is a flush of
 //     the volume; punching holes and zeroing ranges work.
 package fusefile

@@ -15,11 +15,13 @@ func AttachLoop(path string) (string, error) {
 		return "", fmt.Errorf("loop devices are not there: %w", err)
 	}
 	defer control.Close()
-	file, err := os.OpenFile(path, os.O_RDWR|unix.O_DIRECT, 0)
+	// Not with package os: it would have the kernel poll the file, which asks this
+	// very process, while the runtime waits for the answer.
+	file, err := unix.Open(path, unix.O_RDWR|unix.O_DIRECT|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", err
+		return "", &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	defer file.Close()
+	defer unix.Close(file)
 	for range 64 {
 		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
 		if err != nil {
@@ -36,10 +38,10 @@ func AttachLoop(path string) (string, error) {
 		var info unix.LoopInfo64
 		copy(info.File_name[:], path)
 		info.Flags = unix.LO_FLAGS_DIRECT_IO
-		err = unix.IoctlLoopConfigure(int(loop.Fd()), &unix.LoopConfig{Fd: uint32(file.Fd()), Size: 4096, Info: info})
+		err = unix.IoctlLoopConfigure(int(loop.Fd()), &unix.LoopConfig{Fd: uint32(file), Size: 4096, Info: info})
 		if errors.Is(err, unix.EINVAL) {
 			// A block size that the file does not take.
-			err = unix.IoctlLoopConfigure(int(loop.Fd()), &unix.LoopConfig{Fd: uint32(file.Fd()), Info: info})
+			err = unix.IoctlLoopConfigure(int(loop.Fd()), &unix.LoopConfig{Fd: uint32(file), Info: info})
 		}
 		loop.Close()
 		if errors.Is(err, unix.EBUSY) {
