@@ -9,6 +9,9 @@ import (
 func (b *builder) aclRole(r *Role) *cib.Element {
 	e := cib.NewElement("acl_role", "id", b.id(r.ID))
 	b.describe(e, r.Desc)
+	if b.st.Mode == Command && len(r.Rules) == 0 {
+		b.hint(Token{Pos: b.st.Pos}, "say what it may: read, write or deny, and what", "Expected at least 2 arguments")
+	}
 	for _, p := range r.Rules {
 		b.permissions(e, p)
 	}

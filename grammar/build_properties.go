@@ -12,6 +12,9 @@ func (b *builder) propertySet(p *Property) *cib.Element {
 		name = "cluster_property_set"
 	}
 	e := &cib.Element{Name: name}
+	if b.st.Mode == Command && b.st.Verb != "property" && p.Ref.Value == "" && p.Label.Value == "" && len(p.Rules)+len(p.Pairs) == 0 {
+		b.hint(Token{Pos: b.st.Pos}, "write NAME=VALUE", "Expected at least 1 argument")
+	}
 	switch {
 	case p.Ref.Value != "":
 		b.refer(e, p.Ref)

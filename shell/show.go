@@ -24,7 +24,8 @@ type selection struct {
 func (s *Session) obscured() []string { return []string{"passw*"} }
 
 // selectObjects reads selectors: ids, globs, type:T, tag:T, related:X, changed,
-// obscure:GLOB; "and" between two means both.
+// obscure:GLOB; several pick what any of them picks, "and" picks from what those
+// before it picked.
 func (s *Session) selectObjects(ctx context.Context, doc *cib.CIB, words []grammar.Word) (*selection, error) {
 	sel := &selection{obscure: s.obscured()}
 	if len(words) > 0 && words[0].Text == "xml" {
@@ -47,40 +48,33 @@ func (s *Session) selectObjects(ctx context.Context, doc *cib.CIB, words []gramm
 		sel.changed = true
 	}
 	objects := grammar.Objects(doc, true)
-	// Words are joined by or, except around "and".
-	var alternatives [][]func(grammar.Object) bool
-	join := false
+	// Words add to what those before them picked; after "and" a word picks from
+	// that.
+	sel.pick = func(grammar.Object) bool { return false }
+	joined := false
 	for i, w := range kept {
-		if strings.EqualFold(w.Text, "and") {
-			if i == 0 || i == len(kept)-1 || join {
+		switch {
+		case strings.EqualFold(w.Text, "or"):
+			continue
+		case strings.EqualFold(w.Text, "and"):
+			if i == 0 || i == len(kept)-1 || joined {
 				return nil, problemf("\"and\" stands between two selectors").at(w.Pos)
 			}
-			join = true
+			joined = true
 			continue
 		}
 		f, err := s.selector(ctx, doc, objects, w, sel)
 		if err != nil {
 			return nil, err
 		}
-		if join {
-			last := len(alternatives) - 1
-			alternatives[last] = append(alternatives[last], f)
-		} else {
-			alternatives = append(alternatives, []func(grammar.Object) bool{f})
-		}
-		join = false
-	}
-	sel.pick = func(o grammar.Object) bool {
-		for _, all := range alternatives {
-			fits := true
-			for _, f := range all {
-				fits = fits && f(o)
+		before, both := sel.pick, joined
+		sel.pick = func(o grammar.Object) bool {
+			if both {
+				return before(o) && f(o)
 			}
-			if fits {
-				return true
-			}
+			return before(o) || f(o)
 		}
-		return false
+		joined = false
 	}
 	return sel, nil
 }
@@ -102,8 +96,9 @@ func (s *Session) selector(ctx context.Context, doc *cib.CIB, objects []grammar.
 		return func(o grammar.Object) bool { return o.Kind == value }, nil
 	case prefixed && kind == "tag":
 		tag := doc.Section("tags").ChildByID(value)
-		if tag == nil {
-			return nil, problemf("tag %s does not exist", value).at(w.Pos)
+		if tag == nil { // told, and no failure: a script may ask for what is not there
+			s.msg.warning("tag %s does not exist", value)
+			return func(grammar.Object) bool { return false }, nil
 		}
 		members := map[string]bool{}
 		for ref := range tag.Named("obj_ref") {
@@ -139,35 +134,32 @@ func (s *Session) isChanged(doc *cib.CIB) func(grammar.Object) bool {
 	}
 }
 
-// related picks objects that an id, or a part of an agent's name, has to do
-// with: themselves, containers and members, constraints and tags naming them.
+// related picks what has to do with a word: the objects of that id with the
+// constraints, tags and containers that name or hold them, and the resources
+// of that agent: TYPE, CLASS:TYPE or CLASS:PROVIDER:TYPE.
 func related(doc *cib.CIB, objects []grammar.Object, word string) func(grammar.Object) bool {
-	seeds := map[string]bool{}
+	picked := map[string]bool{}
 	for _, o := range objects {
-		a := cib.AgentOf(o.Element)
-		if o.ID == word && o.Kind != "node" || a.Type != "" && (a.Type == word || a.Provider == word || a.Class == word) {
-			seeds[o.ID] = true
+		if ok, err := path.Match(word, o.ID); ok && err == nil && o.Kind != "node" {
+			picked[o.ID] = true
+		}
+		if a := o.Element; a.Has("class") && slices.Contains([]string{a.Get("type"), a.Get("class") + ":" + a.Get("type"),
+			a.Get("class") + ":" + a.Get("provider") + ":" + a.Get("type")}, word) {
+			picked[o.ID] = true
 		}
 	}
-	picked := map[string]bool{}
-	index := cib.NewIndex(doc)
-	for id := range seeds {
-		picked[id] = true
-		for _, ref := range index.References(id) {
-			if ref.Object != nil && (ref.Section == "constraints" || ref.Section == "tags") {
-				picked[ref.Object.ID()] = true
-			}
+	for _, ref := range cib.NewIndex(doc).References(word) {
+		if ref.Object != nil && (ref.Section == "constraints" || ref.Section == "tags") {
+			picked[ref.Object.ID()] = true
 		}
+	}
+	for id := word; ; {
 		t, ok := findResource(doc, id)
-		if !ok {
-			continue
+		if !ok || t.parent.Name == "resources" {
+			break
 		}
-		for m := range cib.Members(t.element) {
-			picked[m.ID()] = true
-		}
-		if t.parent.Name != "resources" {
-			picked[t.parent.ID()] = true
-		}
+		id = t.parent.ID()
+		picked[id] = true
 	}
 	return func(o grammar.Object) bool { return picked[o.ID] && o.Kind != "node" }
 }

@@ -24,8 +24,8 @@ func showXML(doc *cib.CIB, sel *selection) string {
 	return "<?xml version=\"1.0\" ?>\n" + root.String() + "\n"
 }
 
-// pickXML returns a configuration that holds only some objects: their
-// outermost elements, in the sections they come from.
+// pickXML returns a configuration that holds only some objects, with what they
+// are within, in the sections they come from.
 func pickXML(doc *cib.CIB, pick func(grammar.Object) bool) *cib.Element {
 	wanted := map[*cib.Element]bool{}
 	for _, o := range grammar.Objects(doc, true) {
@@ -40,7 +40,9 @@ func pickXML(doc *cib.CIB, pick func(grammar.Object) bool) *cib.Element {
 			n.Children = section.Children
 		}
 		for e := range section.Elements() {
-			n.Children = append(n.Children, pickBelow(e, wanted)...)
+			if holds(e, wanted) {
+				n.Children = append(n.Children, e)
+			}
 		}
 		switch section.Name {
 		case "crm_config", "nodes", "resources", "constraints":
@@ -54,16 +56,17 @@ func pickXML(doc *cib.CIB, pick func(grammar.Object) bool) *cib.Element {
 	return out
 }
 
-// pickBelow returns e if it is wanted, else the wanted resources inside it.
-func pickBelow(e *cib.Element, wanted map[*cib.Element]bool) []*cib.Element {
+// holds reports whether an object, or a resource within it, is wanted.
+func holds(e *cib.Element, wanted map[*cib.Element]bool) bool {
 	if wanted[e] {
-		return []*cib.Element{e}
+		return true
 	}
-	var out []*cib.Element
 	for m := range cib.Members(e) {
-		out = append(out, pickBelow(m, wanted)...)
+		if holds(m, wanted) {
+			return true
+		}
 	}
-	return out
+	return false
 }
 
 // arrangeXML puts resources in the order of display: templates, primitives,
