@@ -347,11 +347,10 @@ func runTrace(ctx context.Context, s *Session, c *call) error {
 			if !ok {
 				continue
 			}
-			ops := p.element.Ensure("operations")
-			for _, name := range []string{"start", "stop"} {
-				if on && (only == "" || only == name) && !hasOp(ops, name) {
-					ops.Add(cib.NewElement("op", "name", name, "interval", "0s", "id", ids.fresh(pid+"-"+name+"-0s")))
-				}
+			ops := p.element.Child("operations")
+			if on {
+				ops = p.element.Ensure("operations")
+				traceOps(ops, ids, pid, only)
 			}
 			for op := range ops.Named("op") {
 				if only != "" && op.Get("name") != only || interval != "" && !sameInterval(op.Get("interval"), interval) {
@@ -364,8 +363,33 @@ func runTrace(ctx context.Context, s *Session, c *call) error {
 					dropEmptySets(op)
 				}
 			}
+			if !on && ops != nil {
+				dropTraceOps(ops, pid)
+			}
 		}
 		return nil
+	})
+}
+
+// traceOps adds the operations that a trace needs in order to have a place:
+// before the others, since that is where they are done.
+func traceOps(ops *cib.Element, ids idSet, primitive, only string) {
+	var add []*cib.Element
+	for _, name := range []string{"start", "stop"} {
+		if (only == "" || only == name) && !hasOp(ops, name) {
+			add = append(add, cib.NewElement("op", "name", name, "interval", "0s", "id", ids.fresh(primitive+"-"+name+"-0s")))
+		}
+	}
+	ops.Children = append(add, ops.Children...)
+}
+
+// dropTraceOps removes operations that say nothing but that there is one: start
+// and stop as traceOps makes them.
+func dropTraceOps(ops *cib.Element, primitive string) {
+	ops.Children = slices.DeleteFunc(ops.Children, func(op *cib.Element) bool {
+		name := op.Get("name")
+		return op.Name == "op" && (name == "start" || name == "stop") && len(op.Attrs) == 3 && len(op.Children) == 0 &&
+			op.ID() == primitive+"-"+name+"-0s" && op.Get("interval") == "0s"
 	})
 }
 

@@ -68,9 +68,13 @@ func setPair(work *cib.CIB, object *cib.Element, setName, prefix, name, value st
 	}
 }
 
-// insertSet puts an attribute set where the schema wants it: before operations
-// and members, behind the sets that are there.
+// insertSet adds an attribute set to an object: to a primitive at its end, as
+// all tools do; to a container before its members.
 func insertSet(object, set *cib.Element) {
+	if object.Name == "primitive" || object.Name == "template" {
+		object.Add(set)
+		return
+	}
 	i := 0
 	for i < len(object.Children) {
 		switch object.Children[i].Name {

@@ -130,10 +130,14 @@ func (s *Session) addPlacement(work *cib.CIB, id string, a moveArgs, score strin
 		section.Add(cib.NewElement("rsc_location", "id", id, "rsc", a.resource, "role", role, "node", a.node, "score", score))
 		return
 	}
-	rule := cib.NewElement("rule", "id", id+"-rule", "score", score, "boolean-op", "and")
+	part := func(name, _ string) string { return id + "-" + name }
+	if id == preferID(a.resource) { // these ids are as old as the trade
+		part = func(_, old string) string { return "cli-prefer-" + old + "-" + a.resource }
+	}
+	rule := cib.NewElement("rule", "id", part("rule", "rule"), "score", score, "boolean-op", "and")
 	rule.Add(
-		cib.NewElement("expression", "id", id+"-expr", "attribute", "#uname", "operation", "eq", "value", a.node, "type", "string"),
-		cib.NewElement("date_expression", "id", id+"-lifetime", "operation", "lt", "end", a.lifetime))
+		cib.NewElement("expression", "id", part("expr", "expr"), "attribute", "#uname", "operation", "eq", "value", a.node, "type", "string"),
+		cib.NewElement("date_expression", "id", part("lifetime", "lifetime-end"), "operation", "lt", "end", a.lifetime))
 	section.Add(cib.NewElement("rsc_location", "id", id, "rsc", a.resource, "role", role).Add(rule))
 }
 

@@ -270,7 +270,13 @@ func runResourcePair(ctx context.Context, s *Session, c *call) error {
 			}
 			return nil
 		}
-		setPair(work, t.element, setName, id, name, value)
+		target := t.element
+		if _, own := pairValue(target, setName, name); !own && setName == "meta_attributes" && (t.parent.Name == "clone" || t.parent.Name == "master") && !s.cfg.Force {
+			// Instances have what their clone has.
+			target = t.parent
+			s.msg.info("set on %s, the clone of %s", target.ID(), id)
+		}
+		setPair(work, target, setName, target.ID(), name, value)
 		return nil
 	})
 }
