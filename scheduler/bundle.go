@@ -117,6 +117,7 @@ func (e *engine) colocateWithBundle(dependent, primary *resource, c *colocation)
 			e.applyColocation(dependent, cont, c, true)
 		} else if c.score >= infinity {
 			e.assignTo(dependent, nil, true, true)
+			e.trace.displace(dependent, cause{by: ByColocation, coloc: c, rsc: primary})
 		}
 		return
 	}

@@ -179,7 +179,7 @@ func (e *engine) agentChanged(r *resource, n *node, l *cib.Element, active bool)
 	e.triggerUnfencing(r, n, "Device definition changed", nil)
 	if active {
 		e.stopAction(r, n, false)
-		r.startPending = true
+		r.startPending, r.agentChanged = true, true
 	}
 	return true
 }

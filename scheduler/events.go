@@ -234,7 +234,7 @@ func (x *injection) operation(spec string) error {
 	if !s.Child("lrm").Has("id") {
 		s.Child("lrm").Set("id", s.ID())
 	}
-	l := list.ChildByID(op.Resource)
+	l := historyOf(list, op.Resource)
 	if l == nil {
 		l = cib.NewElement("lrm_resource", "id", op.Resource, "class", agent.Class, "provider", agent.Provider, "type", agent.Type)
 		list.Add(l)
@@ -246,6 +246,24 @@ func (x *injection) operation(spec string) error {
 	recordResult(l, result{task: op.Task, interval: strconv.FormatInt(op.Interval, 10), rc: op.RC, target: 0, call: call + 1,
 		when: x.now, reason: "Simulated action result"})
 	return nil
+}
+
+// historyOf finds the history of a resource, or of the one instance of it that a
+// node knows by its number.
+func historyOf(list *cib.Element, rsc string) *cib.Element {
+	if l := list.ChildByID(rsc); l != nil {
+		return l
+	}
+	var found *cib.Element
+	for l := range list.Named("lrm_resource") {
+		if stripInstance(l.ID()) == rsc {
+			if found != nil {
+				return nil
+			}
+			found = l
+		}
+	}
+	return found
 }
 
 func (x *injection) agentOf(rsc string) (cib.AgentName, error) {

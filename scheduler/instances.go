@@ -332,6 +332,7 @@ func (e *engine) colocateWithClone(dependent, primary *resource, c *colocation) 
 			e.applyColocation(dependent, inst, c, false)
 		} else if c.score >= infinity {
 			e.assignTo(dependent, nil, true, true)
+			e.trace.displace(dependent, cause{by: ByColocation, coloc: c, rsc: primary})
 		}
 		return
 	}

@@ -237,6 +237,7 @@ type resource struct {
 	critical                      bool
 	migratable                    bool
 	startPending                  bool
+	agentChanged                  bool // it runs with another agent than is configured
 	unprovisioned                 bool // not yet assigned ("provisional")
 	assigning                     bool
 	merging                       bool // on the stack of a score walk

@@ -654,6 +654,7 @@ func (e *engine) updateInterleaved(first, then *action, n *node, filter actionFl
 		fi := e.compatibleInstance(ti, first.rsc, roleUnknown, current)
 		if fi == nil {
 			if !current && kind&(oUnrunnableFirstBlocks|oFirstImpliesThen) != 0 && e.assignTo(ti, nil, true, true) {
+				e.trace.displace(ti, cause{by: ByOrder, rsc: first.rsc})
 				ch |= thenChanged
 			}
 			continue

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -127,7 +128,7 @@ func (e *engine) origin(c *credit, r *resource, n *node) Origin {
 	case ByNodeState:
 		o.Text = here + " is " + e.stateWord(n)
 	case ByParent:
-		o.Text = "the whole of " + parentName(why.rsc) + " is not allowed here"
+		o.Text = parentName(why.rsc) + " may not run here"
 	case ByDiscovery:
 		o.Text = "other nodes are named with resource-discovery=exclusive"
 	case ByShutdownLock:
@@ -259,12 +260,22 @@ func (e *engine) thresholdOrigin(o *Origin, why cause) {
 	count, last := e.failCount(r, n, nil, true, true)
 	o.Count, o.Limit = count, r.migrationThreshold
 	o.Text = fmt.Sprintf("%s failed %s here, migration-threshold is %s", plainName(r), timesText(count), scoreText(r.migrationThreshold))
+	if count >= infinity && e.opt.startFatal && startFailed(r, n) {
+		o.Text = plainName(r) + " failed to start here, which is not tried again (start-failure-is-fatal)"
+	}
 	if r.failureTimeout > 0 && last > 0 {
 		o.Until = time.Unix(last+int64(r.failureTimeout.Seconds())+1, 0).UTC()
 		o.Text += "; forgotten at " + o.Until.Format(timeFormat)
 	} else {
 		o.Text += "; until it is cleaned up"
 	}
+}
+
+// startFailed reports that the fail count of r on n comes from a start.
+func startFailed(r *resource, n *node) bool {
+	return slices.ContainsFunc(n.failCounts[stripInstance(r.failName())], func(f failEntry) bool {
+		return f.count >= infinity && strings.HasPrefix(f.op, taskStart)
+	})
 }
 
 // timeFormat is how times are written for people; they are in UTC.

@@ -268,6 +268,7 @@ func (e *engine) assignTo(r *resource, n *node, force, stopIfFail bool) bool {
 	changed := n != r.assigned || (r.unprovisioned && n != nil)
 	e.unassign(r)
 	r.unprovisioned = false
+	e.trace.keep(r)
 	if n == nil {
 		if !stopIfFail {
 			return changed

@@ -40,6 +40,7 @@ const (
 	ByRole         Factor = "role"                // already told to be promoted
 	ByContainer    Factor = "container"           // inside of a bundle or guest
 	ByNodeKind     Factor = "node-kind"           // not on remote or guest nodes
+	ByOrder        Factor = "order"               // what must be there first is not
 	ByOther        Factor = "other"               // nothing of the above
 )
 
@@ -78,13 +79,16 @@ func (c *credit) and(v int, why cause) *credit {
 type trace struct {
 	nodes    map[*resource][]*credit // by node.index
 	priority map[*resource]*credit
+	final    map[*resource][]*credit // nodes, as they were when the resource was last assigned, if to nothing
+	lost     map[*resource]cause     // why a resource lost the node that was found
 }
 
 func newTrace(on bool) *trace {
 	if !on {
 		return nil
 	}
-	return &trace{nodes: map[*resource][]*credit{}, priority: map[*resource]*credit{}}
+	return &trace{nodes: map[*resource][]*credit{}, priority: map[*resource]*credit{},
+		final: map[*resource][]*credit{}, lost: map[*resource]cause{}}
 }
 
 func (t *trace) at(r *resource, n *node) *credit {
@@ -205,6 +209,28 @@ func (t *trace) setPriority(r *resource, v int, why cause) {
 		why.set = true
 		t.priority[r] = (*credit)(nil).and(v, why)
 	}
+}
+
+// keep remembers the scores with which r is assigned, be it to no node.
+func (t *trace) keep(r *resource) {
+	if t != nil {
+		t.final[r] = append([]*credit(nil), t.nodes[r]...)
+	}
+}
+
+// displace notes why r, and all below it, lost its node again.
+func (t *trace) displace(r *resource, why cause) {
+	if t != nil {
+		r.eachLeaf(func(l *resource) { t.lost[l] = why })
+	}
+}
+
+// decided is the score of n for r at the time of its last assignment.
+func (t *trace) decided(r *resource, n *node) *credit {
+	if l := t.final[r]; n.index < len(l) {
+		return l[n.index]
+	}
+	return nil
 }
 
 // promote carries the promotion priority of an instance over to the score of

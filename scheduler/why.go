@@ -166,7 +166,7 @@ type explainer struct {
 func (x *explainer) instances(r *resource, only string) (out []Instance, left int) {
 	idle := map[string]int{}
 	r.eachLeaf(func(l *resource) {
-		if l.internal && !r.isPrimitive() || l.removed && len(l.runningOn) == 0 && l.assigned == nil {
+		if l != r && (l.internal || l.removed && len(l.runningOn) == 0 && l.assigned == nil) {
 			return
 		}
 		base := stripInstance(l.id)

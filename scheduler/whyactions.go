@@ -154,6 +154,17 @@ func (x *explainer) restartReasons(r *resource) []Reason {
 			return out
 		}
 	}
+	if r.agentChanged {
+		return []Reason{{Code: CodeDefinition, Text: "it runs with another agent than " + agentText(r) + ", which is configured now"}}
+	}
+	for _, l := range r.launched {
+		for _, f := range e.failuresOf(l) {
+			out = append(out, Reason{Code: CodeFailure, Node: f.Node, Resource: plainName(l), Text: fmt.Sprintf("%s of %s, which runs in it, failed: %s", f.Operation, plainName(l), f.words())})
+		}
+	}
+	if len(out) > 0 {
+		return out
+	}
 	// A required start or stop without words of its own follows what is before it.
 	for _, a := range r.actions {
 		if (a.task == taskStart || a.task == taskStop) && a.required() {
@@ -165,6 +176,9 @@ func (x *explainer) restartReasons(r *resource) []Reason {
 				}
 			}
 		}
+	}
+	if len(out) == 0 {
+		out = append(out, Reason{Code: CodeDependency, Text: "what comes before and after it demands that it is stopped and started again"})
 	}
 	return distinct(out)
 }
@@ -298,7 +312,7 @@ func (x *explainer) blockers(a *action, passed []*action) []Reason {
 				order, id = e.orderBetween(b.rsc, a.rsc)
 			}
 			text := fmt.Sprintf("it needs the %s of %s first%s", taskNoun(b.task), plainName(b.rsc), order)
-			if why := x.firstReason(b.rsc); why != "" && !x.brief {
+			if why := x.rootReason(b.rsc); why != "" && !x.brief {
 				text += "; " + why
 			}
 			out = append(out, Reason{Code: CodeOrder, Resource: plainName(b.rsc), Constraint: id, Text: text})
@@ -370,6 +384,9 @@ func (x *explainer) promotionReasons(r *resource, i *Instance) []Reason {
 		}
 		return []Reason{{Code: CodePromotion, Node: n, Text: fmt.Sprintf("it is not promoted on %s: %s", n, text)}}
 	}
+	if r.role == rolePromoted && !e.quorate && e.opt.noQuorum == quorumDemote {
+		return []Reason{{Code: CodeQuorum, Node: n, Text: "it is demoted: there is no quorum, and no-quorum-policy is demote"}}
+	}
 	var winners []string
 	for _, c := range clone.children {
 		if stateOf(c, false) == rolePromoted {
@@ -379,7 +396,15 @@ func (x *explainer) promotionReasons(r *resource, i *Instance) []Reason {
 		}
 	}
 	if len(winners) == 0 {
-		return nil
+		why := Reason{Code: CodePromotion, Node: n, Text: "it is not promoted on " + n + ", although its promotion score there is " + score}
+		for _, m := range inst.children {
+			if e.promotionNode(m) == nil {
+				why.Resource = plainName(m)
+				why.Text += fmt.Sprintf(": %s, which is promoted with it, cannot be", why.Resource)
+				break
+			}
+		}
+		return []Reason{why}
 	}
 	return []Reason{{Code: CodePromotion, Node: n, Text: fmt.Sprintf("it is not promoted on %s, promotion score %s: promoted is %s, and promoted-max is %d",
 		n, score, strings.Join(winners, ", "), clone.clone.promotedMax)}}

@@ -10,27 +10,47 @@ import (
 
 // places lists all nodes that could matter to r, in display order.
 func (x *explainer) places(r *resource) []Place {
+	possible := func(p Place) bool { return p.Possible }
+	_, tried := x.e.trace.final[r]
+	out := x.scored(r, tried && r.assigned != nil)
+	if tried && r.assigned == nil && slices.ContainsFunc(out, possible) {
+		// What forbade all nodes when one was looked for may have been taken
+		// back since.
+		if then := x.scored(r, true); !slices.ContainsFunc(then, possible) {
+			out = then
+		}
+	}
+	var chosen *node
+	if r.nextRole != roleStopped {
+		chosen = r.assigned
+	}
+	for i := range out {
+		out[i].Text = x.placeText(r, &out[i], out, chosen)
+	}
+	return out
+}
+
+// scored lists nodes with the scores of now, or with those of the time when r
+// was assigned.
+func (x *explainer) scored(r *resource, then bool) []Place {
 	e := x.e
 	var out []Place
-	chosen := r.assigned
-	if r.nextRole == roleStopped {
-		chosen = nil
-	}
 	for _, n := range e.sorted {
 		s := r.allowed.get(n)
 		if n.forBundle && (s == nil || s.score < 0) && !r.runsOn(n) || n.guest() && n.connection.launcher == r {
 			continue
 		}
-		p := Place{Node: n.name, State: e.stateWord(n), Chosen: n == chosen, Here: r.runsOn(n), Listed: s != nil}
+		p := Place{Node: n.name, State: e.stateWord(n), Chosen: n == r.assigned && r.nextRole != roleStopped, Here: r.runsOn(n), Listed: s != nil}
 		if s != nil {
-			p.Score = int(s.score)
-			p.Origin = e.origins(e.trace.at(r, n), r, n)
+			c := e.trace.at(r, n)
+			if then {
+				c = e.trace.decided(r, n)
+			}
+			p.Score = c.sum()
+			p.Origin = e.origins(c, r, n)
 		}
-		p.Possible = s != nil && s.score >= 0 && n.available()
+		p.Possible = s != nil && p.Score >= 0 && n.available()
 		out = append(out, p)
-	}
-	for i := range out {
-		out[i].Text = x.placeText(r, &out[i], out, chosen)
 	}
 	return out
 }
@@ -55,7 +75,7 @@ func (x *explainer) placeText(r *resource, p *Place, all []Place, chosen *node) 
 		against = append(against, "not allowed here")
 	case p.Score <= -infinity:
 		for _, o := range p.Origin {
-			if o.Value <= -infinity && o.By != ByNodeState && !slices.Contains(against, o.Text) {
+			if o.Value <= -infinity && o.By != ByNodeState && (o.By != ByParent || len(against) == 0) && !slices.Contains(against, o.Text) {
 				against = append(against, o.Text)
 			}
 		}
@@ -71,13 +91,13 @@ func (x *explainer) placeText(r *resource, p *Place, all []Place, chosen *node) 
 		}
 		return "possible"
 	}
-	s := r.allowed.get(chosen)
+	best := placeOf(all, chosen.name)
 	switch {
-	case s == nil || !r.managed || len(r.runningOn) > 0 && x.e.stopOnly(r):
+	case best == nil || !best.Listed || !r.managed || len(r.runningOn) > 0 && x.e.stopOnly(r):
 		return "possible"
-	case int(s.score) > p.Score:
-		return fmt.Sprintf("possible, %s is preferred (%s against %s)", chosen.name, scoreText(int(s.score)), scoreText(p.Score))
-	case int(s.score) < p.Score:
+	case best.Score > p.Score:
+		return fmt.Sprintf("possible, %s is preferred (%s against %s)", chosen.name, scoreText(best.Score), scoreText(p.Score))
+	case best.Score < p.Score:
 		return "possible"
 	}
 	return fmt.Sprintf("as good as %s, %s", chosen.name, x.tie(r, chosen, n).text)

@@ -267,6 +267,9 @@ func (e *engine) toldReasons(r *resource) []Reason {
 // nowhereReasons say why no node takes r.
 func (x *explainer) nowhereReasons(r *resource, i *Instance) []Reason {
 	e := x.e
+	if why, ok := e.trace.lost[r]; ok {
+		return x.lostReason(r, why)
+	}
 	// One thing that forbids every node is the reason; else each node has its own.
 	var common []Origin
 	first := true
@@ -276,7 +279,7 @@ func (x *explainer) nowhereReasons(r *resource, i *Instance) []Reason {
 		}
 		var bans []Origin
 		for _, o := range p.Origin {
-			if o.Value <= -infinity && (first || slices.ContainsFunc(common, func(c Origin) bool { return c.Text == o.Text })) {
+			if o.Value <= -infinity && o.common() && (first || slices.ContainsFunc(common, func(c Origin) bool { return c.Text == o.Text })) {
 				bans = append(bans, o)
 			}
 		}
@@ -313,9 +316,36 @@ func (x *explainer) nowhereReasons(r *resource, i *Instance) []Reason {
 	return append(out, why)
 }
 
+// lostReason says why a node was found for r and taken away again.
+func (x *explainer) lostReason(r *resource, why cause) []Reason {
+	out := Reason{Code: CodeOrder, Resource: plainName(why.rsc)}
+	text := ""
+	if why.coloc != nil {
+		out.Code, out.Constraint = CodeColocation, plainConstraint(why.coloc.id)
+		text = constraintText(why.coloc)
+	} else {
+		text, out.Constraint = x.e.orderBetween(why.rsc, r)
+	}
+	out.Text = fmt.Sprintf("no instance of %s runs on a node where it could be%s", plainName(why.rsc), text)
+	return []Reason{out}
+}
+
 // takenPlace reports a node that another instance has.
 func takenPlace(p Place) bool {
 	return p.State == "online" && slices.ContainsFunc(p.Origin, func(o Origin) bool { return o.By == ByInstances })
+}
+
+// common reports an origin that is not about one node.
+func (o *Origin) common() bool {
+	switch o.By {
+	case ByTicket, ByTargetRole, ByColocation, ByRemoved, ByMultiple, ByShutdownLock, ByLocation, ByDiscovery, ByContainer, ByOrder:
+		return true
+	case ByInstances:
+		return !strings.Contains(o.Text, "place")
+	case ByFailure:
+		return o.Node != "" && strings.Contains(o.Text, "failed on")
+	}
+	return false
 }
 
 // banReason is the reason that an origin gives which forbids every node.
@@ -365,22 +395,45 @@ func (x *explainer) becauseOf(r *resource) string {
 	if x.brief {
 		return ""
 	}
-	reason := x.firstReason(r)
-	if reason == "" {
-		return ""
+	if reason := x.rootReason(r); reason != "" {
+		return "; " + reason
 	}
-	return ": " + reason
+	return ""
+}
+
+// rootReason is the first reason of r, or if that is another resource, of that
+// one: what is behind it all.
+func (x *explainer) rootReason(r *resource) string {
+	deep := *x
+	deep.brief = true
+	seen := []*resource{}
+	for range 50 {
+		first, of := deep.firstReason(r)
+		if of == nil {
+			return ""
+		}
+		next := x.e.constraintNamed(first.Resource)
+		follow := (first.Code == CodeColocation || first.Code == CodeOrder) && next != nil && !next.isAncestor(of) && !slices.Contains(seen, next)
+		if follow {
+			if _, has := deep.firstReason(next); has != nil {
+				seen = append(seen, next)
+				r = next
+				continue
+			}
+		}
+		return plainName(of) + ": " + first.Text
+	}
+	return ""
 }
 
 // firstReason is the weightiest reason why a resource (or the first of its
 // members with any) does not run.
-func (x *explainer) firstReason(r *resource) string {
+func (x *explainer) firstReason(r *resource) (found Reason, of *resource) {
 	if slices.Contains(x.seen, r) {
-		return ""
+		return Reason{}, nil
 	}
-	text := ""
 	r.eachLeaf(func(l *resource) {
-		if text != "" || l.removed {
+		if of != nil || l.removed {
 			return
 		}
 		start := firstAction(l, opKey(l.id, taskStart, 0), "", nil)
@@ -397,12 +450,12 @@ func (x *explainer) firstReason(r *resource) string {
 				if why.Code == CodeNoNode && why.Text == "no node can take it" {
 					why.Text += ": " + nodeTexts(i.Places)
 				}
-				text = fmt.Sprintf("%s: %s", plainName(l), why.Text)
+				found, of = why, l
 				return
 			}
 		}
 	})
-	return text
+	return found, of
 }
 
 // nodeTexts is what each node has against a resource, in one line.

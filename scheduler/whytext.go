@@ -33,7 +33,11 @@ func (w *Why) Text(node string, st Style) string {
 		}
 	}
 	if w.Kind != "primitive" || len(w.Instances) > 1 {
-		fmt.Fprintf(&b, "%s is a %s of %s.\n", paint(st.Bold, w.Resource), w.Kind, plural(len(w.Instances)+w.Left, "instance"))
+		what := "instance"
+		if w.Kind == "group" || w.Kind == "bundle" {
+			what = "resource"
+		}
+		fmt.Fprintf(&b, "%s is a %s of %s.\n", paint(st.Bold, w.Resource), w.Kind, plural(len(w.Instances)+w.Left, what))
 	}
 	sameTable := ""
 	for i := range w.Instances {

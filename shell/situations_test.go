@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -51,12 +53,90 @@ func loadSituation(t *testing.T, dir string) *situation {
 		}
 		s.load(path, string(script))
 	}
+	s.read(path)
+	return s
+}
+
+func (s *situation) read(path string) {
 	doc, err := cib.ReadFile(path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.doc = doc
+}
+
+// play lets the events of a folder happen, asks its question and compares the
+// answer.
+func (s *situation) play(dir string) {
+	t := s.t
+	question, err := os.ReadFile(filepath.Join(dir, "question"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.doc = doc
-	return s
+	events, _ := os.ReadFile(filepath.Join(dir, "events"))
+	for line := range strings.Lines(string(events)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			s.happen(line)
+		}
+	}
+	s.compareWithPeer()
+	got := s.ask(string(question))
+	want := filepath.Join(dir, "want.txt")
+	if *rewriteSituations {
+		s.write(want, []byte(got))
+		return
+	}
+	b, err := os.ReadFile(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(b) != got {
+		t.Errorf("%s", unifiedDiff(string(b), got, palette{}))
+	}
+}
+
+// compareWithPeer checks, where Pacemaker's own simulator is installed, that
+// the situation is what Pacemaker makes of it too: what is explained is the
+// truth, not only what this program believes.
+func (s *situation) compareWithPeer() {
+	peer, err := exec.LookPath("crm_simulate")
+	if err != nil {
+		s.t.Log("crm_simulate (Debian: pacemaker-cli-utils) is not installed: the situation is not compared with it")
+		return
+	}
+	doc := s.doc.Clone()
+	doc.Root.Set("crm_feature_set", "3.16.0")
+	doc.Root.Set("execution-date", strconv.FormatInt(s.now.Unix(), 10))
+	path := filepath.Join(s.t.TempDir(), "peer.xml")
+	if err := cib.SaveFile(path, doc); err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := exec.CommandContext(s.t.Context(), peer, "-R", "-x", path)
+	cmd.Env = append(os.Environ(), "TZ=UTC", "LC_ALL=C")
+	theirs, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("crm_simulate: %v", err)
+	}
+	ours, err := scheduler.Simulate(doc, scheduler.SimulateOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	a, b := summaryOf(string(theirs)), summaryOf(ours.Text)
+	if a != b {
+		s.t.Errorf("Pacemaker would do\n%sand we\n%s", a, b)
+	}
+}
+
+// summaryOf is the transition summary of a simulation, blanks not counting.
+func summaryOf(text string) string {
+	_, rest, _ := strings.Cut(text, "Transition Summary:\n")
+	var b strings.Builder
+	for line := range strings.Lines(rest) {
+		if f := strings.Fields(line); len(f) > 0 {
+			b.WriteString(strings.Join(f, " ") + "\n")
+		}
+	}
+	return b.String()
 }
 
 // load runs a script on an empty file.
@@ -116,19 +196,20 @@ func (s *situation) settle(args []string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	last := ""
 	for range 10 {
 		o.run.Now = s.now
 		r, err := scheduler.Simulate(s.doc, o.run)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		s.doc = r.After
+		s.doc, last = r.After, r.Text
 		real := slices.ContainsFunc(r.Executed, func(a *scheduler.Action) bool { return a.Kind != scheduler.Pseudo })
 		if !real || len(args) > 0 {
 			return
 		}
 	}
-	s.t.Fatal("the cluster does not settle")
+	s.t.Fatalf("the cluster does not settle:\n%s", last)
 }
 
 func (s *situation) attribute(node, name, value string) {
@@ -200,30 +281,7 @@ func TestSituations(t *testing.T) {
 	for _, q := range dirs {
 		dir := filepath.Dir(q)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
-			question, err := os.ReadFile(q)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := loadSituation(t, dir)
-			events, _ := os.ReadFile(filepath.Join(dir, "events"))
-			for line := range strings.Lines(string(events)) {
-				if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-					s.happen(line)
-				}
-			}
-			got := s.ask(string(question))
-			want := filepath.Join(dir, "want.txt")
-			if *rewriteSituations {
-				s.write(want, []byte(got))
-				return
-			}
-			b, err := os.ReadFile(want)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if string(b) != got {
-				t.Errorf("%s", unifiedDiff(string(b), got, palette{}))
-			}
+			loadSituation(t, dir).play(dir)
 		})
 	}
 }
