@@ -290,7 +290,7 @@ func TestSchedules(t *testing.T) {
 		w := live(t, draw(seed), *schedules)
 		total.add(w.stats)
 		if len(w.violations) > 0 {
-			t.Errorf("seed %d: %v\n%s\nreplay: go test ./cluster/simtest/whole -run TestSchedules -seed %d -schedules %d -v", seed, w.violations, w.tail(250), seed, *schedules)
+			t.Errorf("seed %d: %v\n%s\nreplay: go test ./cluster/simtest/whole -run TestSchedules -seed %d -schedules %d -v", seed, w.violations, w.tail(1500), seed, *schedules)
 			break
 		}
 	}
