@@ -14,7 +14,7 @@ import (
 	"gcrm/drivers/dlm/plock"
 )
 
-// Cluster is the way to the node's daemon.
+// Cluster is the way to the node's daemon, and to the other control daemons.
 type Cluster interface {
 	// Follow calls changed with the present view and every later one, until
 	// ctx is done. It connects again by itself: a daemon that is restarted is
@@ -25,8 +25,9 @@ type Cluster interface {
 	Propose(ctx context.Context, e lockspace.Entry) error
 	// Fence asks for this node to be fenced.
 	Fence(ctx context.Context, why string) error
-	// Send brings a message to the control daemon of another node, in order;
-	// Receive calls heard for every message of theirs, until ctx is done.
+	// Send brings a message to the control daemon of another node, in order,
+	// and does not go by way of the nodes' daemons. Receive calls heard for
+	// every message of theirs, until ctx is done.
 	Send(ctx context.Context, node int, space string, m plock.Message) error
 	Receive(ctx context.Context, heard func(space string, m plock.Message)) error
 }
@@ -333,7 +334,7 @@ func (c *Control) hear(space string, m plock.Message) {
 	if ch := c.channels[space]; ch != nil {
 		c.pass(space, ch.Receive(m))
 		if ch.Gap() {
-			c.do(c.engine.Again(space))
+			c.engine.Again(space)
 		}
 	}
 }
@@ -347,7 +348,7 @@ func (c *Control) pass(space string, out []plock.Output) {
 		}
 		if err := c.cfg.Cluster.Send(context.Background(), int(o.Message.To), space, *o.Message); err != nil {
 			c.cfg.Log.Info("a message about POSIX locks is lost", "lockspace", space, "node", o.Message.To, "err", err)
-			c.do(c.engine.Again(space))
+			c.engine.Again(space)
 		}
 	}
 }

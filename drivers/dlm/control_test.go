@@ -40,8 +40,8 @@ type seat struct {
 	stop    context.CancelFunc
 	ended   chan error
 	fenced  string
-	deaf    bool // nothing comes from or to its daemon
-	silence map[int]bool
+	deaf    bool         // nothing comes from or to its daemon
+	silence map[int]bool // nodes that it cannot send to
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -145,7 +145,7 @@ func (s *seat) Send(_ context.Context, node int, space string, m plock.Message) 
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	to := s.c.members[node]
-	if to == nil || s.deaf || to.deaf || s.silence[node] {
+	if to == nil || s.silence[node] {
 		return errors.New("no connection")
 	}
 	to.heard <- func(hear func(string, plock.Message)) { hear(space, m) }
@@ -270,12 +270,7 @@ func TestDaemonIsSilent(t *testing.T) {
 		c.mu.Lock()
 		b.deaf = true
 		c.mu.Unlock()
-		// The lock of node 2 is sent when the way is there again.
-		got := make(chan int32, 1)
-		go func() {
-			r, _ := b.kernel.Lock("gfs", lock(2, true, false))
-			got <- r.Result
-		}()
+		ask(t, b, lock(2, true, false), 0)
 		time.Sleep(20 * time.Second)
 		if !a.kernel.Runs("gfs") || !b.kernel.Runs("gfs") {
 			t.Error("the lockspace was stopped")
@@ -284,8 +279,38 @@ func TestDaemonIsSilent(t *testing.T) {
 		b.deaf = false
 		c.publish()
 		c.mu.Unlock()
-		if r := <-got; r != 0 {
+	})
+}
+
+// TestLostMessage: a further generation makes up for it.
+func TestLostMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		defer c.end(t)
+		a, b := c.boot(1, "a"), c.boot(2, "b")
+		synctest.Wait()
+		do(t, "mount", func() error { return a.kernel.Join("gfs") })
+		do(t, "mount", func() error { return b.kernel.Join("gfs") })
+		ask(t, a, lock(1, true, false), 0)
+		synctest.Wait()
+		before, _ := c.table.Space("gfs")
+		c.mu.Lock()
+		b.silence = map[int]bool{1: true}
+		c.mu.Unlock()
+		got := make(chan int32, 1)
+		go func() {
+			r, _ := b.kernel.Lock("gfs", lock(2, true, false))
+			got <- r.Result
+		}()
+		time.Sleep(5 * time.Second)
+		c.mu.Lock()
+		b.silence = nil
+		c.mu.Unlock()
+		if r := <-got; r != -11 {
 			t.Errorf("result %d", r)
+		}
+		if after, _ := c.table.Space("gfs"); after.Generation == before.Generation {
+			t.Error("no further generation")
 		}
 	})
 }

@@ -63,6 +63,7 @@ type held struct {
 	started uint64 // generation that the kernel was last started with
 	done    uint64 // generation that it recovered
 	again   bool   // a further generation is wanted
+	due     bool   // and asked for now
 	members []lockspace.Member
 }
 
@@ -112,6 +113,9 @@ func (e *Engine) Quorum(yes bool) []Action {
 // Retry proposes again what the table does not yet show.
 func (e *Engine) Retry() []Action {
 	clear(e.proposed)
+	for _, h := range e.spaces {
+		h.due = h.again
+	}
 	return e.react()
 }
 
@@ -122,12 +126,12 @@ func (e *Engine) Lost(why string) []Action {
 }
 
 // Again asks for a further generation of a lockspace that runs: something that
-// its members tell each other was lost.
-func (e *Engine) Again(space string) []Action {
+// its members tell each other was lost. It is asked for by the next Retry, so
+// that a way that stays closed does not make generation after generation.
+func (e *Engine) Again(space string) {
 	if h := e.spaces[space]; h != nil && h.running {
 		h.again = true
 	}
-	return e.react()
 }
 
 // Spaces are the lockspaces that the kernel has, sorted.
@@ -204,8 +208,9 @@ func (e *Engine) run(name string, h *held, s lockspace.Space, mine lockspace.Mem
 	case h.started != s.Generation:
 		e.out = append(e.out, Action{Verb: Start, Space: name, Generation: s.Generation, Members: s.Members,
 			Renewed: renewed(h.members, s.Members), Joining: h.joining})
-		h.running, h.joining, h.again, h.started, h.members = true, false, false, s.Generation, s.Members
-	case !h.running || h.again:
+		h.running, h.joining, h.again, h.due = true, false, false, false
+		h.started, h.members = s.Generation, s.Members
+	case !h.running || h.due:
 		e.propose(lockspace.Halted, name, s.Generation)
 	case h.done == s.Generation && !mine.Started:
 		e.propose(lockspace.Started, name, s.Generation)
