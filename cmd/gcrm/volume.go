@@ -14,7 +14,7 @@ func volumeVerb(args []string) int {
 	if err != nil {
 		self = os.Args[0]
 	}
-	p := &admin.Program{Out: os.Stdout, Err: os.Stderr, Terminal: isTerminal(os.Stdout), Self: []string{self}}
+	p := &admin.Program{Out: os.Stdout, Err: os.Stderr, Terminal: isTerminal(os.Stdout), Self: []string{self}, Fence: volumeFence}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	return p.Main(ctx, args)

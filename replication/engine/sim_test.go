@@ -57,6 +57,7 @@ type world struct {
 	events eventHeap
 	nodes  [2]*simNode
 	cut    bool // nothing passes between the nodes
+	wild   bool // either node may be promoted by force at first
 	// only is the node that the fence handler allows to be promoted, -1 for both.
 	only  int
 	quiet bool // no more trouble and work

@@ -109,7 +109,7 @@ func TestSchedulesThatFailed(t *testing.T) {
 		span time.Duration
 		what string
 	}{
-		{1000441, 4 * time.Second, "the target finished while the source had bits of unconfirmed writes: the resync never ended there"},
+		{1000441, -4 * time.Second, "the target finished while the source had bits of unconfirmed writes: the resync never ended there"},
 	} {
 		if w := simulateFor(t, c.seed, simConfig(), false, c.span); w.failed != "" {
 			t.Errorf("seed %d for %v (%s): %s", c.seed, c.span, c.what, w.failed)
