@@ -114,13 +114,12 @@ func (r *Resource) withoutEffect() []string {
 	say(d.OnIOError == drbdconf.PassOn, "on-io-error pass_on: a disk that fails is detached")
 	say(d.DiskTimeout != 0, "disk-timeout")
 	say(!d.Drain && d.Flushes, "disk-drain no")
-	say(d.ReadBalancing != "prefer-local", "read-balancing "+d.ReadBalancing+": reads are local")
+	say(d.ReadBalancing == "when-congested-remote", "read-balancing when-congested-remote: reads are local")
 	say(d.RSDiscardGranularity != 0, "rs-discard-granularity: a resync sends zeroes as data")
 	say(d.MaxBioBvecs != 0, "max-bio-bvecs")
 	say(d.ResyncAfter != "", "resync-after: resyncs do not wait for each other")
 	say(d.MinRate == 0, "c-min-rate 0: a resync is not throttled for applications")
 	say(n.OnCongestion != "block", "on-congestion "+n.OnCongestion+": writes wait")
-	say(n.CsumsAlg != "", "csums-alg: as target of a resync, blocks are fetched without comparing first")
 	say(r.Conf.ResourceOptions(r.Res, r.Local).CPUMask != "", "cpu-mask")
 	for _, h := range []string{"before-resync-target", "before-resync-source", "local-io-error"} {
 		say(r.Conf.Handler(r.Res, h) != "", "handler "+h)
@@ -145,6 +144,12 @@ func (r *Resource) Placement() (path string, p metadata.Placement) {
 		return r.Volume.MetaDisk, metadata.Flexible
 	}
 	return r.Volume.MetaDisk, metadata.Placement(r.Volume.MetaIndex)
+}
+
+func readBalancing(word string) engine.ReadBalancing {
+	words := []string{"prefer-local", "prefer-remote", "round-robin", "least-pending", "when-congested-remote",
+		"32K-striping", "64K-striping", "128K-striping", "256K-striping", "512K-striping", "1M-striping"}
+	return engine.ReadBalancing(max(0, slices.Index(words, word)))
 }
 
 // random is unpredictable, as identifiers and challenges must be.
@@ -181,6 +186,7 @@ func (r *Resource) Settings() (volume.Settings, error) {
 			Fencing:       map[drbdconf.Fencing]engine.FencingPolicy{drbdconf.FencingResource: engine.FencingResourceOnly, drbdconf.FencingStonith: engine.FencingStonith}[d.Fencing],
 			SuspendNoData: r.Conf.ResourceOptions(r.Res, r.Local).SuspendIfInaccessible,
 			CramHMACAlg:   n.CramHMACAlg, SharedSecret: n.SharedSecret, VerifyAlg: n.VerifyAlg, CsumsAlg: n.CsumsAlg, IntegrityAlg: n.DataIntegrityAlg,
+			CsumsAfterCrashOnly: n.CsumsAfterCrashOnly, ReadBalancing: readBalancing(d.ReadBalancing),
 			UserSize: d.Size, ALExtents: d.ALExtents, NoALUpdates: !d.ALUpdates, MaxEpochSize: n.MaxEpochSize, MaxBuffers: n.MaxBuffers,
 			UseRLE: n.UseRLE, NoFlushes: !d.Flushes, Timeout: n.Timeout, PingInterval: n.PingInterval, PingTimeout: n.PingTimeout, KOCount: n.KOCount,
 			ResyncRate: d.ResyncRate, PlanAhead: d.PlanAhead, DelayTarget: d.DelayTarget, FillTarget: d.FillTarget, MaxRate: d.MaxRate,

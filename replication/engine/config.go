@@ -37,6 +37,19 @@ const (
 	FencingStonith // resource-and-stonith
 )
 
+// ReadBalancing says which node reads, when both have good data. From Stripes32K on
+// it goes by the place: stripes of 32 KiB, 64 KiB and so on up to 1 MiB.
+type ReadBalancing int
+
+const (
+	ReadLocal ReadBalancing = iota
+	ReadRemote
+	ReadRoundRobin
+	ReadLeastPending
+	ReadWhenCongested // the disk below does not tell: local
+	Stripes32K
+)
+
 // Config are the settings of a volume. The two nodes must agree on Protocol,
 // AfterSB, TwoPrimaries and the algorithms.
 type Config struct {
@@ -53,6 +66,9 @@ type Config struct {
 
 	CramHMACAlg, SharedSecret string
 	VerifyAlg, CsumsAlg       string
+	// CsumsAfterCrashOnly compares digests only after the crash of a Primary.
+	CsumsAfterCrashOnly bool
+	ReadBalancing       ReadBalancing
 	// IntegrityAlg makes every block carry a digest on the network; the runner computes
 	// it, the dialect has its length.
 	IntegrityAlg string

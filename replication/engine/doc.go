@@ -34,7 +34,6 @@
 // A flush completes, under protocol C, only when the peer has made the writes before
 // it durable too; the kernel waits for the local disk alone.
 //
-// Left to later: several volumes on one connection, checksum-based resync as target,
-// thin resync, data-integrity-alg, congestion (Ahead), change of size while
-// connected, read balancing, disk-timeout, pausing a resync.
+// Left to later: several volumes on one connection, thin resync, congestion (Ahead),
+// change of size, disk-timeout, pausing a resync, on-io-error pass_on.
 package engine

@@ -20,6 +20,7 @@ const (
 	resyncStore // a block that came
 	verifyRead  // a block whose digest is compared with the peer's
 	epochFlush  // end of an epoch of the peer's
+	resyncSum   // an own block whose digest goes to the source
 	logWrite    // transaction of the activity log
 )
 
@@ -60,6 +61,7 @@ type op struct {
 	restarted  bool
 	dropped    bool // the connection it belongs to is gone
 	postponed  bool // the peer wants its own write first
+	chosen     bool // a read that went to the peer by choice
 }
 
 func (o *op) sectors() uint64 { return uint64(o.size) / metadata.SectorSize }
@@ -70,7 +72,7 @@ func (o *op) overlaps(p *op) bool { return o.sector < p.end() && p.sector < o.en
 // excludes tells whether two overlapping operations must not run at the same time.
 func (o *op) excludes(p *op) bool {
 	writes := func(k opKind) bool { return k == appWrite || k == peerWrite || k == resyncStore }
-	reads := func(k opKind) bool { return k == resyncRead || k == verifyRead }
+	reads := func(k opKind) bool { return k == resyncRead || k == verifyRead || k == resyncSum }
 	a, b := o.kind, p.kind
 	switch {
 	case writes(a) && writes(b):
@@ -236,6 +238,8 @@ func (e *Engine) DiskDone(now time.Duration, tag uint64, data []byte, err error)
 		e.verifyReadDone(o, data, err)
 	case resyncStore:
 		e.resyncStored(o, err)
+	case resyncSum:
+		e.sumRead(o, data, err)
 	}
 	e.pump()
 	e.pumpData()

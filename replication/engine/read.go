@@ -5,6 +5,9 @@ import "gcrm/replication/wire"
 // runRead reads here when the data here is good, else from the peer.
 func (e *Engine) runRead(o *op) {
 	local := e.hasDisk && (e.state.Disk() == wire.UpToDate || e.state.Disk() == wire.Inconsistent && !e.bitmap.AnySectors(o.sector, o.sectors()))
+	if local && !o.restarted && e.readsRemote(o) {
+		o.chosen, local = true, false
+	}
 	if local && !o.restarted {
 		o.local = partPending
 		e.readDisk(o)
@@ -24,6 +27,27 @@ func (e *Engine) runRead(o *op) {
 	}
 	e.complete(o, nil, ErrIO)
 	e.free(o)
+}
+
+// readsRemote tells whether a read that could be done here goes to the peer
+// (read-balancing). A read goes there once at most.
+func (e *Engine) readsRemote(o *op) bool {
+	if o.chosen || e.cfg.ReadBalancing == ReadLocal || e.state.Disk() != wire.UpToDate || e.state.PeerDisk() != wire.UpToDate ||
+		!e.link.up || e.state.Conn() < wire.Connected {
+		return false
+	}
+	switch b := e.cfg.ReadBalancing; {
+	case b == ReadRemote:
+		return true
+	case b == ReadRoundRobin:
+		e.sending.turn = !e.sending.turn
+		return e.sending.turn
+	case b == ReadLeastPending:
+		return len(e.ops) > len(e.sending.log)
+	case b >= Stripes32K:
+		return o.sector>>(6+uint(b-Stripes32K))&1 != 0
+	}
+	return false
 }
 
 // readDone is the end of a local read. One that failed is tried on the peer.
@@ -51,6 +75,10 @@ func (e *Engine) readAnswered(m *wire.Message) {
 	e.forget(o)
 	if m.Command == wire.CmdDataReply {
 		e.complete(o, m.Data, nil)
+	} else if o.chosen && e.hasDisk {
+		o.net = partNone
+		e.runRead(o)
+		return
 	} else {
 		e.complete(o, nil, ErrIO)
 	}

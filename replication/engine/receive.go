@@ -147,6 +147,8 @@ func (e *Engine) receiveMeta(m *wire.Message) {
 		e.readAnswered(m)
 	case wire.CmdNegResyncReply, wire.CmdResyncCancel:
 		e.resyncRefused(m)
+	case wire.CmdInSync:
+		e.alreadyInSync(m)
 	case wire.CmdBarrierAck:
 		e.barrierAnswered(m)
 	case wire.CmdStateReply, wire.CmdConnReply:
@@ -327,7 +329,7 @@ func (e *Engine) readForPeerDone(o *op, data []byte, err error) {
 // operations that run go on, but nobody is told.
 func (e *Engine) dropPeerWork() {
 	forPeer := func(k opKind) bool {
-		return k == peerWrite || k == peerRead || k == resyncRead || k == resyncStore || k == resyncFetch || k == verifyRead || k == epochFlush
+		return k == peerWrite || k == peerRead || k == resyncRead || k == resyncStore || k == resyncFetch || k == verifyRead || k == resyncSum || k == epochFlush
 	}
 	for _, o := range e.ops {
 		if forPeer(o.kind) {

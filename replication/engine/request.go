@@ -30,7 +30,8 @@ type sendSide struct {
 	flushes    []*op // that wait for the peer
 	bitsTold   uint64
 	inUse      bool
-	requests   int // of applications, not completed
+	turn       bool // of reads, when they alternate
+	requests   int  // of applications, not completed
 }
 
 // epochSent is an epoch whose barrier was sent.
@@ -144,7 +145,7 @@ func (e *Engine) run(o *op) bool {
 	case peerWrite, resyncStore:
 		e.activate(o)
 		e.writeDisk(o)
-	case peerRead, resyncRead, verifyRead:
+	case peerRead, resyncRead, verifyRead, resyncSum:
 		e.activate(o)
 		e.readDisk(o)
 	}

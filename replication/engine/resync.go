@@ -194,7 +194,11 @@ func (e *Engine) nextRequest() uint64 {
 			e.activate(o)
 			r.cursor = bit + n
 			r.fetching += size
-			e.send(wire.Message{Command: wire.CmdResyncRequest, Sector: sector, ID: wire.SyncerID, Size: o.size})
+			if e.comparesFirst() {
+				e.enqueue(e.newOp(resyncSum, sector, o.size))
+			} else {
+				e.send(wire.Message{Command: wire.CmdResyncRequest, Sector: sector, ID: wire.SyncerID, Size: o.size})
+			}
 			return n
 		}
 		if r.cursor == 0 {
@@ -203,6 +207,43 @@ func (e *Engine) nextRequest() uint64 {
 		r.cursor = 0 // blocks that were passed over
 	}
 	return 0
+}
+
+// comparesFirst tells whether a block is only fetched if its digest differs from the
+// source's (csums-alg).
+func (e *Engine) comparesFirst() bool {
+	if !knownHash(e.cfg.CsumsAlg) {
+		return false
+	}
+	u := e.peer.uuids
+	return !e.cfg.CsumsAfterCrashOnly || e.crashed || u != nil && u.Flags&wire.UUIDCrashedPrimary != 0
+}
+
+// sumRead sends the digest of an own block to the source.
+func (e *Engine) sumRead(o *op, data []byte, err error) {
+	e.deactivate(o)
+	defer e.free(o)
+	switch {
+	case err != nil:
+		e.loseDisk()
+	case !o.dropped && e.resync.running:
+		e.send(wire.Message{Command: wire.CmdChecksumRequest, Sector: o.sector, ID: wire.SyncerID, Size: o.size, Digest: digestOf(e.cfg.CsumsAlg, data)})
+	}
+}
+
+// alreadyInSync: the source's block has the digest of ours.
+func (e *Engine) alreadyInSync(m *wire.Message) {
+	// The kernel leaves garbage in the id.
+	if !e.fetched(m.Sector, m.Size) {
+		e.protocolError("an unexpected answer to a digest")
+		return
+	}
+	n := uint64(m.Size) / metadata.SectorSize
+	e.resync.arrived += n
+	if e.hasDisk {
+		e.bitmap.ClearSectors(m.Sector, n, e.size)
+	}
+	e.maybeFinishTarget()
 }
 
 // runOf is the length of a request that begins at a dirty bit: it grows only as far

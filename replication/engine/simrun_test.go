@@ -36,6 +36,7 @@ func TestSimulationOfWeakerPolicies(t *testing.T) {
 			c.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
 		},
 		"authentication": func(c *Config) { c.CramHMACAlg, c.SharedSecret = "sha256", "secret" },
+		"checksums":      func(c *Config) { c.CsumsAlg, c.ReadBalancing = "crc32c", ReadRoundRobin },
 		"no fencing": func(c *Config) {
 			c.Fencing = FencingDontCare
 			c.AfterSB = [3]uint32{SBDiscardYoungerPrimary, SBDiscardSecondary, SBCallHelper}

@@ -391,3 +391,32 @@ func TestCloseLeavesCleanMetadata(t *testing.T) {
 		t.Errorf("%d sectors were synced after a clean shutdown", r)
 	}
 }
+
+// TestChecksumResync sends only what differs over the network.
+func TestChecksumResync(t *testing.T) {
+	pair := newPair(t, diskSize, func(i int, s *Settings) { s.Engine.CsumsAlg, s.Engine.ReadBalancing = "sha1", engine.ReadRoundRobin })
+	firstSync(t, pair)
+	for i := range uint64(100) {
+		pair[0].must(pair[0].write(i*64, bytes.Repeat([]byte{byte(i)}, 4096)))
+	}
+	before := pair[1].Status().Counters.Received
+	pair[1].must(pair[1].Invalidate(t.Context(), false))
+	sameData(t, pair)
+	if got := pair[1].Status().Counters.Received - before; got != 0 {
+		t.Errorf("%d sectors over the network for equal disks", got)
+	}
+	pair[1].must(pair[1].Disconnect(t.Context(), false))
+	pair[0].must(pair[0].write(800, bytes.Repeat([]byte{77}, 8192)))
+	pair[1].must(pair[1].Connect(t.Context(), false))
+	sameData(t, pair)
+	// Reads take turns: both nodes must have given the same.
+	read := pair[1].Status().Counters.Read
+	for range 10 {
+		if b := pair[0].read(800, 8192); b[0] != 77 || b[8191] != 77 {
+			t.Errorf("read %d", b[0])
+		}
+	}
+	if pair[1].Status().Counters.Read-read != 5*16 {
+		t.Errorf("%d sectors were read on the peer, want half of all", pair[1].Status().Counters.Read-read)
+	}
+}
