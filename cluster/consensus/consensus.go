@@ -129,8 +129,10 @@ func Open(cfg Config) (*Consensus, error) {
 	}
 	if err == nil {
 		cfg.Transport.SetEpoch(max(1, epoch))
-		c.handle()
 		err = c.start()
+	}
+	if err == nil {
+		c.handle() // not before: peers call at once
 	}
 	if err != nil {
 		store.Close()
