@@ -9,6 +9,7 @@ package drivers
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -100,6 +101,15 @@ type Node struct {
 	Socket string
 	// Cluster is how native agents reach the daemon; never nil.
 	Cluster Cluster
+}
+
+// CallNotes is the folder in which scripts that run are noted; empty if the
+// node has no folder. See process.EndLeftovers.
+func (n Node) CallNotes() string {
+	if n.StateDir == "" {
+		return ""
+	}
+	return filepath.Join(n.StateDir, "calls")
 }
 
 // Cluster is what agents may ask of the node's daemon.

@@ -22,6 +22,7 @@ import (
 	"gcrm/cluster/heartbeat"
 	"gcrm/cluster/transport"
 	"gcrm/drivers"
+	"gcrm/drivers/process"
 )
 
 // Node is one running node.
@@ -107,6 +108,15 @@ func Start(cfg Config) (*Node, error) {
 	}
 	if n.peers, err = readPeers(cfg.Files); err != nil {
 		return nil, fmt.Errorf("state folder %s: %w", cfg.StateDir, err)
+	}
+	if cfg.Files == folder(cfg.StateDir) {
+		killed, err := process.EndLeftovers(drivers.Node{StateDir: cfg.RunDir}.CallNotes())
+		if err != nil {
+			return nil, fmt.Errorf("what an earlier daemon of this node had begun: %w", err)
+		}
+		if len(killed) > 0 {
+			n.log.Warn("agents of an earlier daemon were still running and were killed", "processes", fmt.Sprint(killed))
+		}
 	}
 	if cfg.Program != "" {
 		if err := drivers.InstallHelpers(n.helperDir(), cfg.Program); err != nil {

@@ -140,7 +140,7 @@ func (s *Script) Run(ctx context.Context, req drivers.Request) drivers.Result {
 		ctx, cancel = context.WithTimeout(ctx, req.Timeout)
 		defer cancel()
 	}
-	out := process.Run(ctx, process.Command{Path: s.path, Args: []string{argument}, Env: []string{
+	out := process.Run(ctx, process.Command{Path: s.path, Args: []string{argument}, Notes: req.Node.CallNotes(), Env: []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root", "SHELL=/bin/sh",
 		// Debian's and others' shell libraries would hand over to systemctl.
 		"SYSTEMCTL_SKIP_REDIRECT=1", "_SYSTEMCTL_SKIP_REDIRECT=1",

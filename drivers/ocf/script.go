@@ -71,6 +71,8 @@ func (s *Script) Run(ctx context.Context, req drivers.Request) drivers.Result {
 	command := process.Command{Path: s.path, Args: []string{req.Action}, Env: Environment(s.root, req, os.Environ())}
 	if req.Action == drivers.MetaData {
 		command.Limit = 1 << 20
+	} else {
+		command.Notes = req.Node.CallNotes()
 	}
 	return s.result(ctx, req, process.Run(ctx, command))
 }

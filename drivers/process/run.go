@@ -30,6 +30,9 @@ type Command struct {
 	// Limit bounds what is kept of each output stream, in bytes; zero is
 	// DefaultLimit. The middle of a longer output is left out.
 	Limit int
+	// Notes, if set, is a folder in which it is noted that the program runs,
+	// for [EndLeftovers] after a crash of the daemon.
+	Notes string
 	// User runs the program as another user; nil is the daemon's own.
 	User *syscall.Credential
 }
@@ -103,6 +106,15 @@ func Run(ctx context.Context, c Command) Outcome {
 	stdout.follow()
 	stderr.follow()
 	leader := cmd.Process.Pid
+	if c.Notes != "" {
+		forget, err := note(c.Notes, leader)
+		if err != nil {
+			killGroup(leader)
+			_ = cmd.Wait()
+			return Outcome{Code: -1, Err: fmt.Errorf("the run could not be noted: %w", err)}
+		}
+		defer forget()
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 
