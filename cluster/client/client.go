@@ -51,6 +51,10 @@ type Info struct {
 	// Trial is the commit that waits for its confirmation.
 	Trial    Trial    `json:",omitzero"`
 	Security Security `json:",omitzero"`
+	// Level is the feature level that the cluster works at; Behind are the
+	// nodes that keep it below what this node knows.
+	Level  int
+	Behind []string `json:",omitempty"`
 }
 
 // Security tells of the keys of a node and of its cluster.
@@ -81,6 +85,8 @@ type Member struct {
 	Online   bool
 	Voter    bool
 	Since    time.Time
+	// Build is the version of its gcrm, if it is known.
+	Build string `json:",omitempty"`
 }
 
 // Transition is the progress of the controller.

@@ -54,6 +54,8 @@ type Config struct {
 	Await func(peer string, stop <-chan struct{})
 	// Fatal is called when this replica cannot go on.
 	Fatal func(error)
+	// Level is the highest feature level of this build; FeatureLevel if 0.
+	Level int
 }
 
 // Consensus is one node's part in the replication.
@@ -102,6 +104,9 @@ const (
 // Open loads what is in cfg.Dir, joins the exchange with the other voters and
 // sets the transport's epoch.
 func Open(cfg Config) (*Consensus, error) {
+	if cfg.Level == 0 {
+		cfg.Level = FeatureLevel
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -227,7 +232,7 @@ func (s *streams) Dial(node raft.ServerAddress, timeout time.Duration) (net.Conn
 // start runs raft on what is stored.
 func (c *Consensus) start() error {
 	r := &instance{machine: newMachine(), notify: make(chan bool, 8), stop: make(chan struct{})}
-	r.machine.fatal, r.machine.observe = c.cfg.Fatal, c.cfg.Observe
+	r.machine.fatal, r.machine.observe, r.machine.level = c.cfg.Fatal, c.cfg.Observe, c.cfg.Level
 	c.store.Follow(func() uint64 {
 		s, _ := r.machine.current()
 		return s.Index
@@ -379,6 +384,7 @@ func (c *Consensus) remembered() (*State, error) {
 		return nil, err
 	}
 	m := newMachine()
+	m.level = c.cfg.Level
 	var failed error
 	m.fatal = func(err error) { failed = err }
 	metas, err := c.store.List()

@@ -65,8 +65,10 @@ func (c *Consensus) Force(ctx context.Context, proof string, besides Command) er
 		return err
 	}
 	c.cfg.Transport.SetEpoch(epoch)
+	recovering := newMachine()
+	recovering.level = c.cfg.Level
 	if err := c.replace(func() error {
-		return raft.RecoverCluster(c.raftConfig(nil), newMachine(), c.store, c.store, c.store, nil, servers([]string{c.node}))
+		return raft.RecoverCluster(c.raftConfig(nil), recovering, c.store, c.store, c.store, nil, servers([]string{c.node}))
 	}); err != nil {
 		return err
 	}

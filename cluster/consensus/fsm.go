@@ -94,6 +94,8 @@ type machine struct {
 	// fatal is called when an entry cannot be understood: going on would make
 	// this replica differ from the others.
 	fatal func(error)
+	// level is the highest feature level of this build.
+	level int
 	// observe, if set, is called with every step, in order.
 	observe func(Step)
 
@@ -108,7 +110,7 @@ type machine struct {
 }
 
 func newMachine() *machine {
-	return &machine{state: NewState(), changed: make(chan struct{}), answers: map[string]int{}, fatal: func(err error) { panic(err) }}
+	return &machine{level: FeatureLevel, state: NewState(), changed: make(chan struct{}), answers: map[string]int{}, fatal: func(err error) { panic(err) }}
 }
 
 // current returns the state and a channel that is closed when there is a
@@ -170,6 +172,11 @@ func (m *machine) Apply(l *raft.Log) any {
 		m.publish(Step{State: &same})
 		return a
 	}
+	if next.Works() > m.level {
+		err := &TooOldError{next.Works(), m.level}
+		m.fatal(err)
+		return answer{Failure: newFailure(err)}
+	}
 	a.Version = next.CIB.Version()
 	m.remember(a)
 	m.publish(Step{State: next, Command: &e.Command})
@@ -204,6 +211,7 @@ type image struct {
 	Trial       *Trial `json:",omitempty"`
 	Lockspaces  lockspace.Table
 	Keyring     *Keyring `json:",omitempty"`
+	Level       int      `json:",omitempty"`
 }
 
 // Snapshot implements raft.FSM.
@@ -229,7 +237,7 @@ func (f *frozen) Persist(sink raft.SnapshotSink) error {
 	}
 	s := f.state
 	err = json.NewEncoder(z).Encode(image{Format: imageFormat, Index: s.Index, CIB: s.CIB.String(), Members: s.Members,
-		Epoch: s.Epoch, Forced: s.Forced, History: s.History, Answers: f.answers, Invitations: s.Invitations, LastID: s.LastID, Trial: s.Trial, Keyring: s.Keyring, Lockspaces: s.Lockspaces})
+		Epoch: s.Epoch, Forced: s.Forced, History: s.History, Answers: f.answers, Invitations: s.Invitations, LastID: s.LastID, Trial: s.Trial, Keyring: s.Keyring, Level: s.Level, Lockspaces: s.Lockspaces})
 	if err == nil {
 		err = z.Close()
 	}
@@ -258,6 +266,9 @@ func (m *machine) Restore(r io.ReadCloser) error {
 		return fmt.Errorf("snapshot is of format %d, which this version of gcrm does not know; update it", i.Format)
 	}
 	// It is the cluster's own document, however large it has grown.
+	if i.Level > m.level {
+		return &TooOldError{i.Level, m.level}
+	}
 	c, err := cib.ParseWithin(i.CIB, cib.FileLimits)
 	if err != nil {
 		return err
@@ -267,6 +278,6 @@ func (m *machine) Restore(r io.ReadCloser) error {
 		m.remember(a)
 	}
 	m.publish(Step{Replaced: true, State: &State{Index: i.Index, CIB: c, Members: i.Members,
-		Epoch: i.Epoch, Forced: i.Forced, History: i.History, Invitations: i.Invitations, LastID: i.LastID, Trial: i.Trial, Keyring: i.Keyring, Lockspaces: i.Lockspaces}})
+		Epoch: i.Epoch, Forced: i.Forced, History: i.History, Invitations: i.Invitations, LastID: i.LastID, Trial: i.Trial, Keyring: i.Keyring, Level: i.Level, Lockspaces: i.Lockspaces}})
 	return nil
 }

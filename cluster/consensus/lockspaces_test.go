@@ -32,6 +32,7 @@ func TestLockspacesFollowTheMembership(t *testing.T) {
 		t.Helper()
 		apply(Command{Members: []Member{{Name: name, ID: id, State: state}}})
 	}
+	apply(Command{Level: FeatureLevel})
 	member("node1", "1", Online)
 	member("node2", "2", Online)
 	say(lockspace.Hello, 1, 0)

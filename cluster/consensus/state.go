@@ -22,6 +22,8 @@ type State struct {
 	CIB   *cib.CIB
 	// Members are sorted by name.
 	Members []Member
+	// Level is the feature level that the cluster works at; see FeatureLevel.
+	Level int
 	// Epoch of the electorate: 1 at first, raised by every forced change.
 	Epoch uint64
 	// Forced are the forced changes of the electorate, oldest first.
@@ -91,6 +93,8 @@ type Member struct {
 	Witness bool `json:",omitempty"`
 	// Reason says why the member is in its State, for people.
 	Reason string `json:",omitempty"`
+	// Level is the highest feature level of its build, as last seen.
+	Level int `json:",omitempty"`
 }
 
 // Member returns the member with the name.
@@ -169,6 +173,8 @@ type Command struct {
 	// Lockspace is what a node says of a lockspace.
 	Lockspace *lockspace.Entry `json:",omitempty"`
 	Keyring   *Keyring         `json:",omitempty"`
+	// Level raises the feature level.
+	Level int `json:",omitempty"`
 }
 
 // Result is the outcome of a command.
@@ -194,9 +200,13 @@ func NewState() *State {
 func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 	next := *s
 	next.Index = index
-	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil && cmd.Invite == nil && cmd.Admit == nil && cmd.Verdict == nil && cmd.Keyring == nil && cmd.Lockspace == nil {
+	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil && cmd.Invite == nil && cmd.Admit == nil && cmd.Verdict == nil && cmd.Keyring == nil && cmd.Level == 0 && cmd.Lockspace == nil {
 		return nil, fmt.Errorf("the command changes nothing")
 	}
+	if err := s.levelled(&cmd); err != nil {
+		return nil, err
+	}
+	next.Level = max(s.Level, cmd.Level)
 	if k := cmd.Keyring; k != nil {
 		if err := s.accepts(k); err != nil {
 			return nil, err

@@ -35,7 +35,7 @@ func dummy(id string) *cib.Element {
 }
 
 func TestTrial(t *testing.T) {
-	s := on(t, NewState())
+	s := on(t, NewState(), Command{Level: FeatureLevel})
 	s = on(t, s, with(s, "gcrm", "resources", dummy("old"), 0))
 	before := s.CIB.Configuration().String()
 	s = on(t, s, with(s, "gcrm", "resources", dummy("new"), time.Minute))

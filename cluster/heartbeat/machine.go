@@ -16,6 +16,8 @@ type Config struct {
 	// Keys authenticate heartbeats: the first one signs, all are accepted.
 	Keys   [][]byte
 	Timing Timing
+	// Level is the highest feature level of this build, which heartbeats carry.
+	Level uint8
 }
 
 // Peer is another node and the number of links to it.
@@ -52,6 +54,8 @@ type Event struct {
 	Incarnation uint64
 	Link        int
 	Epoch       uint64
+	// Level is the peer's feature level, with PeerUp.
+	Level uint8
 	// Left is set when the peer announced that it leaves.
 	Left bool
 	// Reason is for people.
@@ -118,6 +122,7 @@ type peer struct {
 	// told is the incarnation that was last told to be up. After a restart
 	// the new one has until grace to come up.
 	told      uint64
+	level     uint8
 	grace     time.Time
 	links     []*link
 	toldEpoch uint64
@@ -227,7 +232,7 @@ func (m *Machine) since(t time.Time) int64 { return int64(t.Sub(m.start)) }
 func (m *Machine) send(p *peer, i int) {
 	l := p.links[i]
 	l.out++
-	k := packet{from: m.cfg.Node, to: p.name, link: uint8(i), leaving: m.leaving, incarnation: m.cfg.Incarnation, epoch: m.epoch,
+	k := packet{from: m.cfg.Node, to: p.name, link: uint8(i), leaving: m.leaving, level: m.cfg.Level, incarnation: m.cfg.Incarnation, epoch: m.epoch,
 		seq: l.out, sent: m.since(m.now)}
 	if !l.heard.IsZero() {
 		k.echoIncarnation, k.echoSent, k.echoHeld = p.incarnation, l.lastSent, int64(m.now.Sub(l.heard))
@@ -282,6 +287,7 @@ func (m *Machine) receive(over int, data []byte) error {
 	}
 	l.count(k.seq)
 	l.heard, l.lastSent = m.now, k.sent
+	p.level = k.level
 	greet := k.echoIncarnation != m.cfg.Incarnation
 	if !greet {
 		// The peer cannot have what was not sent yet.
@@ -358,7 +364,7 @@ func (m *Machine) judge(p *peer) {
 	switch {
 	case alive && (!p.up || p.told != p.incarnation):
 		p.up, p.told = true, p.incarnation
-		m.event(Event{Kind: PeerUp, Peer: p.name, Incarnation: p.incarnation})
+		m.event(Event{Kind: PeerUp, Peer: p.name, Incarnation: p.incarnation, Level: p.level})
 	case !alive && p.up && !(p.told != p.incarnation && m.now.Before(p.grace)):
 		why := fmt.Sprintf("silent for %v", m.cfg.Timing.DeadAfter)
 		if oneWay {

@@ -18,9 +18,12 @@ import (
 // All numbers are big-endian; times are nanoseconds of the clock of whoever
 // is named, since that node's machine was made.
 type packet struct {
-	from, to    string
-	link        uint8
-	leaving     bool
+	from, to string
+	link     uint8
+	leaving  bool
+	// level is the highest feature level of the sender's build; older ones
+	// send 0.
+	level       uint8
 	incarnation uint64
 	epoch       uint64
 	seq         uint64
@@ -67,7 +70,7 @@ func (p *packet) encode(tag uint64, key []byte) []byte {
 	if p.leaving {
 		flags |= flagLeaving
 	}
-	b = append(b, packetVersion, flags, p.link, 0)
+	b = append(b, packetVersion, flags, p.link, p.level)
 	for _, n := range []uint64{tag, p.incarnation, p.epoch, p.seq, uint64(p.sent), p.echoIncarnation, uint64(p.echoSent), uint64(p.echoHeld)} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
@@ -96,7 +99,7 @@ func decode(b []byte, tag uint64, keys [][]byte) (*packet, error) {
 	if b[4] != packetVersion {
 		return nil, fmt.Errorf("heartbeat of protocol version %d; this node speaks %d", b[4], packetVersion)
 	}
-	p := &packet{leaving: b[5]&flagLeaving != 0, link: b[6], incarnation: n(1), epoch: n(2), seq: n(3), sent: int64(n(4)),
+	p := &packet{leaving: b[5]&flagLeaving != 0, link: b[6], level: b[7], incarnation: n(1), epoch: n(2), seq: n(3), sent: int64(n(4)),
 		echoIncarnation: n(5), echoSent: int64(n(6)), echoHeld: int64(n(7))}
 	rest := body[packetFixed:]
 	for _, name := range []*string{&p.from, &p.to} {

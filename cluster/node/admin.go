@@ -69,6 +69,9 @@ type JoinRequest struct {
 	Key []byte
 	// Time is on the node's clock.
 	Time time.Time
+	// Build and Level are those of its gcrm.
+	Build string
+	Level int
 }
 
 // JoinAnswer is what it gets.
@@ -113,6 +116,9 @@ func (n *Node) join(ctx context.Context, body []byte) ([]byte, error) {
 	}
 	if skew := time.Since(req.Time); skew > maxSkew || skew < -maxSkew {
 		return nil, fmt.Errorf("the clock of %s is off by %v; set it right (for example with 'chronyc makestep') and join again", req.Name, skew.Round(time.Second))
+	}
+	if err := n.fits(req); err != nil {
+		return nil, err
 	}
 	cons := n.cons.Load()
 	if _, err := cons.Apply(ctx, consensus.NewRequest(), consensus.Command{Admit: &consensus.Admission{

@@ -110,7 +110,7 @@ func (n *Node) info() *client.Info {
 	c := n.cons.Load()
 	lead, _ := c.Leadership()
 	s, _ := c.State()
-	i := &client.Info{Node: n.cfg.Name, NodeID: n.cfg.ID, ClusterName: n.cfg.Cluster, Leader: lead.Leader, Quorate: n.quorate(), Version: s.CIB.Version(), Security: n.security(s)}
+	i := &client.Info{Node: n.cfg.Name, NodeID: n.cfg.ID, ClusterName: n.cfg.Cluster, Leader: lead.Leader, Quorate: n.quorate(), Version: s.CIB.Version(), Security: n.security(s), Level: s.Works(), Behind: s.Behind(n.cfg.Level)}
 	if t := s.Trial; t != nil {
 		i.Trial = client.Trial{Version: t.Version, Origin: t.Origin, Until: t.Until}
 	}
@@ -123,7 +123,7 @@ func (n *Node) info() *client.Info {
 		votes[v] = true
 	}
 	for _, m := range s.Members {
-		i.Members = append(i.Members, client.Member{Name: m.Name, ID: m.ID, Online: m.State == consensus.Online, Voter: votes[m.Name], Since: m.Since})
+		i.Members = append(i.Members, client.Member{Name: m.Name, ID: m.ID, Online: m.State == consensus.Online, Voter: votes[m.Name], Since: m.Since, Build: n.build(m.Name)})
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -99,6 +99,10 @@ type Config struct {
 	// Quit, if set, is called when an administrator wants the daemon to end
 	// in order.
 	Quit func()
+	// Build names the version of gcrm, for people; Level is the highest feature
+	// level it knows, consensus.FeatureLevel if 0.
+	Build string
+	Level int
 	// Die, if set, ends the daemon as a crash does, for a rehearsal, and keeps
 	// it from starting again for so long.
 	Die func(time.Duration)
@@ -126,6 +130,7 @@ func (c *Config) complete() error {
 	case c.Agents == nil || c.Schedule == nil || len(c.HeartbeatKeys) == 0:
 		return fmt.Errorf("node %s has no agents, no scheduler or no heartbeat key", c.Name)
 	}
+	c.completeBuild()
 	if c.Files == nil {
 		c.Files = folder(c.StateDir)
 	}

@@ -23,7 +23,7 @@ func (n *Node) heard(e heartbeat.Event) {
 	switch e.Kind {
 	case heartbeat.PeerUp:
 		n.log.Info("node is there", "peer", e.Peer, "incarnation", e.Incarnation)
-		n.setSight(e.Peer, sight{up: true, incarnation: e.Incarnation})
+		n.setSight(e.Peer, sight{up: true, incarnation: e.Incarnation, level: int(e.Level)})
 	case heartbeat.PeerDown:
 		n.log.Info("node is gone", "peer", e.Peer, "incarnation", e.Incarnation, "reason", e.Reason)
 		n.setSight(e.Peer, sight{incarnation: e.Incarnation, left: e.Left})
@@ -56,7 +56,7 @@ func (n *Node) view(state *consensus.State) view {
 			held[name] = true
 		}
 	}
-	return view{state: state, self: n.cfg.Name, seen: seen, held: held, incarnation: n.incarnation, seeds: n.cfg.Seeds, cluster: n.cfg.Cluster, now: time.Now()}
+	return view{state: state, self: n.cfg.Name, seen: seen, held: held, incarnation: n.incarnation, level: n.cfg.Level, seeds: n.cfg.Seeds, cluster: n.cfg.Cluster, now: time.Now()}
 }
 
 // govern keeps the membership while this node leads, and hands leadership to

@@ -21,6 +21,7 @@ type sight struct {
 	up          bool
 	incarnation uint64
 	left        bool // it said that it leaves
+	level       int  // feature level of its build
 }
 
 // view is all that the membership depends on.
@@ -30,6 +31,7 @@ type view struct {
 	// seen holds the other nodes; self counts as up with incarnation.
 	seen        map[string]sight
 	incarnation uint64
+	level       int // feature level of this build
 	seeds       []Seed
 	cluster     string
 	now         time.Time
@@ -58,7 +60,7 @@ func reconcile(v view) (consensus.Command, string, bool) {
 		return cmd, what, true
 	}
 	fencing := fencingEnabled(v.state.CIB)
-	var members []consensus.Member
+	var members, everybody []consensus.Member
 	var edits []cib.StatusEdit
 	what := ""
 	note := func(format string, args ...any) {
@@ -70,7 +72,7 @@ func reconcile(v view) (consensus.Command, string, bool) {
 	for _, m := range roster(v) {
 		s := v.seen[m.Name]
 		if m.Name == v.self {
-			s = sight{up: true, incarnation: v.incarnation}
+			s = sight{up: true, incarnation: v.incarnation, level: v.level}
 		}
 		before := m
 		known, _ := v.state.Member(m.Name)
@@ -110,6 +112,11 @@ func reconcile(v view) (consensus.Command, string, bool) {
 			edits = append(edits, stateEdit(m, false, "down", "down", "offline", true))
 			note("%s is taken for down, since fencing is switched off", m.Name)
 		}
+		if s.up && m.State == consensus.Online && m.Level != s.level {
+			m.Level = s.level
+			note("%s knows feature level %d", m.Name, m.Level)
+		}
+		everybody = append(everybody, m)
 		if known.Name == "" || !sameMember(before, m) {
 			members = append(members, m)
 			if what == "" {
@@ -131,10 +138,14 @@ func reconcile(v view) (consensus.Command, string, bool) {
 		edits = append(edits, cib.StatusEdit{Root: &cib.RootEdit{Attributes: root}})
 		note("%s leads", v.self)
 	}
-	if len(members) == 0 && len(edits) == 0 {
+	level := v.state.Raise(everybody)
+	if level > 0 {
+		note("all nodes know feature level %d: the cluster works at it from now on", level)
+	}
+	if len(members) == 0 && len(edits) == 0 && level == 0 {
 		return consensus.Command{}, "", false
 	}
-	cmd := consensus.Command{Members: members}
+	cmd := consensus.Command{Members: members, Level: level}
 	if len(edits) > 0 {
 		cmd.Change = &cib.Change{Origin: origin(v), Status: &cib.StatusChange{Edits: edits}}
 	}
@@ -152,7 +163,7 @@ func origin(v view) cib.Origin {
 }
 
 func sameMember(a, b consensus.Member) bool {
-	return a.State == b.State && a.Incarnation == b.Incarnation && a.Expelled == b.Expelled
+	return a.State == b.State && a.Incarnation == b.Incarnation && a.Expelled == b.Expelled && a.Level == b.Level
 }
 
 // roster lists the committed members, or in a new cluster those that it is to

@@ -72,6 +72,7 @@ type Node struct {
 	progressNumber uint64
 	admitted       bool
 
+	builds     map[string]string // of peers, as they say
 	keys       atomic.Pointer[Keys]
 	generation atomic.Uint64 // of the keyring that is installed
 	cutUntil   atomic.Int64  // in Unix nanoseconds; see cut
@@ -93,7 +94,7 @@ func Start(cfg Config) (*Node, error) {
 		}
 	}
 	n := &Node{ended: make(chan struct{}), hurry: make(chan struct{}), giving: make(chan struct{}, 1), cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
-		seen: map[string]sight{}, held: map[string]time.Time{}, links: map[string]uint64{}, newest: cib.New()}
+		seen: map[string]sight{}, held: map[string]time.Time{}, links: map[string]uint64{}, builds: map[string]string{}, newest: cib.New()}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.keys.Store(&Keys{Credentials: cfg.Credentials, Authority: cfg.Authority, Heartbeats: cfg.HeartbeatKeys})
 	if cfg.Keystore != nil {
@@ -136,7 +137,7 @@ func (n *Node) start() error {
 	var err error
 	n.wire, err = transport.Listen(transport.Config{Cluster: n.cfg.Cluster, Node: n.cfg.Name, Incarnation: n.incarnation, Epoch: 1,
 		Credentials: n.cfg.Credentials, Listener: n.cfg.Listener, Resolve: n.resolve, Judge: n.judge, Cut: n.cut,
-		NewerEpoch: n.newerEpoch, Join: joiner(n),
+		NewerEpoch: n.newerEpoch, Join: joiner(n), Build: n.cfg.Build, Met: n.met,
 		Refused: func(peer string, r *transport.Refusal) {
 			if r.Code == transport.RefusedExpelled {
 				n.expelled(r.Text)
@@ -162,13 +163,13 @@ func (n *Node) start() error {
 	cons, err := consensus.Open(consensus.Config{Dir: filepath.Join(n.cfg.StateDir, "consensus"), Storage: n.cfg.Storage, Transport: n.wire,
 		Timing: consensus.Timing{Heartbeat: n.timing.RaftHeartbeat, Election: n.timing.RaftElection, Lease: n.timing.RaftLease,
 			Commit: n.timing.RaftCommit, IO: n.timing.IO},
-		Epoch: n.cfg.Epoch, Bootstrap: bootstrap, Observe: n.observe, Await: n.await, Fatal: n.cfg.Fatal, Log: n.log.With("room", "consensus")})
+		Epoch: n.cfg.Epoch, Bootstrap: bootstrap, Observe: n.observe, Await: n.await, Fatal: n.cfg.Fatal, Level: n.cfg.Level, Log: n.log.With("room", "consensus")})
 	if err != nil {
 		return err
 	}
 	n.cons.Store(cons)
 	n.beat = heartbeat.Start(heartbeat.RunnerConfig{
-		Machine: heartbeat.Config{Cluster: n.cfg.Cluster, Node: n.cfg.Name, Incarnation: n.incarnation, Keys: n.cfg.HeartbeatKeys, Timing: n.timing},
+		Machine: heartbeat.Config{Cluster: n.cfg.Cluster, Node: n.cfg.Name, Incarnation: n.incarnation, Keys: n.cfg.HeartbeatKeys, Timing: n.timing, Level: uint8(n.cfg.Level)},
 		Links:   n.cfg.Links, Resolve: n.resolveLink, Events: n.heard, Log: n.log.With("room", "heartbeat"),
 		Cut: func(peer string, _ int) bool { return n.cut(peer) }})
 	n.watchPeers()

@@ -32,6 +32,8 @@ type Hello struct {
 	Incarnation uint64
 	Epoch       uint64
 	Purpose     Purpose
+	// Build is the version of gcrm, for people.
+	Build string `json:",omitempty"`
 	// Refusal is set in an answer that ends the connection.
 	Refusal *Refusal `json:",omitempty"`
 }
@@ -90,13 +92,19 @@ func readHello(r io.Reader) (Hello, error) {
 	return h, nil
 }
 
+// adjacent reports whether a protocol version is one that this build can speak
+// to: its own, and those before and after.
+func adjacent(version int) bool {
+	return version >= 1 && version >= ProtocolVersion-1 && version <= ProtocolVersion+1
+}
+
 // judge decides whether a peer that said h may go on.
 func (t *Transport) judge(h Hello) *Refusal {
 	own := t.self("")
 	switch {
-	case h.Version < ProtocolVersion-1 || h.Version > ProtocolVersion+1 || h.Version < 1:
+	case !adjacent(h.Version):
 		return &Refusal{Code: RefusedVersion, Text: fmt.Sprintf(
-			"node %s speaks protocol version %d, node %s speaks %d; update the older one", h.Node, h.Version, own.Node, own.Version)}
+			"node %s (gcrm %s) speaks protocol version %d, node %s (gcrm %s) speaks %d; update the older one", h.Node, h.Build, h.Version, own.Node, own.Build, own.Version)}
 	case h.Cluster != own.Cluster:
 		return &Refusal{Code: RefusedCluster, Text: fmt.Sprintf(
 			"node %s belongs to cluster %q, node %s to %q", h.Node, h.Cluster, own.Node, own.Cluster)}
@@ -109,6 +117,9 @@ func (t *Transport) judge(h Hello) *Refusal {
 		if r := t.cfg.Judge(h); r != nil {
 			return r
 		}
+	}
+	if t.cfg.Met != nil {
+		t.cfg.Met(h)
 	}
 	return nil
 }

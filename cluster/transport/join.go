@@ -31,7 +31,7 @@ func (t *Transport) meet(conn *tls.Conn) error {
 	switch {
 	case h.Purpose != purposeJoin:
 		own.Refusal = &Refusal{Code: RefusedExpelled, Text: "this port is for members of the cluster"}
-	case h.Version != ProtocolVersion:
+	case !adjacent(h.Version):
 		own.Refusal = &Refusal{Code: RefusedVersion, Text: fmt.Sprintf(
 			"protocol version %d cannot join; this cluster speaks %d: install the same version of gcrm on both", h.Version, ProtocolVersion)}
 	case t.cfg.Join == nil:

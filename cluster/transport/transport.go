@@ -32,6 +32,10 @@ type Config struct {
 	Listener net.Listener
 	// Resolve gives the addresses (host:port) of a node, the best first.
 	Resolve func(node string) []string
+	// Build is the version of gcrm, for people.
+	Build string
+	// Met, if set, is told what every accepted peer says of itself.
+	Met func(Hello)
 	// Judge, if set, may refuse a peer for reasons of the caller's.
 	Judge func(Hello) *Refusal
 	// NewerEpoch, if set, is called in a goroutine of its own when a peer
@@ -162,7 +166,7 @@ func (t *Transport) Close() error {
 
 func (t *Transport) self(p Purpose) Hello {
 	return Hello{Version: ProtocolVersion, Cluster: t.cfg.Cluster, Node: t.cfg.Node,
-		Incarnation: t.cfg.Incarnation, Epoch: t.epoch.Load(), Purpose: p}
+		Incarnation: t.cfg.Incarnation, Epoch: t.epoch.Load(), Purpose: p, Build: t.cfg.Build}
 }
 
 func (t *Transport) tlsConfig(serves ...string) *tls.Config {

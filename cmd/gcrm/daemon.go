@@ -18,11 +18,16 @@ func daemonVerbs(args []string) (status int, ok bool) {
 	if args[0] == "cluster" && len(args) > 1 && args[1] == "wait" {
 		return 0, false // the shell's: it needs a cluster that runs
 	}
-	s := daemon.Streams{Out: os.Stdout, Err: os.Stderr}
+	s := hostStreams()
 	if args[0] == "daemon" {
 		return daemon.Command(context.Background(), args[1:], fenceMethods(), s), true
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return daemon.ClusterCommand(ctx, args[1:], s), true
+}
+
+// hostStreams is where commands about this host's daemon read and write.
+func hostStreams() daemon.Streams {
+	return daemon.Streams{Out: os.Stdout, Err: os.Stderr, Build: versionText(), Level: heldLevel()}
 }

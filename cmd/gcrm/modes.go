@@ -37,7 +37,7 @@ func (o *options) openLive(cfg *shell.Config) error {
 	}
 	cfg.Cluster, cfg.Source = c, "live"
 	cfg.Host = func(ctx context.Context, args []string) int {
-		return daemon.ClusterCommand(ctx, args, daemon.Streams{Out: os.Stdout, Err: os.Stderr})
+		return daemon.ClusterCommand(ctx, args, hostStreams())
 	}
 	// A daemon that does not answer is found out now, not at the first command.
 	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)

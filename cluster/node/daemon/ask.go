@@ -98,9 +98,9 @@ func statusVerb() question {
 				t.Version.AdminEpoch, t.Version.Epoch, t.Origin.User, t.Origin.Node, t.Until.Local().Format(time.DateTime))
 		}
 		w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "NODE\tID\tSTATE\tVOTE\tSINCE")
+		fmt.Fprintln(w, "NODE\tID\tSTATE\tVOTE\tSINCE\tVERSION")
 		for _, m := range i.Members {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, m.ID, pick(m.Online, "online", "offline"), pick(m.Voter, "yes", "no"), m.Since.Local().Format(time.DateTime))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.ID, pick(m.Online, "online", "offline"), pick(m.Voter, "yes", "no"), m.Since.Local().Format(time.DateTime), m.Build)
 		}
 		return w.Flush()
 	}}

@@ -17,6 +17,10 @@ import (
 // Streams are where commands read and write.
 type Streams struct {
 	Out, Err io.Writer
+	// Build names the version of gcrm; Level is the feature level it is held
+	// to, 0 for all that it knows.
+	Build string
+	Level int
 }
 
 // errUsage is for a command that was not understood; its text is out already.
@@ -152,7 +156,7 @@ func initCommand(_ context.Context, s Streams, args []string) error {
 func joinCommand(witness bool) func(context.Context, Streams, []string) error {
 	return func(ctx context.Context, s Streams, args []string) error {
 		f := flags(s, "cluster join")
-		o := JoinOptions{Witness: witness}
+		o := JoinOptions{Witness: witness, Build: s.Build, Level: s.Level}
 		f.StringVar(&o.Token, "token", "", "what 'gcrm cluster token' gave")
 		f.StringVar(&o.Node, "node", "", "name of this node (default: the host's)")
 		f.StringVar(&o.Address, "address", "", "address where the other nodes reach this one (default: the host's first)")

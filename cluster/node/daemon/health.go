@@ -33,6 +33,9 @@ func healthVerb() question {
 		if left := time.Until(i.Security.CertificateEnds); left < 0 && !i.Security.CertificateEnds.IsZero() {
 			tell("the certificate of this node ended at %s: is its clock right?", i.Security.CertificateEnds.Format(time.DateTime))
 		}
+		if len(i.Behind) > 0 {
+			tell("an older gcrm on %s keeps the cluster at feature level %d: update it", strings.Join(i.Behind, ", "), i.Level)
+		}
 		voters := 0
 		for _, m := range i.Members {
 			if m.Voter {

@@ -47,6 +47,11 @@ type Options struct {
 	EvacuationLimit time.Duration
 	Log             *slog.Logger
 
+	// Build names the version of gcrm, for people. Level is the highest feature
+	// level it knows; consensus.FeatureLevel if 0.
+	Build string
+	Level int
+
 	// crash, if it is closed, ends the daemon as kill -9 does; for tests.
 	crash chan struct{}
 	// nodeLife is how long certificates of the node are good, for tests.
@@ -156,6 +161,7 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, k *keeper.Keeper, ar
 		Leave: once(leave),
 		Quit:  once(quit),
 		Die:   o.fail,
+		Build: o.Build, Level: o.Level,
 		Fatal: func(err error) {
 			select {
 			case fatal <- err:

@@ -73,7 +73,7 @@ func keeperSettings(file, dog string, timeout time.Duration, disks string) (*kee
 // of fence devices; nil stands for the agents installed on the host.
 func Command(ctx context.Context, args []string, methods *fencing.Registry, s Streams) int {
 	f := flags(s, "daemon")
-	o := Options{Fencing: methods}
+	o := Options{Fencing: methods, Build: s.Build, Level: s.Level}
 	dir := stateDirFlag(f)
 	f.StringVar(&o.RunDir, "run-dir", DefaultRunDir, "folder for what lives as long as the boot")
 	f.StringVar(&o.Socket, "socket", "", "socket of the API (default RUN-DIR/api.sock)")

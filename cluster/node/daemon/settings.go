@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -95,6 +96,9 @@ type JoinOptions struct {
 	Contact string
 	Token   string
 	Witness bool
+	// Build names the version of gcrm, Level is what it knows, as in Options.
+	Build string
+	Level int
 }
 
 // Join makes this host a node of an existing cluster; its daemon has to be
@@ -120,7 +124,7 @@ func Join(ctx context.Context, o JoinOptions) (*Settings, error) {
 		return nil, err
 	}
 	raw, err := transport.Join(ctx, contact, token.Fingerprint, s.Name, node.JoinRequest{Secret: token.Secret, Name: s.Name,
-		Addresses: s.Addresses, Witness: o.Witness, Key: public, Time: time.Now()})
+		Addresses: s.Addresses, Witness: o.Witness, Key: public, Time: time.Now(), Build: o.Build, Level: cmp.Or(o.Level, consensus.FeatureLevel)})
 	if err != nil {
 		return nil, fmt.Errorf("joining through %s: %w", contact, err)
 	}
