@@ -25,6 +25,7 @@ var (
 	differentialN    = flag.Int("differential.n", 150, "random CIBs that TestDifferential compares")
 	differentialSeed = flag.Uint64("differential.seed", 1, "seed of the first CIB of TestDifferential")
 	differentialKeep = flag.String("differential.keep", "", "folder that TestDifferential writes shrunk CIBs and explanations to")
+	differentialRule = flag.String("differential.rule", "", "take what falls under rules with this text for unexplained, to look at it")
 	differentialMax  = flag.Int("differential.max", 10, "differing cases that TestDifferential shrinks and shows")
 )
 

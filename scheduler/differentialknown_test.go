@@ -57,7 +57,7 @@ func textRules() []textRule {
 		}},
 		// 2.1.5 names the node of a pending operation of a stopped resource.
 		{"node of a pending operation", func(line string) string {
-			return pendingNode.ReplaceAllString(line, "$1$2")
+			return pendingNode.ReplaceAllString(strings.Replace(line, ": Stopped (UNCLEAN)", ": Stopped", 1), "$1$2")
 		}},
 		// 3.x counts target-role Unpromoted of a promotable clone as
 		// disabled in the list of stopped instances.
@@ -182,7 +182,7 @@ func listedOffline(c *cib.CIB, d *difference) bool {
 		})
 	}
 	for _, line := range slices.Concat(d.revMinus, d.revPlus) {
-		header := strings.HasPrefix(line, "* Resource Group: ") || strings.HasPrefix(line, "* Clone Set: ") || line == "* No resources"
+		header := strings.HasPrefix(line, "* Stopped: [") || strings.HasPrefix(line, "* Resource Group: ") || strings.HasPrefix(line, "* Clone Set: ") || line == "* No resources"
 		if !header && !offline(line) {
 			return false
 		}
@@ -416,7 +416,7 @@ func explain(c *cib.CIB, d *difference) string {
 		return "taken back: " + strings.Join(names, " + ")
 	}
 	for _, k := range knownDifferences() {
-		if k.is(c, d) {
+		if k.is(c, d) && (*differentialRule == "" || !strings.Contains(k.name, *differentialRule)) {
 			return k.name
 		}
 	}

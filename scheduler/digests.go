@@ -24,6 +24,7 @@ const (
 type opDigests struct {
 	params  table
 	all     string
+	restart string // of what is not reloadable; empty if the first entry compared had none
 	hasOpIA bool
 }
 
@@ -135,7 +136,7 @@ func digestTask(task string, interval int64) string {
 
 // digests computes the digest of an operation as it would be executed now.
 // The first computation per node and key is kept.
-func (e *engine) digests(r *resource, n *node, task string, interval int64) *opDigests {
+func (e *engine) digests(r *resource, n *node, task string, interval int64, el *cib.Element) *opDigests {
 	key := digestKey{r, opKey(r.id, task, interval)}
 	if d := n.digestCache[key]; d != nil {
 		return d
@@ -170,6 +171,14 @@ func (e *engine) digests(r *resource, n *node, task string, interval int64) *opD
 	} else {
 		d.all = digestOf(d.params)
 	}
+	if el.Has("op-restart-digest") || e.expiredMonitors[el] {
+		t := d.params
+		if force, ok := el.Lookup("op-force-restart"); ok {
+			names := strings.Fields(force)
+			t = slices.DeleteFunc(slices.Clone(t), func(a cib.Attr) bool { return !slices.Contains(names, a.Name) })
+		}
+		d.restart = digestOf(t)
+	}
 	if n.digestCache == nil {
 		n.digestCache = map[digestKey]*opDigests{}
 	}
@@ -187,26 +196,11 @@ const (
 // compareDigests tells whether a history entry was executed with the present
 // parameters.
 func (e *engine) compareDigests(r *resource, n *node, el *cib.Element) digestResult {
-	if e.expiredMonitors[el] {
-		return digestRestart
-	}
 	interval := parseIntervalMS(el.Get("interval"))
 	task := digestTask(el.Get("operation"), interval)
-	d := e.digests(r, n, task, interval)
-	if rd, ok := el.Lookup("op-restart-digest"); ok {
-		t := d.params
-		if force, ok := el.Lookup("op-force-restart"); ok {
-			names := strings.Fields(force)
-			t = nil
-			for _, a := range d.params {
-				if slices.Contains(names, a.Name) {
-					t = append(t, a)
-				}
-			}
-		}
-		if digestOf(t) != rd {
-			return digestRestart
-		}
+	d := e.digests(r, n, task, interval, el)
+	if rd, ok := el.Lookup("op-restart-digest"); d.restart != "" && (ok && d.restart != rd || e.expiredMonitors[el]) {
+		return digestRestart
 	}
 	old, ok := el.Lookup("op-digest")
 	switch {
@@ -230,7 +224,7 @@ func (e *engine) onlySecretsChanged(r *resource, n *node, el *cib.Element) bool 
 	ancient := compareVersions(el.Get("crm_feature_set"), "3.16.0") < 0
 	var t table
 	interval := parseIntervalMS(el.Get("interval"))
-	for _, a := range e.digests(r, n, digestTask(el.Get("operation"), interval), interval).params {
+	for _, a := range e.digests(r, n, digestTask(el.Get("operation"), interval), interval, el).params {
 		if a.Name == "CRM_meta_timeout" || slices.Contains(secret, a.Name) || ancient && r.fenceDevice && strings.HasPrefix(a.Name, "pcmk_") {
 			continue
 		}

@@ -530,7 +530,7 @@ func operationsOf(l *cib.Element) []*cib.Element {
 
 func (e *engine) unpackLrmResource(n *node, l *cib.Element) {
 	ops := operationsOf(l)
-	if len(ops) == 0 && !(e.opt.shutdownLock && l.Has("shutdown-lock")) {
+	if len(ops) == 0 && !e.opt.shutdownLock {
 		return
 	}
 	id := l.ID()
