@@ -169,9 +169,7 @@ func (e *engine) locateResource(el *cib.Element, r *resource, setRole, setScore 
 	if nodeName := el.Get("node"); nodeName != "" {
 		n := e.findNode(nodeName)
 		if n == nil {
-			if n = e.nodeByID[nodeName]; n == nil {
-				return
-			}
+			return
 		}
 		text := setScore
 		if text == "" {

@@ -312,6 +312,9 @@ func (x *execution) record(a *action) []string {
 	if r.interval == "" {
 		r.interval = "0"
 	}
+	if r.task == taskReload || r.task == taskReloadAgent {
+		r.task = taskStart // as executors record it
+	}
 	if a.task == taskNotify {
 		return nil
 	}
