@@ -6,12 +6,12 @@ import (
 	"gcrm/fencing"
 	"gcrm/fencing/agent"
 	"gcrm/fencing/apcsmart"
-	"gcrm/fencing/apcsnmp"
 	"gcrm/fencing/ipmilan"
 	"gcrm/fencing/kdump"
 	"gcrm/fencing/laboratory"
 	"gcrm/fencing/redfish"
 	"gcrm/fencing/sbd"
+	"gcrm/fencing/snmp"
 	"gcrm/fencing/watchdog"
 	"gcrm/fencing/xvm"
 )
@@ -23,7 +23,7 @@ func Methods() map[string]fencing.Method {
 		"fence_xvm":      xvm.New("fence_xvm"),
 		"fence_virt":     xvm.New("fence_virt"),
 		"fence_kdump":    kdump.New(),
-		"fence_apc_snmp": apcsnmp.New(),
+		"fence_apc_snmp": snmp.New(),
 		"fence_redfish":  redfish.New(),
 		"fence_sbd":      sbd.New(),
 		"apcsmart":       apcsmart.New(),

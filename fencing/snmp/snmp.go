@@ -1,6 +1,6 @@
 // Package apcsnmp is fence_apc_snmp: power switches of APC and Tripplite over
 // SNMP. One table (vendors.go) holds what differs between them.
-package apcsnmp
+package snmp
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package apcsnmp
+package snmp
 
 import (
 	"bytes"
