@@ -57,6 +57,9 @@ type world struct {
 	events eventHeap
 	nodes  [2]*simNode
 	cut    bool // nothing passes between the nodes
+	// broken is a rule of the contract that the runner does not keep; the invariants
+	// must find out.
+	broken string
 	wild   bool // either node may be promoted by force at first
 	// only is the node that the fence handler allows to be promoted, -1 for both.
 	only  int
@@ -314,8 +317,13 @@ func (n *simNode) apply(f Effect) []byte {
 		}
 		return b
 	case FlushDisk:
-		_ = n.disk.Sync()
+		if n.w.broken != "a flush that does nothing" {
+			_ = n.disk.Sync()
+		}
 	case WriteLog:
+		if n.w.broken == "no activity log" {
+			break
+		}
 		if err := n.area.WriteLog(f.Log); err != nil {
 			n.w.fail("node %d: %v", n.id, err)
 		}
@@ -352,11 +360,15 @@ func (n *simNode) carryOut(f Effect) {
 	case Send:
 		n.transmit(f.Msg)
 	case WriteLog, WriteDisk, ReadDisk, FlushDisk:
-		if f.Kind == WriteLog {
+		if f.Kind == WriteLog && w.broken != "bitmap not written" {
 			if err := n.area.WritePages(n.e.Bitmap(), f.Pages); err != nil {
 				w.fail("node %d: %v", n.id, err)
 			}
 			_ = n.disk.Sync()
+		}
+		if w.broken == "writes reported before they are done" && f.Kind == WriteDisk {
+			n.early(f)
+			return
 		}
 		n.diskBusy[f.Tag] = f
 		w.after(w.between(50*time.Microsecond, 8*time.Millisecond), func() {
@@ -373,8 +385,17 @@ func (n *simNode) carryOut(f Effect) {
 			return
 		}
 		_ = n.disk.Sync()
+		if w.broken == "bitmap not written" {
+			f.Pages = nil
+		}
 		if err := n.area.WritePages(n.e.Bitmap(), f.Pages); err != nil {
 			w.fail("node %d: %v", n.id, err)
+		}
+		if w.broken == "generations not written" {
+			f.Super.UUID = n.area.Super.UUID
+		}
+		if w.broken == "flags not written" {
+			f.Super.Flags = n.area.Super.Flags
 		}
 		if w.r.IntN(400) == 0 {
 			n.crash() // between bitmap and super block
@@ -401,6 +422,11 @@ func (n *simNode) carryOut(f Effect) {
 					return
 				}
 				code := 1
+				if w.broken == "a fence that does not fence" {
+					n.e.HandlerDone(w.now, "fence-peer", fencePeerStonithed)
+					n.do()
+					return
+				}
 				if w.only < 0 || w.only == n.id {
 					// Only this node may be promoted from now on, and the peer is
 					// switched off.
@@ -426,6 +452,23 @@ func (n *simNode) carryOut(f Effect) {
 	case Note:
 		w.logf("%d %s", n.id, f.Name)
 	}
+}
+
+// early reports a write at once and does it later.
+func (n *simNode) early(f Effect) {
+	w, life := n.w, n.life
+	f.Data = slices.Clone(f.Data)
+	w.after(10*time.Microsecond, func() {
+		if n.up && n.life == life {
+			n.e.DiskDone(w.now, f.Tag, nil, nil)
+			n.do()
+		}
+	})
+	w.after(w.between(20*time.Millisecond, 200*time.Millisecond), func() {
+		if n.up && n.life == life {
+			n.apply(f)
+		}
+	})
 }
 
 // transmit sends a message; each socket keeps its order, the two do not.

@@ -318,7 +318,12 @@ func simulate(t testing.TB, seed uint64, cfg Config, verbose bool) *world {
 // simulateFor is simulate for a given time; a negative one lets either node be
 // promoted by force at first, which early failed schedules did.
 func simulateFor(t testing.TB, seed uint64, cfg Config, verbose bool, span time.Duration) *world {
+	return simulateBroken(t, seed, cfg, verbose, span, "")
+}
+
+func simulateBroken(t testing.TB, seed uint64, cfg Config, verbose bool, span time.Duration, broken string) *world {
 	w := newWorld(t, seed, cfg, verbose)
+	w.broken = broken
 	w.wild = span < 0
 	span = max(span, -span)
 	w.weak = cfg.Protocol != ProtocolC || cfg.Fencing != FencingStonith

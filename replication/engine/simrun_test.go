@@ -117,3 +117,25 @@ func TestSchedulesThatFailed(t *testing.T) {
 		}
 	}
 }
+
+// TestBrokenRunnersAreCaught breaks one rule of the contract at a time: the invariants
+// of the simulation must notice.
+func TestBrokenRunnersAreCaught(t *testing.T) {
+	for _, c := range []struct {
+		broken string
+		first  uint64 // a seed that is known to show it, so that the test is short
+	}{
+		{"no activity log", 17}, {"a flush that does nothing", 4}, {"writes reported before they are done", 1}, {"bitmap not written", 2},
+		{"generations not written", 13}, {"flags not written", 1}, {"a fence that does not fence", 3},
+	} {
+		t.Run(c.broken, func(t *testing.T) {
+			for seed := c.first; seed < c.first+80; seed++ {
+				if w := simulateBroken(t, seed, simConfig(), false, 20*time.Second, c.broken); w.failed != "" {
+					t.Logf("seed %d: %s", seed, w.failed)
+					return
+				}
+			}
+			t.Error("not noticed in 80 schedules")
+		})
+	}
+}
