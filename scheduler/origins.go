@@ -42,8 +42,9 @@ func (e *engine) origins(c *credit, r *resource, n *node) []Origin {
 			return
 		}
 		o := e.origin(c, r, n)
-		for i := range out { // several instances of one thing count as one
-			if out[i].Text == o.Text && out[i].By == o.By && (o.Value == out[i].Value && (o.Value <= -infinity || o.Value >= infinity)) {
+		for i := range out { // what counts several times is told once
+			if out[i].Text == o.Text && out[i].By == o.By {
+				out[i].Value = addScores(out[i].Value, o.Value)
 				return
 			}
 		}

@@ -140,6 +140,7 @@ func (s *simulation) inject(e *engine) (*engine, error) {
 			s.w.item("%s", l)
 		}
 		s.w.line("")
+		s.clock(e)
 	}
 	next, err := s.engine(doc)
 	if err != nil {

@@ -16,8 +16,8 @@ const (
 	svgBoxH    = 40
 	svgRowGap  = 10
 	svgLanePad = 14
-	svgGap     = 56 // between columns
-	svgCharW   = 7.0
+	svgGap     = 56  // between columns
+	svgCharW   = 7.8 // of bold letters
 	svgStripH  = 96
 )
 
@@ -115,7 +115,7 @@ func (d *drawing) writeHead(b *strings.Builder) {
 			continue
 		}
 		fmt.Fprintf(b, `<rect class="k-%s" x="%d" y="52" width="10" height="10" rx="2"/><text class="dim" x="%d" y="61">%s</text>`+"\n", l.kind, x, x+15, l.text)
-		x += 15 + int(svgCharW*float64(len(l.text))) + 14
+		x += 15 + int(6.2*float64(len(l.text))) + 16
 	}
 	if len(d.timing.Path) > 1 {
 		fmt.Fprintf(b, `<g class="critical"><rect class="box" x="%d" y="51" width="14" height="11" rx="3"/></g><text class="dim" x="%d" y="61">critical path</text>`+"\n", x, x+20)

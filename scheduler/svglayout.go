@@ -147,13 +147,12 @@ func (d *drawing) collect() {
 func (d *drawing) label(x *svgBox) {
 	e := d.plan.engine
 	var tips []string
-	end, begin := time.Duration(0), time.Duration(-1)
-	assumed := false
+	longest := &Span{}
 	for _, id := range x.ids {
 		a := e.actionByID(id)
 		s := d.timing.span(id)
 		text := e.actionText(a, true)
-		if a.interval > 0 {
+		if a.interval > 0 && a.task == taskMonitor {
 			text += fmt.Sprintf(", every %s", shortDuration(time.Duration(a.interval)*time.Millisecond))
 		}
 		tip := fmt.Sprintf("%s\nbegins after %s, takes %s", text, clock(s.Begin), d.spent(s))
@@ -164,11 +163,9 @@ func (d *drawing) label(x *svgBox) {
 			tip += "\nwaits for something that does not come in this transition"
 		}
 		tips = append(tips, fmt.Sprintf("%s\naction %d, %s", tip, id, a.key))
-		end = max(end, s.End)
-		if begin < 0 || s.Begin < begin {
-			begin = s.Begin
+		if d := s.End - s.Begin; d > longest.End || longest.ID == 0 {
+			longest = &Span{ID: id, End: d, Assumed: s.Assumed}
 		}
-		assumed = assumed || s.Assumed
 	}
 	x.tooltip = strings.Join(tips, "\n")
 	a := e.actionByID(x.ids[0])
@@ -186,8 +183,8 @@ func (d *drawing) label(x *svgBox) {
 	default:
 		x.name = task
 	}
-	x.detail = d.spent(&Span{Begin: begin, End: end, Assumed: assumed})
-	if a.interval > 0 && len(x.ids) == 1 {
+	x.detail = d.spent(longest)
+	if a.interval > 0 && a.task == taskMonitor && len(x.ids) == 1 {
 		x.detail += fmt.Sprintf(", then every %s", shortDuration(time.Duration(a.interval)*time.Millisecond))
 	}
 	if x.never {

@@ -74,8 +74,10 @@ func (p *Plan) Timing() *Timing {
 		}
 	}
 	cause := make([]int, len(p.Actions)) // which input was the last to end
-	for _, i := range topological(before) {
+	order, circles := topological(before)
+	for k, i := range order {
 		s := &t.Spans[i]
+		s.Never = s.Never || k >= len(order)-circles
 		cause[i] = -1
 		for _, j := range before[i] {
 			in := &t.Spans[j]
@@ -85,7 +87,7 @@ func (p *Plan) Timing() *Timing {
 				wave++
 			}
 			s.Wave = max(s.Wave, wave)
-			if cause[i] < 0 || in.End > s.Begin || in.End == s.Begin && in.RealAction && !t.Spans[cause[i]].RealAction {
+			if cause[i] < 0 || in.End > s.Begin || in.End == s.Begin && in.steps() > t.Spans[cause[i]].steps() {
 				s.Begin, cause[i] = max(s.Begin, in.End), j
 			}
 		}
@@ -101,9 +103,17 @@ func (p *Plan) Timing() *Timing {
 	return t
 }
 
+// steps is how many real actions a way through s has, up to and with s.
+func (s *Span) steps() int {
+	if s.RealAction {
+		return s.Wave + 1
+	}
+	return s.Wave
+}
+
 // topological lists positions so that each comes after its inputs; what is on
-// a circle comes last, in order of position.
-func topological(before [][]int) []int {
+// a circle, or waits for one, comes last, and is counted.
+func topological(before [][]int) (order []int, circles int) {
 	left := make([]int, len(before))
 	after := make([][]int, len(before))
 	var ready, out []int
@@ -129,10 +139,11 @@ func topological(before [][]int) []int {
 	}
 	for i := range before {
 		if !done[i] {
+			circles++
 			out = append(out, i)
 		}
 	}
-	return out
+	return out, circles
 }
 
 // reach finds the real actions right before each action.

@@ -80,19 +80,34 @@ func (s *situation) play(dir string) {
 		}
 	}
 	s.compareWithPeer()
-	got := s.ask(string(question))
-	want := filepath.Join(dir, "want.txt")
+	s.compare(filepath.Join(dir, "want.txt"), s.ask(string(question)))
+	if drawing := filepath.Join(dir, "want.svg"); fileExists(drawing) {
+		plan, err := scheduler.Schedule(s.doc, scheduler.Options{Now: s.now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.compare(drawing, plan.SVG())
+	}
+}
+
+// compare compares with what a file has, or writes it anew.
+func (s *situation) compare(file, got string) {
 	if *rewriteSituations {
-		s.write(want, []byte(got))
+		s.write(file, []byte(got))
 		return
 	}
-	b, err := os.ReadFile(want)
+	b, err := os.ReadFile(file)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	if string(b) != got {
-		t.Errorf("%s", unifiedDiff(string(b), got, palette{}))
+		s.t.Errorf("%s: %s", file, unifiedDiff(string(b), got, palette{}))
 	}
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // compareWithPeer checks, where Pacemaker's own simulator is installed, that
