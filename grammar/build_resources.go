@@ -330,6 +330,9 @@ func (b *builder) node(n *Node) *cib.Element {
 	case n.ID.Value != "":
 		id = label(n.ID)
 	}
+	if name == "" {
+		b.fail(n.Name, "the name of a node cannot be empty")
+	}
 	e.Set("uname", name)
 	e.Set("id", id)
 	if kind != "" {

@@ -12,7 +12,9 @@ import (
 // mistake has a place, and whatever is accepted prints to a text that is read
 // back to the same configuration.
 func FuzzLanguage(f *testing.F) {
-	scripts, _ := filepath.Glob(filepath.Join(corpus, "cases", "*.crm"))
+	scripts, _ := filepath.Glob(filepath.Join("..", "testdata", "tutorials", "*.crm"))
+	cases, _ := filepath.Glob(filepath.Join(corpus, "cases", "*.crm"))
+	scripts = append(scripts, cases...)
 	for _, s := range scripts {
 		if b, err := os.ReadFile(s); err == nil {
 			f.Add(string(b))

@@ -89,6 +89,8 @@ type Session struct {
 	linePath   []*Level    // the level in which that line began
 	catalog    **catalog   // shared with copies of the session; made at first use
 	lastCommit *cib.Version
+	// whatIf is what simulations start from, nil for what is.
+	whatIf *whatIf
 }
 
 // staging is an edit that is not committed yet.

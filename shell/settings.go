@@ -11,8 +11,11 @@ import (
 )
 
 // settingsFile is where options save keeps the settings: below the user's XDG
-// configuration folder; "" without a home.
+// configuration folder, or where CRM_CONFIG_FILE says; "" without a home.
 func (s *Session) settingsFile() string {
+	if file := s.cfg.Environ("CRM_CONFIG_FILE"); file != "" {
+		return file
+	}
 	dir := s.cfg.Environ("XDG_CONFIG_HOME")
 	if dir == "" {
 		home := s.cfg.Environ("HOME")

@@ -257,6 +257,7 @@ func (s *Session) simulateStaged(ctx context.Context, o *simulateOptions) error 
 	if err != nil {
 		return err
 	}
+	doc = s.onImagined(doc, o)
 	r := simulator{out: s.msg.out, err: s.msg.err, color: s.color, now: s.cfg.Now()}
 	if s.cfg.Format == "json" {
 		o.format, o.run.Origins = "json", true

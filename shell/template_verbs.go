@@ -30,6 +30,24 @@ func templateLevel() *Level {
 	}
 }
 
+// scriptLevel has the templates under the names that wizards had.
+func scriptLevel() *Level {
+	name, values := need("script", argTemplate), any0("name=value", argTemplateParam)
+	return &Level{
+		Name: "script",
+		Help: "The templates, as wizards: list, show, verify, run.",
+		Verbs: []*Verb{
+			{Name: "list", Help: "List the scripts.", Example: "list", run: runTemplateList},
+			{Name: "show", Aliases: []string{"info", "describe"}, Help: "Describe a script's parameters.", Example: "show virtual-ip",
+				Args: []Arg{name, values}, run: runTemplateShow},
+			{Name: "verify", Help: "Show the statements that a script would add.", Example: "verify virtual-ip ip=192.0.2.10",
+				Args: []Arg{name, values}, run: runTemplateShow},
+			{Name: "run", Help: "Add what a script makes to the configuration.", Example: "run virtual-ip ip=192.0.2.10",
+				Args: []Arg{name, values}, Changes: true, run: runTemplateApply},
+		},
+	}
+}
+
 func runTemplateList(ctx context.Context, s *Session, c *call) error {
 	t := newTable("Template", "Makes")
 	for _, name := range templateNames() {

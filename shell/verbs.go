@@ -7,11 +7,12 @@ func Root() *Level {
 	root := &Level{
 		Help: "Everything about the cluster.",
 		Verbs: []*Verb{
-			statusVerb(), verifyVerb(), simulateVerb(), applyVerb(),
+			statusVerb(), verifyVerb(), simulateVerb(), applyVerb(), reportVerb(),
 		},
 		Levels: []*Level{
 			configureLevel(), resourceLevel(), nodeLevel(), cibLevel(), raLevel(), fenceLevel(),
-			clusterLevel(), optionsLevel(), maintenanceLevel(), siteLevel(), templateLevel(),
+			clusterLevel(), optionsLevel(), maintenanceLevel(), siteLevel(), templateLevel(), scriptLevel(), cibstatusLevel(),
+			historyLevel(), membershipLevel(),
 		},
 	}
 	attach(root, commonVerbs())

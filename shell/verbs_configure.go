@@ -98,6 +98,8 @@ func configureLevel() *Level {
 		&Verb{Name: "erase", Help: "Delete everything but the nodes, or the nodes.", Example: "erase",
 			Args: []Arg{maybeOneOf("nodes", "nodes")}, Changes: true, run: runErase},
 		&Verb{Name: "verify", Help: "Check what is staged.", Example: "verify", run: runVerify},
+		&Verb{Name: "validate-all", Help: "Check one resource with what it holds.", Example: "validate-all web",
+			Args: []Arg{need("resource", argResource)}, run: runValidateAll},
 		&Verb{Name: "commit", Help: "Make what is staged the cluster's configuration.",
 			Long: "Nothing is committed if verification finds errors; force overrides those that the\n" +
 				"schema does not forbid. -m records why.\n" +
@@ -120,6 +122,6 @@ func configureLevel() *Level {
 		&Verb{Name: "graph", Help: "Draw the configuration in the language of graphviz.",
 			Example: "graph dot config.dot", Args: []Arg{maybeOneOf("type", "dot"), maybe("file", argFile)}, run: runGraph},
 	)
-	l.Levels = []*Level{raLevel(), cibLevel(), templateLevel()}
+	l.Levels = []*Level{raLevel(), cibLevel(), cibstatusLevel(), templateLevel(), assistLevel()}
 	return l
 }

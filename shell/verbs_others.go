@@ -12,6 +12,8 @@ func raLevel() *Level {
 				Args: []Arg{need("type", argType), maybe("class", argClass)}, run: runRaProviders},
 			{Name: "info", Aliases: []string{"meta"}, Help: "Describe an agent: what serves it, its parameters and operations.",
 				Example: "info ocf:heartbeat:IPaddr2", Args: []Arg{need("agent", argAgent), maybe("type", argFree), maybe("provider", argFree)}, run: runRaInfo},
+			{Name: "validate", Help: "Check parameters against an agent's description.", Example: "validate ocf:heartbeat:IPaddr2 ip=192.0.2.10",
+				Args: []Arg{need("agent", argAgent), any0("name=value", argFree)}, run: runRaValidate},
 		},
 	}
 }

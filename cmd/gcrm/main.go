@@ -78,7 +78,8 @@ Options:
       --version         show the version
   -h, --help            show this
 
-gcrm help lists the levels and commands; gcrm help LEVEL COMMAND explains one.
+gcrm help lists the levels and commands; gcrm help LEVEL COMMAND explains one;
+gcrm help --man is the manual page.
 `
 
 // parseOptions reads the command line up to the first command word.
@@ -199,6 +200,10 @@ func (o *options) run(ctx context.Context) int {
 	}
 	if o.embedded > 0 {
 		return o.runEmbedded(ctx, cfg, script, name)
+	}
+	if len(o.args) == 2 && o.args[0] == "help" && o.args[1] == "--man" {
+		fmt.Print(shell.Manual(usage))
+		return exitOK
 	}
 	if len(o.args) > 0 && o.args[0] == "help" { // needs no cluster
 		status, _ := shell.NewSession(cfg).RunArguments(ctx, o.args)
