@@ -160,8 +160,20 @@ func (p *xmlParser) comment() (string, error) {
 		return "", p.errf(p.i, "comment is not closed")
 	}
 	t := p.s[p.i+4 : p.i+4+end]
+	if err := p.plain(t, p.i+4); err != nil {
+		return "", err
+	}
 	p.i += end + 7
 	return t, nil
+}
+
+// plain refuses text with characters that no XML may hold.
+func (p *xmlParser) plain(raw string, at int) error {
+	if c := strings.IndexFunc(raw, isForbidden); c >= 0 {
+		r, _ := utf8.DecodeRuneInString(raw[c:])
+		return p.errf(at+c, "character %U is not allowed", r)
+	}
+	return nil
 }
 
 // nameByte tells which bytes may stand in a name; bytes of multi-byte
@@ -437,7 +449,11 @@ func (p *xmlParser) content(e *Element, at, depth int) error {
 			if end < 0 {
 				return p.errf(p.i, "CDATA section is not closed")
 			}
-			text.add(rest[len("<![CDATA["):end])
+			raw := rest[len("<![CDATA["):end]
+			if err := p.plain(raw, p.i+len("<![CDATA[")); err != nil {
+				return err
+			}
+			text.add(raw)
 			p.i += end + 3
 		case strings.HasPrefix(rest, "<?"):
 			if err := p.instruction(); err != nil {
@@ -521,9 +537,8 @@ func (p *xmlParser) unescape(raw string, at int, attr bool) (string, error) {
 		special = "&\r\n\t"
 	}
 	i := strings.IndexAny(raw, special)
-	if c := strings.IndexFunc(raw, isForbidden); c >= 0 {
-		r, _ := utf8.DecodeRuneInString(raw[c:])
-		return "", p.errf(at+c, "character %U is not allowed", r)
+	if err := p.plain(raw, at); err != nil {
+		return "", err
 	}
 	if i < 0 {
 		return raw, nil
