@@ -3,6 +3,8 @@
 package native
 
 import (
+	"maps"
+
 	"gcrm/fencing"
 	"gcrm/fencing/agent"
 	"gcrm/fencing/apcsmart"
@@ -12,18 +14,20 @@ import (
 	"gcrm/fencing/redfish"
 	"gcrm/fencing/sbd"
 	"gcrm/fencing/snmp"
+	"gcrm/fencing/virsh"
 	"gcrm/fencing/watchdog"
 	"gcrm/fencing/xvm"
 )
 
 // Methods returns the native methods by the names of their agents. Some have
-// two: the older one of a plug-in, and the one with fence_ in front.
-func Methods() map[string]fencing.Method {
+// two: the older one of a plug-in, and the one with fence_ in front. program finds
+// the agents of the distribution, for what a native one leaves to them; it may be
+// nil.
+func Methods(program func(name string) (fencing.Method, error)) map[string]fencing.Method {
 	all := map[string]fencing.Method{
 		"fence_xvm":      xvm.New("fence_xvm"),
 		"fence_virt":     xvm.New("fence_virt"),
 		"fence_kdump":    kdump.New(),
-		"fence_apc_snmp": snmp.New(),
 		"fence_redfish":  redfish.New(),
 		"fence_sbd":      sbd.New(),
 		"apcsmart":       apcsmart.New(),
@@ -36,9 +40,11 @@ func Methods() map[string]fencing.Method {
 		"fence_manual":   laboratory.NewManual(),
 		"meatware":       laboratory.NewManual(),
 	}
+	all["fence_virsh"] = virsh.New(program)
 	for name, m := range ipmilan.All() {
 		all[name] = m
 	}
+	maps.Copy(all, snmp.All())
 	return all
 }
 
@@ -46,5 +52,5 @@ func Methods() map[string]fencing.Method {
 // installed on this node in the folders, or the usual ones if none are given.
 func Registry(dirs ...string) *fencing.Registry {
 	f := agent.Finder{Dirs: dirs}
-	return fencing.NewRegistry(Methods(), f.Find, f.Names)
+	return fencing.NewRegistry(Methods(f.Find), f.Find, f.Names)
 }

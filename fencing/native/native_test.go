@@ -16,7 +16,7 @@ import (
 // tells can be read by everybody.
 func TestDescriptions(t *testing.T) {
 	r := Registry()
-	for name, method := range Methods() {
+	for name, method := range Methods(nil) {
 		m, err := r.Metadata(cib.AgentName{Class: "stonith", Type: name})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

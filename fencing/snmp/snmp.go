@@ -1,5 +1,6 @@
-// Package apcsnmp is fence_apc_snmp: power switches of APC and Tripplite over
-// SNMP. One table (vendors.go) holds what differs between them.
+// Package snmp is fence_apc_snmp and the agents of other vendors: power switches,
+// blades and network ports over SNMP. One table (vendors.go) holds what differs
+// between them.
 package snmp
 
 import (
@@ -18,18 +19,33 @@ import (
 
 const sysObjectID = ".1.3.6.1.2.1.1.2.0"
 
-// Method is fence_apc_snmp.
-type Method struct{ fencing.Description }
+// Method is the agent of one vendor.
+type Method struct {
+	fencing.Description
+	vendor vendor
+}
 
-// New returns the method.
-func New() *Method {
-	return &Method{fencing.Description{Name: "fence_apc_snmp", Short: "power switches of APC and Tripplite over SNMP",
-		Long:    "Switches an outlet of a power switch; plug is its number (SWITCH:NUMBER where there are several) or its name.",
-		Actions: []string{fencing.On, fencing.Off, fencing.Reboot, fencing.Status, fencing.Monitor, fencing.List, "list-status"},
+// All returns the methods by the names of their agents.
+func All() map[string]fencing.Method {
+	all := map[string]fencing.Method{}
+	for _, v := range vendors() {
+		all[v.agent] = newMethod(v)
+	}
+	return all
+}
+
+func newMethod(v vendor) *Method {
+	actions := []string{fencing.On, fencing.Off, fencing.Reboot, fencing.Status, fencing.Monitor, fencing.List, "list-status"}
+	if v.ports {
+		actions = []string{fencing.On + ":automatic", fencing.Off, fencing.Status, fencing.Monitor, fencing.List, "list-status"}
+	}
+	return &Method{vendor: v, Description: fencing.Description{Name: v.agent, Short: v.what + " over SNMP",
+		Long:    v.long,
+		Actions: actions,
 		Params: fencing.WithPower(fencing.WithLogin("161",
 			fencing.Param{Name: "plug", Obsoletes: "port", Required: true, Short: "outlet"},
 			fencing.Param{Name: "community", Default: "private", Short: "community of SNMP 1 and 2c"},
-			fencing.Param{Name: "snmp_version", Type: "select", Default: "1", Values: []string{"1", "2c", "3"}, Short: "version of SNMP"},
+			fencing.Param{Name: "snmp_version", Type: "select", Default: v.version, Values: []string{"1", "2c", "3"}, Short: "version of SNMP"},
 			fencing.Param{Name: "snmp_sec_level", Type: "select", Values: []string{"noAuthNoPriv", "authNoPriv", "authPriv"}, Short: "security of SNMP 3"},
 			fencing.Param{Name: "snmp_auth_prot", Type: "select", Values: []string{"MD5", "SHA", "SHA256", "SHA512"}, Short: "authentication of SNMP 3"},
 			fencing.Param{Name: "snmp_priv_prot", Type: "select", Values: []string{"DES", "AES", "AES256"}, Short: "encryption of SNMP 3"},
@@ -41,7 +57,7 @@ func New() *Method {
 
 // Do implements [fencing.Method].
 func (m *Method) Do(ctx context.Context, c fencing.Call) fencing.Outcome {
-	s, err := session(ctx, c)
+	s, err := m.session(ctx, c)
 	if err != nil {
 		return fencing.OutcomeOf(ctx, err)
 	}
@@ -73,22 +89,23 @@ func (m *Method) Do(ctx context.Context, c fencing.Call) fencing.Outcome {
 type device struct {
 	snmp   *gosnmp.GoSNMP
 	host   string
+	vendor vendor
 	layout layout
 	plug   outlet
 }
 
-func session(ctx context.Context, c fencing.Call) (*device, error) {
+func (m *Method) session(ctx context.Context, c fencing.Call) (*device, error) {
 	login, err := c.Login("161")
 	if err != nil {
 		return nil, err
 	}
 	port, _ := strconv.ParseUint(login.Port, 10, 16)
-	s := &device{host: login.Host, snmp: &gosnmp.GoSNMP{Target: login.Host, Port: uint16(port), Transport: "udp", Context: ctx,
+	s := &device{host: login.Host, vendor: m.vendor, snmp: &gosnmp.GoSNMP{Target: login.Host, Port: uint16(port), Transport: "udp", Context: ctx,
 		Community: c.Param("community", "private"), Timeout: c.Duration(3*time.Second, "shell_timeout"), Retries: 2, MaxOids: gosnmp.MaxOids}}
 	bad := func(name string) error {
 		return &fencing.Error{Op: "configure", On: c.Device, Err: fmt.Errorf("%s %q is not known", name, c.Params[name])}
 	}
-	switch c.Param("snmp_version", "1") {
+	switch c.Param("snmp_version", m.vendor.version) {
 	case "1":
 		s.snmp.Version = gosnmp.Version1
 	case "2c":
@@ -157,7 +174,11 @@ func (s *device) identify() error {
 		return err
 	}
 	object, _ := v.Value.(string)
-	s.layout = layoutOf(object)
+	var ok bool
+	if s.layout, ok = s.vendor.layoutOf(object); !ok {
+		return &fencing.Error{Op: "ask", On: s.host, Err: fmt.Errorf("it is of a kind that %s does not know (%s)", s.vendor.agent, object),
+			Hint: "see whether the address is right, and whether another agent is for this device"}
+	}
 	return nil
 }
 
@@ -173,6 +194,15 @@ func (s *device) outlets() ([]named, error) {
 	for _, p := range pdus {
 		index := strings.Split(strings.TrimPrefix(p.Name, s.layout.names+"."), ".")
 		n := named{number: index[len(index)-1]}
+		switch {
+		case s.layout.dotted:
+			n.number = strings.Join(index, ".")
+		case s.layout.second && len(index) >= 2:
+			n.number = index[len(index)-2]
+		}
+		if i, err := strconv.Atoi(n.number); err == nil && !s.layout.switches {
+			n.number = strconv.Itoa(i - s.layout.statusShift)
+		}
 		if s.layout.switches && len(index) >= 3 {
 			n.number = index[0] + ":" + n.number
 		}
@@ -210,26 +240,38 @@ func (s *device) find(plug string) (outlet, error) {
 }
 
 func (s *device) number(plug string) (outlet, bool) {
+	if s.layout.dotted {
+		for f := range strings.SplitSeq(plug, ".") {
+			if n, err := strconv.Atoi(f); err != nil || n < 0 {
+				return outlet{}, false
+			}
+		}
+		return outlet{dotted: plug}, true
+	}
 	bank, number, two := strings.Cut(plug, ":")
 	if !two {
 		bank, number = "1", plug
 	}
 	b, err1 := strconv.Atoi(bank)
 	n, err2 := strconv.Atoi(number)
-	return outlet{b, n}, err1 == nil && err2 == nil && b > 0 && n > 0 && (!two || s.layout.switches)
+	return outlet{bank: b, number: n}, err1 == nil && err2 == nil && b > 0 && n > 0 && (!two || s.layout.switches)
 }
 
 // Power implements [fencing.Outlet].
 func (s *device) Power(context.Context) (fencing.Power, error) {
-	v, err := s.get(s.layout.oid(s.layout.status, s.plug))
+	v, err := s.get(s.layout.oid(s.layout.status, s.plug, s.layout.statusShift))
 	if err != nil {
 		return fencing.PowerUnknown, err
 	}
 	if slices.Contains([]gosnmp.Asn1BER{gosnmp.Integer, gosnmp.Gauge32, gosnmp.Uinteger32}, v.Type) {
-		if slices.Contains(s.layout.statusOn, int(gosnmp.ToBigInt(v.Value).Int64())) {
+		state := int(gosnmp.ToBigInt(v.Value).Int64())
+		switch {
+		case slices.Contains(s.layout.statusOn, state):
 			return fencing.PowerOn, nil
+		case s.layout.statusOff == nil || slices.Contains(s.layout.statusOff, state):
+			return fencing.PowerOff, nil
 		}
-		return fencing.PowerOff, nil
+		return fencing.PowerUnknown, fmt.Errorf("%s is between on and off (state %d)", s.host, state)
 	}
 	return fencing.PowerUnknown, fmt.Errorf("%s answers with something that is no state: %v", s.host, v.Value)
 }
@@ -240,7 +282,7 @@ func (s *device) Switch(_ context.Context, on bool) error {
 	if on {
 		value = s.layout.on
 	}
-	r, err := s.snmp.Set([]gosnmp.SnmpPDU{{Name: s.layout.oid(s.layout.control, s.plug), Type: gosnmp.Integer, Value: value}})
+	r, err := s.snmp.Set([]gosnmp.SnmpPDU{{Name: s.layout.oid(s.layout.control, s.plug, s.layout.controlShift), Type: gosnmp.Integer, Value: value}})
 	if err == nil && r.Error != gosnmp.NoError {
 		err = fmt.Errorf("the device answers %s", r.Error)
 	}

@@ -2,18 +2,22 @@ package snmp
 
 import (
 	"bytes"
+	"cmp"
+	"flag"
 	"fmt"
 	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"gcrm/fencing"
+	"gcrm/fencing/agent"
 )
 
 // handler answers snmpd for the outlets of a power switch: "oids" holds lines
@@ -24,12 +28,13 @@ case $1 in
 -g) awk -v o="$2" '$1==o {print $1; print $2; $1=""; $2=""; sub(/^ +/,""); print; exit}' $f ;;
 -n) awk -v o="$2" 'found || index($1, o ".")==1 {print $1; print $2; $1=""; $2=""; sub(/^ +/,""); print; exit} $1==o {found=1}' $f ;;
 -s) [ -e %[1]s/stuck ] && exit 0
-    awk -v o="$2" -v v="$4" -v c=%[2]s -v s=%[3]s 'BEGIN {n=substr(o, length(c)+1); t=s n} $1==t {print $1, $2, v; next} {print}' $f >$f.new && mv $f.new $f ;;
+    v=$4; [ "$v" = %[4]d ] && v=%[5]d || v=%[6]d
+    awk -v o="$2" -v v="$v" -v c=%[2]s -v s=%[3]s 'BEGIN {n=substr(o, length(c)+1); split(n, p, "."); if (%[7]d) {n=(p[1]-%[7]d) substr(n, length(p[1])+1)} t=s n} $1==t {print $1, $2, v; next} {print}' $f >$f.new && mv $f.new $f ;;
 esac
 `
 
 // realDevice starts net-snmp's snmpd with the outlets of an APC rPDU.
-func realDevice(t *testing.T, object string, l layout) (params map[string]string, dir string) {
+func realDevice(t *testing.T, m *Method, l layout) (params map[string]string, dir string) {
 	t.Helper()
 	path, err := exec.LookPath("snmpd")
 	if err != nil {
@@ -37,12 +42,27 @@ func realDevice(t *testing.T, object string, l layout) (params map[string]string
 	}
 	dir = t.TempDir()
 	var oids strings.Builder
-	for i, name := range []string{"alpha", "beta", "gamma"} {
-		fmt.Fprintf(&oids, "%s.%d string %s\n", l.names, i+1, name)
+	// What comes behind status and control says the outlet.
+	status, control := strings.Split(l.status, "%d")[0], strings.Split(l.control, "%d")[0]
+	tail := func(i int) string {
+		i += l.statusShift
+		switch {
+		case l.dotted:
+			return fmt.Sprintf(".1.%d.1", i)
+		case l.switches:
+			return fmt.Sprintf("1.1.%d", i)
+		case l.second:
+			return fmt.Sprintf("%d.0", i)
+		}
+		return fmt.Sprint(i)
 	}
-	status, control := strings.TrimSuffix(l.status, "%d"), strings.TrimSuffix(l.control, "%d")
+	if base := strings.Split(l.status, "%d")[0]; !strings.HasPrefix(base, l.names) {
+		for i, name := range []string{"alpha", "beta", "gamma"} {
+			fmt.Fprintf(&oids, "%s.%s string %s\n", l.names, strings.TrimPrefix(tail(i+1), "."), name)
+		}
+	}
 	for i := range 3 {
-		fmt.Fprintf(&oids, "%s%d integer %d\n", status, i+1, l.on)
+		fmt.Fprintf(&oids, "%s%s integer %d\n", status, tail(i+1), l.statusOn[0])
 	}
 	write := func(name, text string, mode os.FileMode) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
@@ -50,21 +70,21 @@ func realDevice(t *testing.T, object string, l layout) (params map[string]string
 		}
 	}
 	write("oids", oids.String(), 0o644)
-	write("handler", fmt.Sprintf(handler, dir, control, status), 0o755)
+	write("handler", fmt.Sprintf(handler, dir, control, status, l.on, l.statusOn[0], offState(l), l.controlShift-l.statusShift), 0o755)
 	write("conf", fmt.Sprintf(`rwcommunity private 127.0.0.1
 rocommunity look 127.0.0.1
 createUser admin SHA "authphrase" AES "privphrase"
 rwuser admin priv
 sysobjectid %s
-pass .1.3.6.1.4.1 %s/handler
-`, object, dir), 0o600)
+pass %s %s/handler
+`, cmp.Or(l.object, ".1.3.6.1.4.1.8072.3.2.10"), served(m), dir), 0o600)
 	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	port := c.LocalAddr().(*net.UDPAddr).Port
 	c.Close()
-	cmd := exec.Command(path, "-f", "-Lo", "-C", "-c", filepath.Join(dir, "conf"), "-p", filepath.Join(dir, "pid"), fmt.Sprintf("udp:127.0.0.1:%d", port))
+	cmd := exec.Command(path, "-I", "-ifTable,ifXTable,interface,interfaces,mibII/interfaces", "-f", "-Lo", "-C", "-c", filepath.Join(dir, "conf"), "-p", filepath.Join(dir, "pid"), fmt.Sprintf("udp:127.0.0.1:%d", port))
 	cmd.Env = append(os.Environ(), "SNMP_PERSISTENT_DIR="+dir)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -78,29 +98,50 @@ pass .1.3.6.1.4.1 %s/handler
 			t.Log(out.String())
 		}
 	})
-	params = map[string]string{"ip": "127.0.0.1", "ipport": strconv.Itoa(port), "shell_timeout": "1"}
+	params = map[string]string{"ip": "127.0.0.1", "ipport": strconv.Itoa(port), "shell_timeout": "1", "snmp_version": "2c"}
+	var last fencing.Outcome
 	for range 50 {
-		if New().Do(t.Context(), fencing.Call{Action: fencing.Monitor, Params: params}).Code == fencing.Succeeded {
+		if last = m.Do(t.Context(), fencing.Call{Action: fencing.Monitor, Params: params}); last.Code == fencing.Succeeded {
 			return params, dir
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	t.Fatalf("snmpd does not answer")
+	t.Fatalf("snmpd does not answer: %+v", last)
 	return nil, ""
 }
+
+// served is the part of the tree that the handler has.
+func served(m *Method) string {
+	if m.vendor.ports {
+		return ".1.3.6.1.2.1.2.2.1"
+	}
+	return ".1.3.6.1.4.1"
+}
+
+func offState(l layout) int {
+	switch {
+	case l.statusOff != nil:
+		return l.statusOff[0]
+	case l.off != l.statusOn[0]:
+		return l.off
+	}
+	return 0
+}
+
+func apcSwitch() *Method { return newMethod(vendors()[0]) }
 
 func do(t *testing.T, params map[string]string, action, plug string, more ...string) fencing.Outcome {
 	p := maps.Clone(params)
 	for i := 0; i < len(more); i += 2 {
 		p[more[i]] = more[i+1]
 	}
-	return New().Do(t.Context(), fencing.Call{Device: "pdu", Action: action, Plug: plug, Target: "n1", Params: p})
+	return apcSwitch().Do(t.Context(), fencing.Call{Device: "pdu", Action: action, Plug: plug, Target: "n1", Params: p})
 }
 
 func TestWithSnmpd(t *testing.T) {
-	for _, l := range []layout{layouts[0], layouts[3]} {
+	for _, l := range []layout{apc()[0], apc()[3]} {
 		t.Run(l.name, func(t *testing.T) {
-			params, dir := realDevice(t, l.object, l)
+			params, dir := realDevice(t, apcSwitch(), l)
 			for _, version := range [][]string{{"snmp_version", "1"}, {"snmp_version", "2c"},
 				{"snmp_version", "3", "username", "admin", "password", "authphrase", "snmp_auth_prot", "SHA", "snmp_priv_prot", "AES", "snmp_priv_passwd", "privphrase"}} {
 				for _, s := range []struct {
@@ -137,6 +178,87 @@ func TestWithSnmpd(t *testing.T) {
 				t.Errorf("a device that does nothing: %+v after %s", o, time.Since(begun))
 			}
 		})
+	}
+}
+
+// TestVendors: each kind of each vendor, on, off and back, and only what it is
+// asked for.
+func TestVendors(t *testing.T) {
+	for _, v := range vendors() {
+		for _, l := range v.layouts {
+			t.Run(v.agent+"/"+l.name+l.object, func(t *testing.T) {
+				m := newMethod(v)
+				params, dir := realDevice(t, m, l)
+				params["snmp_version"] = "2c"
+				call := func(action, plug string) fencing.Outcome {
+					return m.Do(t.Context(), fencing.Call{Device: "d", Action: action, Plug: plug, Target: "n1", Params: params})
+				}
+				one, two := "1", "2"
+				switch {
+				case l.dotted:
+					one, two = "1.1.1", "1.2.1"
+				case l.switches:
+					one, two = "1:1", "1:2"
+				}
+				for _, s := range []struct {
+					action, plug string
+					power        fencing.Power
+				}{{fencing.Status, two, fencing.PowerOn}, {fencing.Off, two, fencing.PowerOff}, {fencing.Status, two, fencing.PowerOff}, {fencing.Status, one, fencing.PowerOn},
+					{fencing.Off, two, fencing.PowerOff}, {fencing.On, two, fencing.PowerOn}, {fencing.Status, two, fencing.PowerOn}} {
+					if o := call(s.action, s.plug); o.Code != fencing.Succeeded || o.Power != s.power {
+						b, _ := os.ReadFile(filepath.Join(dir, "oids"))
+						t.Fatalf("%s %s: %+v\n%s", s.action, s.plug, o, b)
+					}
+				}
+				program(t, v.agent, params, two)
+				if o := call(fencing.List, ""); !slices.Contains(o.Hosts, two) {
+					t.Errorf("list: %+v", o)
+				}
+				if l.statusOff != nil {
+					path := filepath.Join(dir, "oids")
+					b, err := os.ReadFile(path)
+					if err != nil {
+						t.Fatal(err)
+					}
+					os.WriteFile(path, []byte(strings.ReplaceAll(string(b), fmt.Sprintf(" integer %d\n", l.statusOn[0]), " integer 7\n")), 0o644)
+					if o := call(fencing.Status, two); o.Code != fencing.Failed || !strings.Contains(o.Text, "between on and off") {
+						t.Errorf("a state that is none: %+v", o)
+					}
+				}
+			})
+		}
+	}
+}
+
+var programs = flag.Bool("programs", false, "let the distribution's agents do the same with the devices (two minutes)")
+
+// program lets the distribution's agent of the name do the same with the device.
+func program(t *testing.T, name string, params map[string]string, plug string) {
+	if !*programs {
+		return
+	}
+	p, err := agent.Finder{}.Find(name)
+	if _, missing := exec.LookPath("snmpget"); err != nil || missing != nil {
+		t.Logf("SKIPPED: the program %s is not installed, or it lacks snmpget: %v, %v", name, err, missing)
+		return
+	}
+	params = maps.Clone(params)
+	params["plug"], params["shell_timeout"], params["community"], params["power_wait"] = plug, "5", "private", "0"
+	for _, s := range []struct {
+		action string
+		power  fencing.Power
+	}{{fencing.Status, fencing.PowerOn}, {fencing.Off, 0}, {fencing.Status, fencing.PowerOff}, {fencing.On, 0}, {fencing.Status, fencing.PowerOn}} {
+		if o := p.Do(t.Context(), fencing.Call{Action: s.action, Params: params}); o.Code != fencing.Succeeded || o.Power != s.power {
+			t.Errorf("program %s, %s: %+v", name, s.action, o)
+			return
+		}
+	}
+}
+
+func TestAnotherVendor(t *testing.T) {
+	params, _ := realDevice(t, apcSwitch(), apc()[0])
+	if o := newMethod(vendors()[2]).Do(t.Context(), fencing.Call{Action: fencing.Status, Plug: "1", Params: params}); o.Code != fencing.Failed || !strings.Contains(o.Text, "does not know") || o.Hint == "" {
+		t.Errorf("%+v", o)
 	}
 }
 
