@@ -302,6 +302,13 @@ func (s *State) admit(a *Admission) (Member, error) {
 	return m, nil
 }
 
+// Admissible tells why an admission would be refused, nil if it would not.
+func (s *State) Admissible(a *Admission) error {
+	probe := *s
+	_, err := probe.admit(a)
+	return err
+}
+
 // remember appends a revision and drops the oldest ones beyond the bounds.
 func remember(history []Revision, r Revision) []Revision {
 	all := append(slices.Clone(history), r)

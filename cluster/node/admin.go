@@ -72,6 +72,18 @@ type JoinRequest struct {
 	// Build and Level are those of its gcrm.
 	Build string
 	Level int
+	// Probe asks only whether joining would work; the answer is a JoinProbe.
+	// Padding comes back, to see that long messages get through.
+	Probe   bool   `json:",omitempty"`
+	Padding []byte `json:",omitempty"`
+}
+
+// JoinProbe is what a node that wants to join finds out before.
+type JoinProbe struct {
+	Cluster, Build string
+	Time           time.Time // on the clock of the answering node
+	Members        []consensus.Member
+	Padding        []byte
 }
 
 // JoinAnswer is what it gets.
@@ -121,9 +133,19 @@ func (n *Node) join(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	cons := n.cons.Load()
-	if _, err := cons.Apply(ctx, consensus.NewRequest(), consensus.Command{Admit: &consensus.Admission{
-		Hash: Token{Secret: req.Secret}.hash(), At: time.Now(), Member: consensus.Member{Name: req.Name, Addresses: req.Addresses, Witness: req.Witness,
-			Since: time.Now(), Reason: "it joined"}}}); err != nil {
+	admission := &consensus.Admission{Hash: Token{Secret: req.Secret}.hash(), At: time.Now(), Member: consensus.Member{Name: req.Name,
+		Addresses: req.Addresses, Witness: req.Witness, Since: time.Now(), Reason: "it joined"}}
+	if req.Probe {
+		now, err := cons.Read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := now.Admissible(admission); err != nil {
+			return nil, err
+		}
+		return json.Marshal(JoinProbe{Cluster: n.cfg.Cluster, Build: n.cfg.Build, Time: time.Now(), Members: now.Members, Padding: req.Padding})
+	}
+	if _, err := cons.Apply(ctx, consensus.NewRequest(), consensus.Command{Admit: admission}); err != nil {
 		return nil, err
 	}
 	state, _ := cons.State()

@@ -56,6 +56,7 @@ func verbs() []verb {
 		{"token", "[--for TIME]", "make a token with which one other host can join", tokenVerb().run},
 		{"join", "ADDR[:PORT] --token TOKEN [--node NODE] [--address ADDR[:PORT]]", "make this host a node of an existing cluster", joinCommand(false)},
 		{"witness", "ADDR[:PORT] --token TOKEN [--node NODE] [--address ADDR[:PORT]]", "join as a voter that runs no resources", joinCommand(true)},
+		{"check", "[FEATURE...] [--fix]", "look whether this host is ready to be a node", checkCommand},
 		{"start", "", "start the daemon (systemd)", systemctl("start")},
 		{"stop", "", "move resources away, leave the cluster and end the daemon", stopVerb().run},
 		{"restart", "", "stop and start the daemon (systemd)", systemctl("restart")},
@@ -98,19 +99,26 @@ func flags(s Streams, name string) *flag.FlagSet {
 	return f
 }
 
-// parse parses args and returns the words that are no flags, which must be as
-// many as names.
-func parse(s Streams, f *flag.FlagSet, args []string, names ...string) ([]string, error) {
+// parseAny parses args and returns the words that are no flags.
+func parseAny(s Streams, f *flag.FlagSet, args []string) ([]string, error) {
 	var words []string
 	for {
 		if err := f.Parse(args); err != nil {
 			return nil, errUsage
 		}
 		if f.NArg() == 0 {
-			break
+			return words, nil
 		}
 		words = append(words, f.Arg(0))
 		args = f.Args()[1:]
+	}
+}
+
+// parse is parseAny for as many words as names.
+func parse(s Streams, f *flag.FlagSet, args []string, names ...string) ([]string, error) {
+	words, err := parseAny(s, f, args)
+	if err != nil {
+		return nil, err
 	}
 	if len(words) != len(names) {
 		fmt.Fprintf(s.Err, "%s: needs %s\n", f.Name(), strings.Join(append(names, "no more words")[:max(1, len(names))], " "))
@@ -166,6 +174,7 @@ func joinCommand(witness bool) func(context.Context, Streams, []string) error {
 			return err
 		}
 		o.StateDir, o.Contact = *dir, words[0]
+		o.Tell = func(text string) { fmt.Fprintln(s.Err, "note: "+text) }
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		set, err := Join(ctx, o)

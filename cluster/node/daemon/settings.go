@@ -99,6 +99,8 @@ type JoinOptions struct {
 	// Build names the version of gcrm, Level is what it knows, as in Options.
 	Build string
 	Level int
+	// Tell, if set, is called with what is not quite right.
+	Tell func(string)
 }
 
 // Join makes this host a node of an existing cluster; its daemon has to be
@@ -123,8 +125,13 @@ func Join(ctx context.Context, o JoinOptions) (*Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := transport.Join(ctx, contact, token.Fingerprint, s.Name, node.JoinRequest{Secret: token.Secret, Name: s.Name,
-		Addresses: s.Addresses, Witness: o.Witness, Key: public, Time: time.Now(), Build: o.Build, Level: cmp.Or(o.Level, consensus.FeatureLevel)})
+	request := node.JoinRequest{Secret: token.Secret, Name: s.Name, Addresses: s.Addresses, Witness: o.Witness, Key: public,
+		Time: time.Now(), Build: o.Build, Level: cmp.Or(o.Level, consensus.FeatureLevel)}
+	if err := o.probe(ctx, contact, token.Fingerprint, request); err != nil {
+		return nil, fmt.Errorf("joining through %s: %w", contact, err)
+	}
+	request.Time = time.Now()
+	raw, err := transport.Join(ctx, contact, token.Fingerprint, s.Name, request)
 	if err != nil {
 		return nil, fmt.Errorf("joining through %s: %w", contact, err)
 	}
@@ -161,20 +168,26 @@ func settle(dir, name, address string) (*Settings, string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, "", err
 	}
+	s, err := describe(name, address)
+	return s, dir, err
+}
+
+// describe says what the node of this host is to be.
+func describe(name, address string) (*Settings, error) {
 	if name == "" {
 		h, err := os.Hostname()
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		name, _, _ = strings.Cut(h, ".")
 	}
 	if err := node.ValidName(name); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if address == "" {
 		a, err := ownAddress()
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		address = a
 	}
@@ -182,14 +195,14 @@ func settle(dir, name, address string) (*Settings, string, error) {
 	for a := range strings.SplitSeq(address, ",") {
 		full, err := withPort(strings.TrimSpace(a))
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		s.Addresses = append(s.Addresses, full)
 	}
 	if len(s.Addresses) > maxLinks {
-		return nil, "", fmt.Errorf("a node has at most %d addresses", maxLinks)
+		return nil, fmt.Errorf("a node has at most %d addresses", maxLinks)
 	}
-	return s, dir, nil
+	return s, nil
 }
 
 // ownAddress is the first global address of the host.
