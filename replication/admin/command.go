@@ -432,11 +432,12 @@ func (in *invocation) down(ctx context.Context, r *Resource) error {
 	}
 	for range 500 {
 		c, err := in.folder.Dial(r.Res.Name)
-		if err != nil {
-			return nil
+		if err == nil {
+			c.Close()
+		} else if _, err := os.Stat(in.folder.Mount(r.Res.Name)); errors.Is(err, os.ErrNotExist) {
+			return nil // the keeper has cleaned up, too
 		}
-		c.Close()
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 	return fmt.Errorf("the process of %s does not end", r.Res.Name)
 }

@@ -84,9 +84,9 @@ func TestFileSystemSurvivesItsPrimary(t *testing.T) {
 		confirmed = <-ended
 		// What a dead node does not do any more.
 		_ = unix.Unmount(mnt, unix.MNT_DETACH)
-		for range 100 {
-			if fusefile.DetachLoop(device) == nil {
-				break
+		for tries := 0; fusefile.DetachLoop(device) != nil; tries++ {
+			if tries == 1000 {
+				t.Fatalf("%s cannot be taken away", device)
 			}
 			time.Sleep(20 * time.Millisecond)
 		}

@@ -23,6 +23,20 @@ type Keeper struct {
 	Log    func(string)
 }
 
+// clear takes the file and a loop device on it away. A loop device that somebody
+// still uses goes when that ends.
+func (k *Keeper) clear(path string) {
+	loop := fusefile.FindLoop(path)
+	if err := fusefile.Unmount(path, true); err != nil && !errors.Is(err, os.ErrNotExist) {
+		k.Log(err.Error())
+	}
+	if loop != "" {
+		if err := fusefile.DetachLoop(loop); err != nil {
+			k.Log(err.Error())
+		}
+	}
+}
+
 // channelFD is where the process finds the channel of the FUSE file.
 const channelFD = 3
 
@@ -38,15 +52,13 @@ func (k *Keeper) Run(ctx context.Context) error {
 	var channel *os.File
 	if o.Device == "loop" {
 		path := o.Folder.Mount(o.Resource)
-		_ = fusefile.Unmount(path, true) // what a keeper before this one may have left
+		k.clear(path) // what a keeper before this one may have left
 		var err error
 		if channel, err = fusefile.Mount(path, o.Resource); err != nil {
 			return err
 		}
 		defer func() {
-			if err := fusefile.Unmount(path, true); err != nil {
-				k.Log(err.Error())
-			}
+			k.clear(path)
 		}()
 		defer channel.Close()
 	}

@@ -79,6 +79,7 @@ func newSite(t *testing.T, megabytes int, options string) *site {
 	t.Cleanup(func() {
 		for i := range nodes {
 			s.killNode(i)
+			(&Keeper{Log: func(string) {}}).clear(s.folder(i).Mount("r0"))
 			if t.Failed() {
 				log, _ := os.ReadFile(s.folder(i).Log("r0"))
 				t.Logf("log of %s:\n%s", nodes[i], log)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // memory is a device in memory that can fail from the nth write on.
@@ -119,7 +120,17 @@ func newDrbdmetaOfSize(t *testing.T, size int64, format string) *drbdmeta {
 		t.Skipf("no loop devices here: %v", err)
 	}
 	d.loop = strings.TrimSpace(string(out))
-	t.Cleanup(func() { _ = exec.Command("losetup", "-d", d.loop).Run() })
+	t.Cleanup(func() {
+		// While anybody looks at the device (udev, blkid), it is only marked.
+		for range 200 {
+			_ = exec.Command("losetup", "-d", d.loop).Run()
+			if exec.Command("losetup", d.loop).Run() != nil {
+				return
+			}
+			time.Sleep(25 * time.Millisecond)
+		}
+		t.Errorf("%s is left attached", d.loop)
+	})
 	return d
 }
 
