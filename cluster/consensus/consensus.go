@@ -243,7 +243,7 @@ func (c *Consensus) start() error {
 	r.disk = &steady{Storage: c.store, stop: r.stop, failed: func(err error) {
 		c.cfg.Log.Error("the node cannot vote or commit; free space or replace the disk", "err", err)
 	}}
-	if err := r.disk.findConfiguration(); err != nil {
+	if err := r.disk.findElectorates(); err != nil {
 		return err
 	}
 	cache, err := raft.NewLogCache(512, r.disk)
@@ -473,12 +473,24 @@ func (c *Consensus) Electorate() (voters, learners []string, err error) {
 	return voters, learners, nil
 }
 
-// Settled reports whether the electorate that this node knows was committed.
-// A change that was not may never be: a majority of the electorate before may
-// have gone on without it.
-func (c *Consensus) Settled() bool {
+// Indispensable reports whether nothing can have been committed without this
+// node, if all voters but itself and peer are out of the question: of every
+// electorate that may be in force it is a voter, and nobody but peer is
+// another. A change of the electorate that was not committed may never be, and
+// before one is made that lets others do without this node,
+// [State.Growing] is set.
+func (c *Consensus) Indispensable(peer string) bool {
 	r := c.current()
-	return r.raft.AppliedIndex() >= r.disk.configuredAt()
+	if state, _ := c.State(); state.Growing {
+		return false
+	}
+	list := r.disk.possible(r.raft.AppliedIndex())
+	for _, e := range list {
+		if !slices.Contains(e.voters, c.node) || slices.ContainsFunc(e.voters, func(v string) bool { return v != c.node && v != peer }) {
+			return false
+		}
+	}
+	return len(list) > 0
 }
 
 // LastIndex is the number of the last entry in this node's log, committed or

@@ -20,7 +20,7 @@ import (
 // The node must have been part of a quorum since it booted, so that it holds
 // everything that was acknowledged; with more than two voters that is not
 // enough, and the caller must know better. Nor is it if the electorate was
-// just being changed (see [Consensus.Settled]).
+// just being changed (see [Consensus.Indispensable]).
 //
 // A crash in the middle leaves either the old electorate or the new one. The
 // record of the change and the epoch are on the disk first, and peers of the

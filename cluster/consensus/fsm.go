@@ -202,6 +202,7 @@ type image struct {
 	CIB     string
 	Members []Member
 	Epoch   uint64
+	Growing bool `json:",omitempty"`
 	Forced  []ForcedChange
 	History []Revision
 	Answers []answer // oldest first
@@ -237,7 +238,7 @@ func (f *frozen) Persist(sink raft.SnapshotSink) error {
 	}
 	s := f.state
 	err = json.NewEncoder(z).Encode(image{Format: imageFormat, Index: s.Index, CIB: s.CIB.String(), Members: s.Members,
-		Epoch: s.Epoch, Forced: s.Forced, History: s.History, Answers: f.answers, Invitations: s.Invitations, LastID: s.LastID, Trial: s.Trial, Keyring: s.Keyring, Level: s.Level, Lockspaces: s.Lockspaces})
+		Epoch: s.Epoch, Growing: s.Growing, Forced: s.Forced, History: s.History, Answers: f.answers, Invitations: s.Invitations, LastID: s.LastID, Trial: s.Trial, Keyring: s.Keyring, Level: s.Level, Lockspaces: s.Lockspaces})
 	if err == nil {
 		err = z.Close()
 	}
@@ -278,6 +279,6 @@ func (m *machine) Restore(r io.ReadCloser) error {
 		m.remember(a)
 	}
 	m.publish(Step{Replaced: true, State: &State{Index: i.Index, CIB: c, Members: i.Members,
-		Epoch: i.Epoch, Forced: i.Forced, History: i.History, Invitations: i.Invitations, LastID: i.LastID, Trial: i.Trial, Keyring: i.Keyring, Level: i.Level, Lockspaces: i.Lockspaces}})
+		Epoch: i.Epoch, Growing: i.Growing, Forced: i.Forced, History: i.History, Invitations: i.Invitations, LastID: i.LastID, Trial: i.Trial, Keyring: i.Keyring, Level: i.Level, Lockspaces: i.Lockspaces}})
 	return nil
 }

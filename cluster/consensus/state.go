@@ -26,6 +26,10 @@ type State struct {
 	Level int
 	// Epoch of the electorate: 1 at first, raised by every forced change.
 	Epoch uint64
+	// Growing is set before two voters become three, and all voters know it
+	// before they do: from then on changes may be committed without one of
+	// the two, which therefore must not go on alone.
+	Growing bool
 	// Forced are the forced changes of the electorate, oldest first.
 	Forced []ForcedChange
 	// History are the last versions of the configuration, oldest first.
@@ -166,8 +170,10 @@ type Command struct {
 	// Forget are names of members to be removed.
 	Forget []string      `json:",omitempty"`
 	Forced *ForcedChange `json:",omitempty"`
-	Invite *Invitation   `json:",omitempty"`
-	Admit  *Admission    `json:",omitempty"`
+	// Growing sets State.Growing.
+	Growing *bool       `json:",omitempty"`
+	Invite  *Invitation `json:",omitempty"`
+	Admit   *Admission  `json:",omitempty"`
 	// Verdict ends a trial; Change takes it back if it is not kept.
 	Verdict *Verdict `json:",omitempty"`
 	// Lockspace is what a node says of a lockspace.
@@ -200,7 +206,7 @@ func NewState() *State {
 func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 	next := *s
 	next.Index = index
-	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil && cmd.Invite == nil && cmd.Admit == nil && cmd.Verdict == nil && cmd.Keyring == nil && cmd.Level == 0 && cmd.Lockspace == nil {
+	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil && cmd.Growing == nil && cmd.Invite == nil && cmd.Admit == nil && cmd.Verdict == nil && cmd.Keyring == nil && cmd.Level == 0 && cmd.Lockspace == nil {
 		return nil, fmt.Errorf("the command changes nothing")
 	}
 	if err := s.levelled(&cmd); err != nil {
@@ -228,6 +234,9 @@ func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 	}
 	next.try(s, cmd)
 	members := cmd.Members
+	if cmd.Growing != nil {
+		next.Growing = *cmd.Growing
+	}
 	if inv := cmd.Invite; inv != nil {
 		next.Invitations = append(slices.DeleteFunc(slices.Clone(s.Invitations), func(i Invitation) bool { return i.Hash == inv.Hash }), *inv)
 		if len(next.Invitations) > maxInvitations {

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,9 +22,25 @@ type steady struct {
 	mu    sync.Mutex
 	since time.Time // of the first failure in a row
 	err   error
-	// configured is the index of the last entry of the log that changes the
-	// electorate, committed or not.
-	configured uint64
+	// electorates are those in the snapshot and the log, committed or not, in
+	// the order of their indexes.
+	electorates []electorate
+}
+
+// electorate is who has a vote from an index of the log on.
+type electorate struct {
+	index  uint64
+	voters []string
+}
+
+func newElectorate(index uint64, conf raft.Configuration) electorate {
+	e := electorate{index: index}
+	for _, s := range conf.Servers {
+		if s.Suffrage == raft.Voter {
+			e.voters = append(e.voters, string(s.ID))
+		}
+	}
+	return e
 }
 
 // termRetry is the pause between attempts to store the term.
@@ -68,7 +85,7 @@ func (s *steady) StoreLogs(l []*raft.Log) error {
 	defer s.mu.Unlock()
 	for _, e := range l {
 		if e.Type == raft.LogConfiguration {
-			s.configured = max(s.configured, e.Index)
+			s.electorates = append(s.electorates, newElectorate(e.Index, raft.DecodeConfiguration(e.Data)))
 		}
 	}
 	return nil
@@ -83,11 +100,24 @@ func (s *steady) DeleteRange(low, high uint64) error {
 	if err != nil || high < last {
 		return err // entries at the beginning are committed
 	}
-	return s.findConfiguration()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.electorates = slices.DeleteFunc(s.electorates, func(e electorate) bool { return e.index >= low })
+	return nil
 }
 
-// findConfiguration looks for the last change of the electorate in the log.
-func (s *steady) findConfiguration() error {
+// findElectorates reads those that are stored; raft does not run yet.
+func (s *steady) findElectorates() error {
+	var found []electorate
+	metas, err := s.List()
+	if err != nil {
+		return err
+	}
+	var base uint64
+	if len(metas) > 0 {
+		base = metas[0].Index
+		found = append(found, newElectorate(base, metas[0].Configuration))
+	}
 	first, err := s.FirstIndex()
 	if err != nil {
 		return err
@@ -96,26 +126,33 @@ func (s *steady) findConfiguration() error {
 	if err != nil {
 		return err
 	}
-	var found uint64
-	for i := last; i >= max(first, 1) && found == 0; i-- {
+	for i := max(first, base+1); i <= last; i++ {
 		var l raft.Log
 		if err := s.GetLog(i, &l); err != nil {
 			return err
 		}
 		if l.Type == raft.LogConfiguration {
-			found = i
+			found = append(found, newElectorate(i, raft.DecodeConfiguration(l.Data)))
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.configured = found
+	s.electorates = found
 	return nil
 }
 
-func (s *steady) configuredAt() uint64 {
+// possible returns the electorates that may be in force: the last one up to
+// the index that is known to be committed, and all later ones.
+func (s *steady) possible(committed uint64) []electorate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.configured
+	from := 0
+	for i, e := range s.electorates {
+		if e.index <= committed {
+			from = i
+		}
+	}
+	return slices.Clone(s.electorates[from:])
 }
 
 // Set implements raft.StableStore.

@@ -259,6 +259,7 @@ func (n *Node) electorate(v view) {
 		return
 	}
 	fencing := fencingEnabled(v.state.CIB)
+	waiting := false // for a vote
 	for _, m := range v.state.Members {
 		voter, learner := slices.Contains(voters, m.Name), slices.Contains(learners, m.Name)
 		var err error
@@ -267,11 +268,16 @@ func (n *Node) electorate(v view) {
 			n.log.Info("electorate: sends the log to", "peer", m.Name)
 			err = cons.AddLearner(m.Name)
 		case m.State == consensus.Online && learner:
+			waiting = true
 			if !n.caughtUp(m.Name, v.state.Index) {
 				continue
 			}
+			if len(voters) == 2 && !n.growing(v, voters) {
+				return
+			}
 			n.log.Info("electorate: gives a vote to", "peer", m.Name)
 			err = cons.AddVoter(m.Name)
+			voters = append(voters, m.Name)
 		case (m.State == consensus.Left || m.State == consensus.Down && fencing) && (voter || learner) && m.Name != v.self:
 			n.log.Info("electorate: takes the vote from", "peer", m.Name, "because", m.Reason)
 			err = cons.RemoveVoter(m.Name)
@@ -280,6 +286,34 @@ func (n *Node) electorate(v view) {
 			n.log.Info("electorate could not be changed yet", "peer", m.Name, "err", err)
 			return
 		}
+	}
+	if v.state.Growing && !waiting {
+		n.setGrowing(false)
+	}
+}
+
+// growing makes two voters know that there will be a third one, without whom
+// neither is to go on alone any more; it reports whether both do.
+func (n *Node) growing(v view, voters []string) bool {
+	if !v.state.Growing {
+		n.setGrowing(true)
+		return false
+	}
+	for _, p := range voters {
+		if p != v.self && !n.caughtUp(p, v.state.Index) {
+			return false
+		}
+	}
+	return true
+}
+
+func (n *Node) setGrowing(to bool) {
+	cons := n.cons.Load()
+	lead, _ := cons.Leadership()
+	ctx, cancel := context.WithTimeout(n.ctx, n.timing.IO)
+	defer cancel()
+	if _, err := cons.ApplyAsLeader(ctx, lead.Term, consensus.Command{Growing: &to}); err != nil {
+		n.log.Info("the electorate cannot be changed yet", "err", err)
 	}
 }
 

@@ -108,12 +108,15 @@ const (
 func (n *Node) goAlone() loneliness {
 	cons := n.cons.Load()
 	voters, _, err := cons.Electorate()
-	if err != nil || len(voters) != 2 || !slices.Contains(voters, n.cfg.Name) || !cons.Settled() {
+	if err != nil || len(voters) != 2 || !slices.Contains(voters, n.cfg.Name) {
 		return notTwo
 	}
 	peer := voters[0]
 	if peer == n.cfg.Name {
 		peer = voters[1]
+	}
+	if !cons.Indispensable(peer) {
+		return notTwo
 	}
 	state, _ := cons.State()
 	m, ok := state.Member(peer)

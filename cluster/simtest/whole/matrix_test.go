@@ -212,6 +212,7 @@ func cases() []failureCase {
 					return err == nil && len(voters) == 4-k
 				})
 				w.recovered(b, "p0")
+				time.Sleep(2 * w.detection) // until all know that the vote is taken
 			}
 			w.writable(w.hosts[4])
 		}, plan: plan{properties: map[string]string{"stonith-action": "off"}}},
@@ -314,7 +315,7 @@ func TestFailureCases(t *testing.T) {
 					t.Error(v)
 				}
 				if t.Failed() {
-					t.Log(w.tail(120))
+					t.Log(w.tail(400))
 				}
 			})
 		}
