@@ -71,6 +71,7 @@ func clusterLevel() *Level {
 			{Name: "admin-cert", Help: "Make an identity with which a user works on the cluster from elsewhere (--host).", Example: "admin-cert anna", Args: hostArgs(), run: runOnHost},
 			{Name: "rotate", Help: "Replace the keys and certificates of all nodes while they run.", Example: "rotate --authority", Args: hostArgs(), run: runOnHost},
 			{Name: "drill", Help: "Rehearse a failure on the live cluster, and measure how long services are away.", Example: "drill standby node1 --service http://192.0.2.10/", Args: hostArgs(), run: runOnHost},
+			{Name: "import", Help: "Make a new cluster of what a corosync.conf says.", Example: "import /etc/corosync/corosync.conf --dry-run", Args: hostArgs(), run: runOnHost},
 			{Name: "check", Help: "Look whether this host is ready to be a node.", Example: "check gfs2 --fix", Args: hostArgs(), run: runOnHost},
 			{Name: "audit", Help: "Show who asked this node to change what.", Example: "audit --last 20", Args: hostArgs(), run: runOnHost},
 			{Name: "remove", Help: "Forget a node that is gone for good.", Example: "remove node3", Args: hostArgs(), run: runOnHost},

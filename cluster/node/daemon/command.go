@@ -56,6 +56,7 @@ func verbs() []verb {
 		{"token", "[--for TIME]", "make a token with which one other host can join", tokenVerb().run},
 		{"join", "ADDR[:PORT] --token TOKEN [--node NODE] [--address ADDR[:PORT]]", "make this host a node of an existing cluster", joinCommand(false)},
 		{"witness", "ADDR[:PORT] --token TOKEN [--node NODE] [--address ADDR[:PORT]]", "join as a voter that runs no resources", joinCommand(true)},
+		{"import", "corosync.conf [--dry-run] [--name NAME] [--node NODE]", "make a new cluster of what a corosync.conf says", importCommand},
 		{"check", "[FEATURE...] [--fix]", "look whether this host is ready to be a node", checkCommand},
 		{"start", "", "start the daemon (systemd)", systemctl("start")},
 		{"stop", "", "move resources away, leave the cluster and end the daemon", stopVerb().run},
