@@ -45,6 +45,8 @@ type Story struct {
 	Problems []Message
 	// Recheck is when the cluster looks again without an event.
 	Recheck time.Time
+
+	kept map[string]bool
 }
 
 // Idle is a resource with which nothing is done, and why.
@@ -57,7 +59,8 @@ type Idle struct {
 // [Options.Origins].
 func (p *Plan) Story() *Story {
 	e := p.engine
-	s := &Story{Cluster: e.clusterReasons(), Nodes: p.Nodes(), Timing: p.Timing(), Problems: p.Messages, Recheck: p.Recheck}
+	s := &Story{Cluster: e.clusterReasons(), Nodes: p.Nodes(), Timing: p.Timing(), Problems: p.Messages, Recheck: p.Recheck,
+		kept: map[string]bool{}}
 	changed := map[string]bool{}
 	x := explainer{e: e, plan: p, brief: true}
 	for _, d := range p.Resources {
@@ -97,7 +100,8 @@ func (s *Story) unchanged(x *explainer, l *resource) {
 	case len(l.runningOn) > 0 && (l.failed || l.blocked || !l.managed):
 		add(&s.Held)
 	case len(l.runningOn) > 0:
-		if !slices.Contains(s.Kept, name) {
+		if !s.kept[name] {
+			s.kept[name] = true
 			s.Kept = append(s.Kept, name)
 		}
 	case l.removed:
@@ -188,9 +192,9 @@ func (s *Story) Text(st Style) string {
 	if len(s.Changes) > 0 {
 		head("Changes")
 		s.changes(&b, st)
-	} else if len(s.Timing.Path) == 0 {
+	} else if len(s.Timing.Path) == 0 && len(s.Nodes) == 0 {
 		head("Nothing is to be done.")
-	} else {
+	} else if len(s.Nodes) == 0 {
 		head("Nothing changes; only states are checked.")
 	}
 	if len(s.Idle) > 0 {
@@ -232,6 +236,27 @@ func (s *Story) Text(st Style) string {
 		fmt.Fprintf(&b, "\nWithout any event the cluster looks again at %s.\n", s.Recheck.Format(timeFormat))
 	}
 	return b.String()
+}
+
+// Disturbs is the part of a story that touches what runs: nodes that are fenced
+// or shut down, and resources that are stopped, moved, restarted, promoted or
+// demoted. Starts disturb nobody. It is nil if nothing is touched.
+func (s *Story) Disturbs() *Story {
+	out := &Story{Timing: &Timing{}}
+	for _, n := range s.Nodes {
+		if n.Action != "" {
+			out.Nodes = append(out.Nodes, n)
+		}
+	}
+	for _, c := range s.Changes {
+		if c.Verb != "Start" {
+			out.Changes = append(out.Changes, c)
+		}
+	}
+	if len(out.Nodes)+len(out.Changes) == 0 {
+		return nil
+	}
+	return out
 }
 
 // writeReasons writes reasons below what they are about.

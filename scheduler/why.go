@@ -157,8 +157,22 @@ type explainer struct {
 	e    *engine
 	plan *Plan
 	seen []*resource // on the way, against circles
+	// decided are the decisions of the plan by instance.
+	decided map[string]*Decision
 	// brief leaves out why other resources do not run: they are told of too.
 	brief bool
+}
+
+// decision is what the plan does with an instance; nil for nothing.
+func (x *explainer) decision(id string) *Decision {
+	if x.decided == nil {
+		x.decided = make(map[string]*Decision, len(x.plan.Resources))
+		for i := range x.plan.Resources {
+			d := &x.plan.Resources[i]
+			x.decided[d.Resource] = d
+		}
+	}
+	return x.decided[id]
 }
 
 // instances lists the primitives at or below r. In clones, instances that do
@@ -211,10 +225,8 @@ func (x *explainer) instance(r *resource) Instance {
 	if r.assigned != nil && r.nextRole > roleStopped {
 		i.NextOn = r.assigned.name
 	}
-	for _, d := range x.plan.Resources {
-		if d.Resource == r.id {
-			i.Verb, i.Impossible = d.Verb, d.Blocked
-		}
+	if d := x.decision(r.id); d != nil {
+		i.Verb, i.Impossible = d.Verb, d.Blocked
 	}
 	i.Places = x.places(r)
 	i.Failures = e.failuresOf(r)

@@ -2,56 +2,23 @@ package shell
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
 	"gcrm/cib"
 	"gcrm/scheduler"
 )
 
-// impact lists what a configuration would do to what runs now: everything that
-// is stopped, moved, restarted, promoted or demoted, with the reason. Starts
-// disturb nobody and are not listed.
-func (s *Session) impact(ctx context.Context, doc *cib.CIB) ([]string, error) {
-	plan, err := scheduler.Schedule(doc, scheduler.Options{Now: s.cfg.Now()})
+// impact tells what a configuration would do to what runs now, with the
+// reasons, as simulate does; it is empty if nothing that runs is touched.
+func (s *Session) impact(doc *cib.CIB) (string, error) {
+	plan, err := scheduler.Schedule(doc, scheduler.Options{Now: s.cfg.Now(), Scores: true, Origins: true})
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	var out []string
-	for _, d := range plan.Resources {
-		switch d.Verb {
-		case "", "Start":
-			continue
-		}
-		out = append(out, decisionText(&d))
+	touched := plan.Story().Disturbs()
+	if touched == nil {
+		return "", nil
 	}
-	for _, a := range plan.Actions {
-		if a.Task == "stonith" {
-			out = append(out, fmt.Sprintf("Fence %s%s", a.Node, reasonText(a.Reason)))
-		}
-	}
-	return out, nil
-}
-
-func decisionText(d *scheduler.Decision) string {
-	where := d.From
-	switch {
-	case d.From != "" && d.To != "" && d.From != d.To:
-		where = d.From + " -> " + d.To
-	case d.To != "":
-		where = d.To
-	}
-	if d.FromRole != d.ToRole && d.FromRole != "" && d.ToRole != "" && (d.Verb == "Promote" || d.Verb == "Demote") {
-		where = d.FromRole + " -> " + d.ToRole + " " + where
-	}
-	return fmt.Sprintf("%s %s ( %s )%s", d.Verb, d.Resource, where, reasonText(d.Reason))
-}
-
-func reasonText(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return " due to " + strings.TrimPrefix(reason, "due to ")
+	return touched.Text(s.color.explanation()), nil
 }
 
 // confirmImpact shows, to a person at a prompt, what a commit would stop or
@@ -71,13 +38,10 @@ func (s *Session) confirmImpact(ctx context.Context, doc *cib.CIB, force bool) (
 			work.Root.Children[i] = doc.Configuration()
 		}
 	}
-	lines, err := s.impact(ctx, work)
-	if err != nil || len(lines) == 0 {
+	text, err := s.impact(work)
+	if err != nil || text == "" {
 		return true, nil // a plan that cannot be made must not prevent a repair
 	}
-	s.printf("This commit will:\n")
-	for _, l := range lines {
-		s.printf("  * %s\n", s.color.warn(l))
-	}
+	s.printf("This commit touches what runs:\n\n%s\n", text)
 	return force || s.confirm("Do you want to commit"), nil
 }

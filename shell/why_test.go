@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"gcrm/cib"
+	"gcrm/scheduler"
 )
 
 // statusDocument is two nodes, of which n1 runs run, stopped is told to stop,
@@ -58,6 +60,57 @@ func statusSession(t *testing.T) (*Session, *strings.Builder) {
 
 func (s *Session) try(t *testing.T, line string) bool {
 	return s.run(t.Context(), &sourceLine{line: readTestLine(line), text: line})
+}
+
+// The answer for programs has what the text has.
+func TestWhyAsJSON(t *testing.T) {
+	s, out := statusSession(t)
+	s.cfg.Format = "json"
+	if !s.try(t, "resource why broken") {
+		t.Fatal(out)
+	}
+	var w scheduler.Why
+	if err := json.Unmarshal([]byte(out.String()), &w); err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	if len(w.Instances) != 1 || len(w.Instances[0].Places) != 2 || len(w.Instances[0].Failures) != 1 || w.Instances[0].Reasons[0].Code != scheduler.CodeNoNode {
+		t.Fatalf("%+v", w)
+	}
+	p := w.Instances[0].Places[0]
+	if p.Node != "n1" || p.Possible || p.Score != -cib.Infinity || p.Origin[0].By != scheduler.ByThreshold || p.Origin[0].Count != 1 || p.Origin[0].Limit != 1 {
+		t.Errorf("%+v", p)
+	}
+	if f := w.Instances[0].Failures[0]; f.Reason != "disk is full" || f.Operation != "monitor every 10s" || f.Time.Unix() != 1000 {
+		t.Errorf("%+v", f)
+	}
+	out.Reset()
+	if !s.try(t, "simulate") {
+		t.Fatal(out)
+	}
+	var plan simulateJSON
+	if err := json.Unmarshal([]byte(out.String()), &plan); err != nil || len(plan.Idle) != 3 || len(plan.Unchanged) != 1 {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// A commit that stops or moves what runs says so; starts are no reason to ask.
+func TestImpact(t *testing.T) {
+	s, _ := statusSession(t)
+	doc, err := s.current(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := s.impact(doc); err != nil || text != "" {
+		t.Errorf("nothing is changed, and it says %q, %v", text, err)
+	}
+	work := doc.Clone()
+	work.Section("constraints").Add(cib.NewElement("rsc_location", "id", "away", "rsc", "run", "node", "n1", "score", "-INFINITY"))
+	text, err := s.impact(work)
+	for _, want := range []string{"Move  run  n1 -> n2", "it leaves n1: location away"} {
+		if err != nil || !strings.Contains(text, want) {
+			t.Errorf("%q is not said: %v\n%s", want, err, text)
+		}
+	}
 }
 
 func TestStatusText(t *testing.T) {
