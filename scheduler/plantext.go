@@ -73,6 +73,7 @@ func (p *Plan) Story() *Story {
 			in := x.instance(r)
 			c.Reasons = in.summed()
 			c.Name = plainName(r)
+			s.kept[c.Name] = true // other instances of it are no news
 		}
 		s.Changes = append(s.Changes, c)
 	}
