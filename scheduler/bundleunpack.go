@@ -281,7 +281,6 @@ func (e *engine) makeReplicaNode(r *resource, spec *bundleSpec, rep *replica, ta
 	n.connection = c
 	c.launcher = rep.container
 	n.attrs["#kind"] = "container"
-	n.attrs["#uname"], n.attrs["#id"] = n.name, n.id
 	e.haveGuests = true
 	c.nestedRemoteOK = true
 	tag(c)

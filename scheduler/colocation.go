@@ -212,7 +212,7 @@ func (e *engine) colocAttr(n *node, attr string, r *resource) string {
 			}
 		}
 	}
-	if attr == "#uname" {
+	if attr == "#uname" && !e.older.has(olderNameless) {
 		return n.name
 	}
 	return n.attrs[attr]
@@ -443,6 +443,9 @@ func (e *engine) walkScores(source, target *resource, log string, nodes *nodeTab
 			of := factor * float32(x.score) / float32(infinity)
 			if e.older.has(olderFactors) {
 				of = float32(x.score) / float32(infinity)
+				if factor < 0 {
+					of = -of
+				}
 			}
 			other := x.dependent
 			if flags&walkThisWith != 0 {

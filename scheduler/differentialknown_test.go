@@ -129,6 +129,7 @@ var olderNames = [...]string{
 	"fail counts on nodes to be fenced or lost are cleared by the DC since 3.0",
 	"clone-node-max above 1 makes a clone unique since 3.0",
 	"a resource on a node in maintenance is itself in maintenance since 2.1.6",
+	"guests that were never seen count as one node for the peer, which splits groups; not copied",
 }
 
 // takenBack returns the changes that have to be taken back to get the peer's
@@ -156,7 +157,8 @@ func takenBack(c *cib.CIB, d *difference) older {
 }
 
 func bothInvalid(c *cib.CIB, d *difference) bool {
-	return slices.Contains(d.theirs["execute"], invalidTransition) && slices.Contains(d.ours["execute"], invalidTransition)
+	minus, plus := bagDifference(d.theirs["summary"], d.ours["summary"])
+	return len(minus)+len(plus) == 0 && slices.Contains(d.theirs["execute"], invalidTransition) && slices.Contains(d.ours["execute"], invalidTransition)
 }
 
 // listedOffline: corpus: stop-failure-no-quorum. What differs are lines about
@@ -182,7 +184,7 @@ func listedOffline(c *cib.CIB, d *difference) bool {
 		})
 	}
 	for _, line := range slices.Concat(d.revMinus, d.revPlus) {
-		header := strings.HasPrefix(line, "* Stopped: [") || strings.HasPrefix(line, "* Resource Group: ") || strings.HasPrefix(line, "* Clone Set: ") || line == "* No resources"
+		header := strings.HasPrefix(line, "* Stopped: [") || strings.Contains(line, "): Stopped") || strings.HasPrefix(line, "* Resource Group: ") || strings.HasPrefix(line, "* Clone Set: ") || line == "* No resources"
 		if !header && !offline(line) {
 			return false
 		}
@@ -275,9 +277,14 @@ func inGroup(c *cib.CIB, el *cib.Element) bool {
 // groupColocation: corpus: coloc-group, group-anticolocation,
 // banned-group-inner-constraints, primitive-with-group-with-clone.
 func groupColocation(c *cib.CIB, d *difference) bool {
-	return d.placement() && slices.ContainsFunc(pairings(c), func(p pairing) bool {
+	concerned := d.placement() && slices.ContainsFunc(pairings(c), func(p pairing) bool {
 		return (inGroup(c, p.dependent) || inGroup(c, p.primary)) && (d.concerns(p.dependent) || d.concerns(p.primary))
 	})
+	if !concerned {
+		return false
+	}
+	sim, err := Simulate(c, SimulateOptions{Execute: true, older: olderGroups})
+	return err == nil && !sameAnswer(d.ours, reportOf(sim)) // the change matters here
 }
 
 // cyclicCapacities: nodes are compared by votes over their capacities, so that
@@ -314,26 +321,75 @@ func cyclicCapacities(c *cib.CIB, d *difference) bool {
 	return false
 }
 
+func collectives(c *cib.CIB) []*cib.Element {
+	return append(all(c.Section("resources"), "clone"), all(c.Section("resources"), "bundle")...)
+}
+
 // cloneColocation: corpus: coloc-cloned-group-promoted-dependent1,
-// coloc-optional-promoted-dependent-*, bundle-promoted-colocation-*.
+// coloc-optional-promoted-dependent-*, bundle-promoted-colocation-*. Other
+// resources may do the same on other nodes: places are given by turns.
 func cloneColocation(c *cib.CIB, d *difference) bool {
 	collective := func(el *cib.Element) bool { return el.Name == "clone" || el.Name == "bundle" }
-	return d.placement() && slices.ContainsFunc(pairings(c), func(p pairing) bool {
-		return (collective(p.dependent) || collective(p.primary)) && (d.concerns(p.dependent) || d.concerns(p.primary))
+	concerned := slices.ContainsFunc(pairings(c), func(p pairing) bool {
+		return (collective(p.dependent) || collective(p.primary)) &&
+			(d.concerns(p.dependent) || d.concerns(p.primary) || len(d.othersThan(collectives(c))) > 0)
+	})
+	return concerned && d.onOtherNodes(d.othersThan(slices.Concat(collectives(c), pairedWithCollectives(c))))
+}
+
+// pairedWithCollectives are the resources that colocations tie to clones and
+// bundles.
+func pairedWithCollectives(c *cib.CIB) []*cib.Element {
+	var out []*cib.Element
+	for _, p := range pairings(c) {
+		if k := p.dependent.Name; k == "clone" || k == "bundle" {
+			out = append(out, p.primary)
+		}
+		if k := p.primary.Name; k == "clone" || k == "bundle" {
+			out = append(out, p.dependent)
+		}
+	}
+	return out
+}
+
+// cloneShuffle: corpus: clone-recover-no-shuffle-*. An instance of a clone is
+// elsewhere; what is no clone does the same, perhaps on other nodes.
+func cloneShuffle(c *cib.CIB, d *difference) bool {
+	minus, plus := bagDifference(d.theirs["summary"], d.ours["summary"])
+	moved := slices.ContainsFunc(slices.Concat(minus, plus), func(line string) bool {
+		f := strings.Fields(line)
+		id, _, numbered := strings.Cut(f[min(2, len(f)-1)], ":")
+		return numbered && slices.ContainsFunc(collectives(c), func(el *cib.Element) bool { return hasResource(el, id) })
+	})
+	return moved && d.onOtherNodes(d.othersThan(collectives(c)))
+}
+
+// othersThan are the resources in the differing actions that are not in any of
+// the elements.
+func (d *difference) othersThan(list []*cib.Element) []string {
+	return slices.DeleteFunc(d.resources(), func(id string) bool {
+		return slices.ContainsFunc(list, func(el *cib.Element) bool { return hasResource(el, id) })
 	})
 }
 
-// cloneShuffle: corpus: clone-recover-no-shuffle-*. Only instances of clones
-// differ, and at least one is started, stopped or migrated by one side alone.
-func cloneShuffle(c *cib.CIB, d *difference) bool {
-	clones := all(c.Section("resources"), "clone")
-	clones = append(clones, all(c.Section("resources"), "bundle")...)
-	for _, id := range d.resources() {
-		if !slices.ContainsFunc(clones, func(el *cib.Element) bool { return hasResource(el, id) }) {
-			return false
-		}
+// onOtherNodes tells whether each of the resources does the same on both sides,
+// if not on the same node, as far as the peer's transition gets.
+func (d *difference) onOtherNodes(ids []string) bool {
+	if slices.Contains(d.theirs["execute"], invalidTransition) {
+		return true
 	}
-	return d.placement() && slices.ContainsFunc(clones, d.concerns)
+	tasks := func(lines []string, id string) []string {
+		var out []string
+		for _, line := range lines {
+			if m := resourceLine.FindStringSubmatch(line); m != nil && m[1] == id {
+				what, _, _ := strings.Cut(line, " on ")
+				out = append(out, what)
+			}
+		}
+		slices.Sort(out)
+		return out
+	}
+	return !slices.ContainsFunc(ids, func(id string) bool { return !slices.Equal(tasks(d.minus, id), tasks(d.plus, id)) })
 }
 
 // onlyPseudo: the version is not known to explain these; nothing that is
@@ -370,6 +426,9 @@ var (
 func (d *difference) resources() []string {
 	var out []string
 	for _, line := range slices.Concat(d.minus, d.plus) {
+		if strings.Contains(line, ": load_stopped_") {
+			continue
+		}
 		for _, re := range []*regexp.Regexp{resourceLine, pseudoLine} {
 			if m := re.FindStringSubmatch(line); m != nil {
 				id, _, _ := strings.Cut(m[1], ":")

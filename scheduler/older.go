@@ -4,10 +4,10 @@ package scheduler
 // this package, each change by itself. It is always empty but where answers
 // are compared with those of that version: a difference is explained by a
 // change if it vanishes when just that change is taken back.
-type older uint16
+type older uint16 // a bit for each change
 
 const (
-	olderFactors        older = 1 << iota // colocations of colocated resources count by their own score alone
+	olderFactors        older = 1 << iota // colocations of colocated resources count by their own score alone, but for the sign
 	olderMixed                            // mandatory colocations have no precedence over optional ones
 	olderAnti                             // a colocation with a negative score never keeps a dependent's only node free
 	olderGroups                           // a group's colocations are those of its first and last member
@@ -18,7 +18,8 @@ const (
 	olderClearing                         // fail counts are cleared by the node itself
 	olderUnique                           // clone-node-max does not make a clone unique
 	olderMaintenance                      // a node in maintenance leaves its resources' monitors alone
-	olderAll            = olderMaintenance<<1 - 1
+	olderNameless                         // guests that were never seen have no name, so that colocations take them for one node
+	olderAll            = olderNameless<<1 - 1
 )
 
 func (o older) has(bit older) bool { return o&bit != 0 }

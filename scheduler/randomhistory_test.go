@@ -241,7 +241,7 @@ func (g *generator) migration(p *drawnPrimitive, from, to string) {
 		return
 	}
 	entry := source.ChildByID(p.id)
-	if entry == nil {
+	if entry == nil || entry.ChildByID(p.id+"_migrate_to_0") != nil {
 		return
 	}
 	extra := []string{"migrate_source", from, "migrate_target", to}

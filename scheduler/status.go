@@ -330,6 +330,9 @@ func (e *engine) remoteState(el *cib.Element, n *node) {
 	if !n.remoteReset {
 		n.unclean, n.unseen = false, false
 	}
+	if el.Child("transient_attributes") == nil {
+		e.nodeAttributes(&cib.Element{}, n, true) // the built-in ones
+	}
 	e.transientAttributes(el, n)
 	if v := n.attrs["shutdown"]; v != "" && v != "0" {
 		n.shutdown = true
