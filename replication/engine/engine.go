@@ -146,7 +146,9 @@ func (e *Engine) flags() metadata.Flags {
 	set(s.Role() == wire.Primary || pdsk < wire.Inconsistent && s.Peer() == wire.Primary, metadata.FlagPrimary)
 	set(s.Conn() > wire.WFReportParams, metadata.FlagConnected)
 	set(disk > wire.Outdated, metadata.FlagWasUpToDate)
-	set(pdsk >= wire.Inconsistent && pdsk <= wire.Outdated, metadata.FlagPeerOutdated)
+	// A target becomes good by itself, and this node may never hear of it.
+	syncing := s.Conn() == wire.SyncSource || s.Conn() == wire.PausedSyncS
+	set(pdsk >= wire.Inconsistent && pdsk <= wire.Outdated && !syncing, metadata.FlagPeerOutdated)
 	set(e.crashed, metadata.FlagCrashedPrimary)
 	set(e.cfg.NoALUpdates, metadata.FlagLogDisabled)
 	return f

@@ -160,7 +160,7 @@ func (e *Engine) dropLink(cause wire.Conn) {
 	if wasUp {
 		// A target that got everything may call itself UpToDate before we hear of it:
 		// it is not to be taken for one that cannot be promoted.
-		if c := e.state.Conn(); (c == wire.SyncSource || c == wire.PausedSyncS) && e.bitmap.Count() == 0 {
+		if c := e.state.Conn(); (c == wire.SyncSource || c == wire.PausedSyncS) && e.targetMayBeDone() {
 			ns = ns.WithPeerDisk(wire.DUnknown)
 		}
 		e.beforeLoss()

@@ -398,6 +398,21 @@ func (e *Engine) finishTarget() {
 	e.emit(Effect{Kind: RunHandler, Name: "after-resync-target"})
 }
 
+// targetMayBeDone tells whether the target may call itself UpToDate: all bits that are
+// left are of writes it has acknowledged as in sync, whose epoch is not confirmed yet.
+func (e *Engine) targetMayBeDone() bool {
+	left := e.bitmap.Count()
+	for _, o := range e.sending.log {
+		if o.kind != appWrite || !o.inSync || o.dropped {
+			continue
+		}
+		first := o.sector / metadata.SectorsPerBit
+		n := e.bitmap.CountRange(first, (o.end()+metadata.SectorsPerBit-1)/metadata.SectorsPerBit)
+		left -= min(left, n)
+	}
+	return left*metadata.SectorsPerBit <= e.resync.failed
+}
+
 // maybeFinishSource ends the resync on the source once no bits are left that the
 // target does not know of.
 func (e *Engine) maybeFinishSource() {
