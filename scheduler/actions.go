@@ -117,7 +117,8 @@ func (e *engine) customAction(r *resource, key, task string, n *node, optional b
 
 func (e *engine) newAction(r *resource, key, task string, n *node, optional bool) *action {
 	e.lastID++
-	a := &action{id: e.lastID, rsc: r, node: n, task: task, key: key, flags: fRunnable}
+	a := e.actionSlab.new()
+	*a = action{id: e.lastID, rsc: r, node: n, task: task, key: key, flags: fRunnable}
 	if optional {
 		a.set(fOptional)
 	}
@@ -372,9 +373,10 @@ func (e *engine) orderActions(first, then *action, flags orderFlag) bool {
 			return false
 		}
 	}
-	a := &relation{act: then, flags: flags}
-	b := &relation{act: first, flags: flags}
-	a.peer, b.peer = b, a
+	pair := e.relations.new()
+	a, b := &pair[0], &pair[1]
+	*a = relation{act: then, flags: flags, peer: b}
+	*b = relation{act: first, flags: flags, peer: a}
 	first.after = append(first.after, a)
 	then.before = append(then.before, b)
 	return true

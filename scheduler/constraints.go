@@ -491,7 +491,8 @@ func (e *engine) newOrdering(r1 *resource, key1 string, a1 *action, r2 *resource
 	if (r1 == nil && a1 == nil) || (r2 == nil && a2 == nil) {
 		return
 	}
-	o := &ordering{rsc1: r1, rsc2: r2, act1: a1, act2: a2, key1: key1, key2: key2, flags: flags}
+	o := e.orderingSlab.new()
+	*o = ordering{rsc1: r1, rsc2: r2, act1: a1, act2: a2, key1: key1, key2: key2, flags: flags}
 	if o.rsc1 == nil && a1 != nil {
 		o.rsc1 = a1.rsc
 	}

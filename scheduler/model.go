@@ -626,7 +626,10 @@ type engine struct {
 	orders          []userOrder // of the configuration, once asked for
 	deferredChecks  []func()
 	synapses        []*action
-	expiredMonitors map[*cib.Element]bool              // recurring failures to be scheduled anew
+	expiredMonitors map[*cib.Element]bool // recurring failures to be scheduled anew
+	relations       slab[[2]relation]
+	actionSlab      slab[action]
+	orderingSlab    slab[ordering]
 	interpreted     histOp                             // the history entry that is being looked at
 	histories       map[string]map[string]*cib.Element // lrm_resource by names of node and resource
 }
