@@ -240,7 +240,12 @@ func (c *Consensus) start() error {
 	if err := c.probe(); err != nil {
 		return err
 	}
-	r.disk = &steady{Storage: c.store, stop: r.stop, failed: func(err error) {
+	r.disk = &steady{Storage: c.store, stop: r.stop, restart: func() {
+		c.cfg.Log.Info("a snapshot took the place of a longer log; consensus starts again from it")
+		if err := c.replace(func() error { return nil }); err != nil && !errors.Is(err, ErrClosed) {
+			c.cfg.Fatal(err)
+		}
+	}, failed: func(err error) {
 		c.cfg.Log.Error("the node cannot vote or commit; free space or replace the disk", "err", err)
 	}}
 	if err := r.disk.findElectorates(); err != nil {

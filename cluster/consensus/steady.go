@@ -18,6 +18,9 @@ type steady struct {
 	stop <-chan struct{}
 	// failed is told of the first failure in a row.
 	failed func(error)
+	// restart is called, in a goroutine of its own, when raft's library does
+	// not know any more what is in the log; see DeleteRange.
+	restart func()
 
 	mu    sync.Mutex
 	since time.Time // of the first failure in a row
@@ -78,6 +81,9 @@ func (s *steady) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}
 
 // StoreLogs implements raft.LogStore.
 func (s *steady) StoreLogs(l []*raft.Log) error {
+	if err := s.join(l[0].Index); err != nil {
+		return err
+	}
 	if err := s.judge(s.Storage.StoreLogs(l)); err != nil {
 		return err
 	}
@@ -91,14 +97,62 @@ func (s *steady) StoreLogs(l []*raft.Log) error {
 	return nil
 }
 
-// DeleteRange implements raft.LogStore.
+// join sees to it that the log has no gap before an index that is to be
+// stored. What a snapshot covers is taken away for that: a crash, or a disk
+// that failed, may have left it when the snapshot came.
+func (s *steady) join(index uint64) error {
+	last, err := s.LastIndex()
+	if err != nil || last != 0 && index <= last+1 {
+		return err
+	}
+	covered, err := s.snapshot()
+	if err != nil {
+		return err
+	}
+	if index > covered+1 {
+		return fmt.Errorf("log entry %d does not follow entry %d; it is not stored", index, max(last, covered))
+	}
+	if last == 0 {
+		return nil
+	}
+	first, err := s.FirstIndex()
+	if err != nil {
+		return err
+	}
+	return s.judge(s.Storage.DeleteRange(first, last))
+}
+
+// snapshot is the index of the newest one.
+func (s *steady) snapshot() (uint64, error) {
+	metas, err := s.List()
+	if err != nil || len(metas) == 0 {
+		return 0, err
+	}
+	return metas[0].Index, nil
+}
+
+// DeleteRange implements raft.LogStore. When a snapshot comes from the leader
+// that ends before the own log does, raft's library empties the log but goes
+// on to believe that it ends where it did; it would refuse all entries up to
+// there and then leave a gap. So it is started anew.
 func (s *steady) DeleteRange(low, high uint64) error {
+	first, err := s.FirstIndex()
+	if err != nil {
+		return err
+	}
 	last, err := s.LastIndex()
 	if err == nil {
 		err = s.judge(s.Storage.DeleteRange(low, high))
 	}
 	if err != nil || high < last {
 		return err // entries at the beginning are committed
+	}
+	if low <= first {
+		if covered, err := s.snapshot(); err != nil {
+			return err
+		} else if covered > 0 && covered < high && covered >= low {
+			go s.restart()
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
