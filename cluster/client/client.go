@@ -55,7 +55,23 @@ type Info struct {
 	// nodes that keep it below what this node knows.
 	Level  int
 	Behind []string `json:",omitempty"`
+	Disk   Disk     `json:",omitzero"`
 }
+
+// Disk is how the node's state folder does.
+type Disk struct {
+	Path string
+	// Free is how many bytes are free; 0 with an empty Path if it is not known.
+	Free uint64
+	// Failing says why the state cannot be stored, Since when.
+	Failing string    `json:",omitempty"`
+	Since   time.Time `json:",omitzero"`
+}
+
+// Low is the free space below which a disk is about to be full.
+func (d Disk) Low() bool { return d.Path != "" && d.Free < lowDisk }
+
+const lowDisk = 128 << 20
 
 // Security tells of the keys of a node and of its cluster.
 type Security struct {

@@ -114,6 +114,7 @@ func (n *Node) info() *client.Info {
 	if t := s.Trial; t != nil {
 		i.Trial = client.Trial{Version: t.Version, Origin: t.Origin, Until: t.Until}
 	}
+	i.Disk = n.disk()
 	voters, _, err := c.Electorate()
 	if err != nil {
 		n.log.Debug("electorate", "err", err)

@@ -33,6 +33,13 @@ func healthVerb() question {
 		if left := time.Until(i.Security.CertificateEnds); left < 0 && !i.Security.CertificateEnds.IsZero() {
 			tell("the certificate of this node ended at %s: is its clock right?", i.Security.CertificateEnds.Format(time.DateTime))
 		}
+		switch d := i.Disk; {
+		case d.Failing != "":
+			tell("%s cannot store its state since %s (%s): it loses its vote, stops what it runs, and is fenced if that takes too long; free space in %s, or replace the disk",
+				i.Node, d.Since.Local().Format(time.DateTime), d.Failing, d.Path)
+		case d.Low():
+			tell("only %d MiB are free in %s: a node that cannot write its log has no vote", d.Free>>20, d.Path)
+		}
 		if len(i.Behind) > 0 {
 			tell("an older gcrm on %s keeps the cluster at feature level %d: update it", strings.Join(i.Behind, ", "), i.Level)
 		}

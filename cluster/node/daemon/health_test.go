@@ -1,0 +1,73 @@
+package daemon
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gcrm/cib"
+)
+
+// A disk that is about to be full is told, and one that is full too.
+func TestHealthTellsOfTheDisk(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	h := newHost(t)
+	if err := unix.Mount("none", h.dir, "tmpfs", 0, "size=40m"); err != nil {
+		t.Skip("mounting is not allowed here: ", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(h.dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := Init(InitOptions{StateDir: h.dir, Cluster: "c", Node: "n1", Address: freeAddress(t), Detection: 5 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	h.run()
+	c := h.client()
+	members(t, c, "n1*")
+	if out, status := h.command("health"); status == 0 || !strings.Contains(out, "MiB are free in "+h.dir) {
+		t.Errorf("little space (status %d):\n%s", status, out)
+	}
+	f, err := os.Create(filepath.Join(h.dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := make([]byte, 64<<10)
+	for err == nil {
+		_, err = f.Write(block)
+	}
+	f.Close()
+	// Whatever is written next fails.
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		c.Apply(ctx, cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{{Attribute: &cib.AttributeEdit{Node: "1", Name: "x", Value: strings.Repeat("x", 1<<20)}}}}})
+		cancel()
+		out, _ := h.command("health")
+		if strings.Contains(out, "cannot store its state") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a full disk is not told:\n%s", out)
+		}
+	}
+	if err := os.Remove(filepath.Join(h.dir, "filler")); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		out, _ := h.command("health")
+		if !strings.Contains(out, "cannot store its state") && strings.Contains(out, "MiB are free") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it is not well again:\n%s", out)
+		}
+	}
+}
