@@ -79,3 +79,40 @@ func TestDrillKill(t *testing.T) {
 		t.Errorf("audit log:\n%s", out)
 	}
 }
+
+// A cut is rehearsed on three nodes: the one that is cut off gives up what it
+// runs, and comes in again when the cut is over.
+func TestDrillCut(t *testing.T) {
+	hosts := cluster(t, 3, func(h *host) { h.schedule = scheduler.Schedule })
+	c := hosts[0].client()
+	doc, err := c.CIB(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := doc.Configuration().Clone()
+	conf.Child("crm_config").Child("cluster_property_set").Add(cib.NewElement("nvpair", "id", "se", "name", "stonith-enabled", "value", "false"))
+	conf.Child("resources").Add(cib.NewElement("primitive", "id", "d", "class", "ocf", "provider", "pacemaker", "type", "Dummy"))
+	conf.Ensure("constraints").Add(cib.NewElement("rsc_location", "id", "l", "rsc", "d", "node", "n3", "score", "100"))
+	if _, err := c.Apply(t.Context(), cib.Change{Configuration: &cib.ConfigurationChange{Base: doc.Version(), XML: conf.String()}}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		i, err := c.Info(t.Context())
+		now, cerr := c.CIB(t.Context(), true)
+		if err == nil && cerr == nil && i.Transition.Idle && i.Transition.ComputedAtVersion.Compare(now.Version()) >= 0 && strings.Contains(now.String(), "d_last_0") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the resource does not start")
+		}
+	}
+	var told []string
+	report, err := drill.Run(t.Context(), drill.Config{Cluster: c, Kind: drill.Cut, Node: "n3", Force: true, Limit: 30 * time.Second, Tell: func(s string) { told = append(told, s) }})
+	if err != nil {
+		t.Fatalf("%v; told %q, report %+v", err, told, report)
+	}
+	if !report.Restored || len(report.Resources) != 1 || report.Resources[0].Away < 100*time.Millisecond || report.Resources[0].Still {
+		t.Errorf("report: %+v, told %q", report, told)
+	}
+	members(t, c, "n1* n2* n3*")
+}
