@@ -8,4 +8,11 @@
 //
 // Phases are one file each, in the order in which they run; the comment on
 // top of each file says what holds before and after it.
+//
+// A plan explains itself: with [Options.Origins] every change of a score is noted
+// with its cause (trace.go), and [Plan.Why], [Plan.WhyNode], [Plan.Story] and
+// [Plan.Because] put causes and actions into reasons, as data and in words
+// (why*.go, plantext.go). Timing estimates how long a transition takes, SVG and
+// Dot draw it. [Simulate] carries plans out on a copy of the CIB, and [Inject]
+// asks what if.
 package scheduler

@@ -123,3 +123,26 @@ func TestReasonsOnRandomClusters(t *testing.T) {
 		}
 	}
 }
+
+func TestWhyOfNodes(t *testing.T) {
+	for i := range *outcomesN / 3 {
+		seed := *outcomesSeed + uint64(i)
+		p, err := Schedule(drawCIB(seed), Options{Origins: true})
+		if err != nil {
+			continue
+		}
+		for _, n := range p.engine.sorted {
+			w, ok := p.WhyNode(n.name)
+			if !ok || len(w.Reasons) == 0 || w.Reasons[0].Text == "" || w.Text(Style{}) == "" {
+				t.Errorf("seed %d: %s is not explained: %+v", seed, n.name, w)
+			}
+		}
+	}
+	p, err := Schedule(drawCIB(1), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := p.WhyNode("no such node"); ok {
+		t.Error("a node that does not exist is explained")
+	}
+}

@@ -71,6 +71,8 @@ func nodeLevel() *Level {
 		Verbs: []*Verb{
 			{Name: "status", Help: "Show the nodes' state as the cluster records it.", Example: "status", Args: []Arg{maybe("node", argNode)}, Observes: true, run: runNodeStatus},
 			{Name: "show", Aliases: []string{"list"}, Help: "Show nodes and their attributes.", Example: "show node1", Args: []Arg{maybe("node", argNode)}, run: runNodeShow},
+			{Name: "why", Help: "Explain the state of a node: why it is fenced, what comes and goes.", Example: "why node1",
+				Args: []Arg{need("node", argNode)}, Observes: true, run: runWhyNode},
 			{Name: "standby", Help: "Move everything away from nodes.",
 				Long:    "With reboot this lasts until the node restarts, with forever (the default) until online.",
 				Example: "standby node1", Args: []Arg{any0("node", argNode)}, Changes: true, run: runStandby},

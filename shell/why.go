@@ -36,6 +36,27 @@ func runWhy(ctx context.Context, s *Session, c *call) error {
 	return s.page(why.Text(node, s.color.explanation()))
 }
 
+// runWhyNode explains a node: its state, why it is fenced or is not, and what
+// comes and goes.
+func runWhyNode(ctx context.Context, s *Session, c *call) error {
+	doc, err := s.view(ctx)
+	if err != nil {
+		return err
+	}
+	plan, err := scheduler.Schedule(doc, scheduler.Options{Now: s.cfg.Now(), Scores: true, Origins: true})
+	if err != nil {
+		return err
+	}
+	why, ok := plan.WhyNode(c.arg(0))
+	if !ok {
+		return noNode(doc, c.words[0])
+	}
+	if s.cfg.Format == "json" {
+		return s.writeJSON(why)
+	}
+	return s.page(why.Text(s.color.explanation()))
+}
+
 // explanation are the colours of explanations.
 func (p palette) explanation() scheduler.Style {
 	return scheduler.Style{Bold: p.bold, Good: p.good, Warn: p.warn, Bad: p.bad, Dim: p.dim}
