@@ -61,7 +61,9 @@ func Nearest(word string, candidates iter.Seq[string]) string {
 		if d := len(c) - len(word); d > limit || -d > limit || c == word {
 			continue
 		}
-		if d := editDistance(word, c); d < limit || d == limit && best != "" && c < best {
+		if d := editDistance(word, c); d >= min(len(c), len(word)) {
+			continue // nothing of it is left
+		} else if d < limit || d == limit && best != "" && c < best {
 			best, limit = c, d
 		}
 	}

@@ -15,6 +15,9 @@ func runStatement(ctx context.Context, s *Session, c *call) error {
 	if c.verb.Name == "property" && len(c.words) == 0 {
 		return s.listProperties()
 	}
+	if err := s.resourceCommand(c); err != nil {
+		return err
+	}
 	st := c.src.parsed
 	if st == nil || c.head > 0 {
 		line := *c.line
@@ -77,4 +80,20 @@ func parseAhead(lines []grammar.Line) []*grammar.Statement {
 		parsed[at[i]] = st
 	}
 	return parsed
+}
+
+// resourceCommand tells that a line was meant for the level resource: here that
+// word is an old name of primitive, and "resource stop web" would make a
+// primitive "stop" of an agent "web".
+func (s *Session) resourceCommand(c *call) error {
+	typed := c.line.Words[c.head].Text
+	if c.verb.Name != "primitive" || !strings.EqualFold(typed, "resource") || len(c.words) == 0 || len(c.words) > 2 {
+		return nil
+	}
+	e, m := resourceLevel().find(c.arg(0))
+	if e.verb == nil || !m.exact {
+		return nil
+	}
+	return problemf("%s: resource is an old name of primitive here", c.path).at(c.line.Words[c.head].Pos).
+		hinting("up leads to the top level, where resource %s is a command", strings.Join(c.args(), " "))
 }

@@ -174,3 +174,14 @@ func TestValidate(t *testing.T) {
 	expectText(t, run("configure validate-all web"), "web")
 	expectText(t, run("configure validate-all nosuch"), "FAILED")
 }
+
+// What belongs to another level is told, not taken for something else.
+func TestCommandsOfOtherLevels(t *testing.T) {
+	run, s := lookingSession(t)
+	run("configure")
+	expectText(t, run("resource stop web"), "FAILED", "up leads to the top level")
+	expectText(t, run("statsu"), "FAILED", "did you mean status of the top level?")
+	if s.changed() {
+		t.Error("something was staged")
+	}
+}

@@ -396,6 +396,8 @@ func (s *Session) unknown(w grammar.Word, m nameMatch) error {
 			p.hinting("did you mean %s?", near)
 		} else if e, em := s.root.find(w.Text); em.exact && len(s.path) > 0 {
 			p.hinting("%s belongs to the top level: type up first, or cd ../%s", e.name(), e.name())
+		} else if near := s.root.suggest(w.Text); near != "" && len(s.path) > 0 {
+			p.hinting("did you mean %s of the top level? type up first", near)
 		} else {
 			p.hinting("help lists the commands")
 		}
