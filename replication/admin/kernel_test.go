@@ -181,7 +181,7 @@ func TestWithKernel(t *testing.T) {
 			t.Logf("log:\n%s", log)
 		}
 	})
-	dirty := "dd if=/dev/urandom of=/dev/drbd0 bs=4k seek=$((RANDOM%8000)) count=%d oflag=direct conv=notrunc 2>/dev/null; sync"
+	dirty := "dd if=/dev/urandom of=/dev/drbd0 bs=4k seek=$((RANDOM%%8000)) count=%d oflag=direct conv=notrunc 2>/dev/null; sync"
 	for _, options := range []string{
 		"verify-alg sha1;",
 		"protocol A; verify-alg crc32c; csums-alg sha1; cram-hmac-alg sha256; shared-secret \"not told\"; use-rle no;",

@@ -114,8 +114,28 @@ func (l *Link) Sent() uint64 { return l.data.sent.Load() }
 func (l *Link) Received() uint64 { return l.received.Load() }
 
 // Close ends the connection; nothing is reported any more once the calls to the
-// receiver that are under way have returned.
+// receiver that are under way have returned. What was queued, such as the consent to
+// a disconnect, still goes out if the peer takes it soon.
 func (l *Link) Close() {
+	l.closed.Store(true)
+	l.data.finish()
+	l.meta.finish()
+	go func() {
+		limit := time.NewTimer(2 * lastWords)
+		defer limit.Stop()
+		defer l.end()
+		for _, s := range []*sender{l.data, l.meta} {
+			select {
+			case <-s.ended:
+			case <-limit.C:
+				return
+			}
+		}
+	}()
+}
+
+// Abort ends the connection at once.
+func (l *Link) Abort() {
 	l.closed.Store(true)
 	l.end()
 }

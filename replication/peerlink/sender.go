@@ -24,6 +24,7 @@ type sender struct {
 	batch  batch
 	spare  batch
 	closed bool
+	ended  chan struct{}
 
 	queued, sent atomic.Uint64
 }
@@ -40,7 +41,7 @@ type splice struct {
 }
 
 func newSender(c net.Conn, timeout time.Duration) *sender {
-	s := &sender{conn: c, timeout: timeout}
+	s := &sender{conn: c, timeout: timeout, ended: make(chan struct{})}
 	s.cond.L = &s.mu
 	return s
 }
@@ -66,22 +67,27 @@ func (s *sender) queue(d wire.Dialect, m *wire.Message) {
 }
 
 func (s *sender) run(fail func(error)) {
+	defer close(s.ended)
 	var vector net.Buffers
 	for {
 		s.mu.Lock()
 		for len(s.batch.bytes) == 0 && !s.closed {
 			s.cond.Wait()
 		}
-		if s.closed {
+		if len(s.batch.bytes) == 0 {
 			s.mu.Unlock()
 			s.sent.Store(math.MaxUint64)
 			return
 		}
+		closed := s.closed
 		b := s.batch
 		s.batch = s.spare
 		target := s.queued.Load()
 		s.mu.Unlock()
-		if s.timeout > 0 {
+		switch {
+		case closed:
+			s.conn.SetWriteDeadline(time.Now().Add(lastWords))
+		case s.timeout > 0:
 			s.conn.SetWriteDeadline(time.Now().Add(s.timeout))
 		}
 		var err error
@@ -115,6 +121,18 @@ func (s *sender) run(fail func(error)) {
 	}
 }
 
+// lastWords is how long what was queued before the end may take.
+const lastWords = 500 * time.Millisecond
+
+// finish takes nothing more; what is queued still goes out.
+func (s *sender) finish() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.cond.Broadcast()
+}
+
+// close drops what is queued.
 func (s *sender) close() {
 	s.mu.Lock()
 	s.closed = true

@@ -52,7 +52,11 @@ func (v *Volume) closeConnection() {
 		v.dialing = nil
 	}
 	if v.link != nil {
-		v.link.Close()
+		if v.closed {
+			v.link.Abort()
+		} else {
+			v.link.Close()
+		}
 		v.link = nil
 	}
 	v.room.Broadcast()
