@@ -65,6 +65,7 @@ func (n *Node) govern() {
 	cons := n.cons.Load()
 	var since time.Time // of the leadership
 	var term uint64
+	turned := map[string]uint64{}
 	for n.ctx.Err() == nil {
 		lead, moved := cons.Leadership()
 		state, newer := cons.State()
@@ -76,6 +77,7 @@ func (n *Node) govern() {
 		}
 		n.admit(state)
 		n.takeKeys(state)
+		n.turnAway(state, turned)
 		if !lead.Self || lead.Term != term {
 			n.rule(0)
 		}
@@ -110,6 +112,22 @@ func (n *Node) govern() {
 		case <-known:
 		case <-pause:
 		case <-n.ctx.Done():
+		}
+	}
+}
+
+// turnAway drops the connections with nodes that came back before it was
+// committed that they were lost: when they connect again they are told so.
+// turned holds the incarnations that were, by node.
+func (n *Node) turnAway(state *consensus.State, turned map[string]uint64) {
+	for _, m := range state.Members {
+		n.mu.Lock()
+		s := n.seen[m.Name]
+		n.mu.Unlock()
+		if m.Name != n.cfg.Name && s.up && s.incarnation <= m.Expelled && turned[m.Name] != s.incarnation {
+			turned[m.Name] = s.incarnation
+			n.log.Info("a node that was lost is here again and will be told", "peer", m.Name, "incarnation", s.incarnation)
+			n.wire.Disconnect(m.Name)
 		}
 	}
 }

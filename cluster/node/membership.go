@@ -105,7 +105,11 @@ func reconcile(v view) (consensus.Command, string, bool) {
 				if !m.Witness {
 					edits = append(edits, stateEdit(m, false, "down", "down", "offline", true))
 				}
-				note("%s is lost and taken for down, since fencing is switched off", m.Name)
+				if m.Witness {
+					note("witness %s is lost", m.Name)
+				} else {
+					note("%s is lost and taken for down, since fencing is switched off", m.Name)
+				}
 			}
 		case m.State == consensus.Lost && !fencing:
 			m.State, m.Since, m.Reason = consensus.Down, v.now, "fencing was switched off"
