@@ -302,6 +302,14 @@ func (m *Machine) put(e Entry) {
 func (m *Machine) noteGone(e Entry) {
 	if e.State == Succeeds && e.Action != On && e.Incarnation > 0 {
 		m.gone[strings.ToLower(e.Target)] = gone{e, m.now}
+		// What is under way for the same incarnation must not hit the next.
+		for _, op := range slices.Clone(m.ops) {
+			r := op.request
+			if op.id != e.ID && !op.answered && !r.Manual && op.action != On && strings.EqualFold(op.target, e.Target) && r.Incarnation > 0 && e.Incarnation >= r.Incarnation {
+				op.entry.Delegate, op.entry.Device = e.Delegate, e.Device
+				op.succeed(e.Proof, e.Text)
+			}
+		}
 	}
 }
 
