@@ -412,6 +412,9 @@ func (e *engine) walkScores(source, target *resource, log string, nodes *nodeTab
 			m = source.children[len(source.children)-1]
 		}
 		e.walkScores(m, target, log, nodes, c, factor, flags)
+		if e.older.has(olderGroups) && flags&walkThisWith == 0 {
+			e.walkGroupAsInOlder(source, target, log, nodes, factor, flags)
+		}
 		source.merging = false
 		return
 	}

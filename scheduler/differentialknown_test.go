@@ -283,8 +283,8 @@ func groupColocation(c *cib.CIB, d *difference) bool {
 	if !concerned {
 		return false
 	}
-	sim, err := Simulate(c, SimulateOptions{Execute: true, older: olderGroups})
-	return err == nil && !sameAnswer(d.ours, reportOf(sim)) // the change matters here
+	sim, err := Simulate(c, SimulateOptions{Execute: true, older: olderGroups | olderFactors | olderMixed})
+	return err == nil && !sameAnswer(d.ours, reportOf(sim)) // the changes matter here
 }
 
 // cyclicCapacities: nodes are compared by votes over their capacities, so that

@@ -41,3 +41,24 @@ func (e *engine) colocateAsInOlder(r *resource, this, with []*colocation) {
 		e.addDependents(c, r)
 	}
 }
+
+// walkGroupAsInOlder adds the preferences of what is colocated with a group
+// itself, as long as its last member does not have these colocations.
+func (e *engine) walkGroupAsInOlder(g, target *resource, log string, nodes *nodeTable, factor float32, flags walkFlag) {
+	if target == nil || !e.anyAvailable(*nodes) {
+		return
+	}
+	for _, x := range g.withThis {
+		if !influences(x, nil) {
+			continue
+		}
+		of := factor * float32(x.score) / float32(infinity)
+		if e.older.has(olderFactors) {
+			of = float32(x.score) / float32(infinity)
+			if factor < 0 {
+				of = -of
+			}
+		}
+		e.walkScores(x.dependent, target, log, nodes, x, of, flags|walkActive)
+	}
+}
