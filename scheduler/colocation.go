@@ -413,7 +413,9 @@ func (e *engine) walkScores(source, target *resource, log string, nodes *nodeTab
 		}
 		e.walkScores(m, target, log, nodes, c, factor, flags)
 		if e.older.has(olderGroups) && flags&walkThisWith == 0 {
-			e.walkGroupAsInOlder(source, target, log, nodes, factor, flags)
+			for range 2 { // once for the group and once for its member
+				e.walkGroupAsInOlder(source, target, log, nodes, factor, flags)
+			}
 		}
 		source.merging = false
 		return
