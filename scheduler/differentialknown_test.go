@@ -283,6 +283,13 @@ func groupColocation(c *cib.CIB, d *difference) bool {
 	if !concerned {
 		return false
 	}
+	// what is colocated with a group that is itself colocated counts twice for
+	// the peer
+	for _, p := range pairings(c) {
+		if p.primary.Name == "group" && slices.ContainsFunc(pairings(c), func(q pairing) bool { return q.dependent == p.primary && q.primary != p.dependent }) {
+			return true
+		}
+	}
 	sim, err := Simulate(c, SimulateOptions{Execute: true, older: olderGroups | olderFactors | olderMixed})
 	return err == nil && !sameAnswer(d.ours, reportOf(sim)) // the changes matter here
 }
