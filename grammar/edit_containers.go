@@ -158,18 +158,27 @@ func (e *Edit) redirect(b *builder, member string, container *cib.Element, at To
 	}
 }
 
-// once removes repeated mentions of a resource from a constraint and reports
-// whether something is left of it.
+// once removes repeated mentions of a resource from a constraint, all but the
+// last, and reports whether something is left of it.
 func (e *Edit) once(c *cib.Element, id string) bool {
 	if c.Get("rsc") == id && c.Get("with-rsc") == id || c.Get("first") == id && c.Get("then") == id {
 		return false
 	}
-	seen, left := false, 0
+	mentions, left := 0, 0
+	for s := range c.Named("resource_set") {
+		for r := range s.Named("resource_ref") {
+			if r.ID() == id {
+				mentions++
+			}
+		}
+	}
 	for s := range c.Named("resource_set") {
 		s.Children = slices.DeleteFunc(s.Children, func(r *cib.Element) bool {
-			again := seen && r.ID() == id
-			seen = seen || r.ID() == id
-			return again
+			if r.ID() != id {
+				return false
+			}
+			mentions--
+			return mentions > 0
 		})
 		left += len(s.Children)
 	}
