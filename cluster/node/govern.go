@@ -124,7 +124,7 @@ func (n *Node) turnAway(state *consensus.State, turned map[string]uint64) {
 		n.mu.Lock()
 		s := n.seen[m.Name]
 		n.mu.Unlock()
-		if m.Name != n.cfg.Name && s.up && s.incarnation <= m.Expelled && turned[m.Name] != s.incarnation {
+		if m.Name != n.cfg.Name && m.State != consensus.Left && s.up && s.incarnation <= m.Expelled && turned[m.Name] != s.incarnation {
 			turned[m.Name] = s.incarnation
 			n.log.Info("a node that was lost is here again and will be told", "peer", m.Name, "incarnation", s.incarnation)
 			n.wire.Disconnect(m.Name)

@@ -37,6 +37,11 @@ func (n *Node) attend() {
 		n.mu.Lock()
 		admitted := n.admitted
 		n.mu.Unlock()
+		if n.closing.Load() {
+			// The others may already have taken its vote: it has no right to
+			// go on alone any more.
+			return
+		}
 		if n.quorate() || !admitted {
 			// A node that was never part of a quorum runs nothing and may
 			// fence nobody.
@@ -158,6 +163,9 @@ func (n *Node) goAlone() loneliness {
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, 10*n.timing.IO)
 	defer cancel()
+	if n.closing.Load() || !cons.Indispensable(peer) {
+		return notNow // meanwhile
+	}
 	if err := n.force(ctx, peer, proof); err != nil {
 		if n.ctx.Err() == nil {
 			n.log.Error("this node could not go on alone", "err", err)
