@@ -25,11 +25,6 @@ func Verify(doc *cib.CIB, s Sources) []cib.Problem {
 		if _, known := conf.attributes[strings.ToLower(l.target)]; l.target != "" && !known && len(conf.attributes) > 0 {
 			add(l.ID, fmt.Sprintf("the fencing level is for %s, which is not a node of the cluster", l.target), "")
 		}
-		for _, id := range l.Devices {
-			if id != WatchdogDevice && conf.Devices[id] == nil && (conf.watchdog == nil || conf.watchdog.ID != id) {
-				add(l.ID, fmt.Sprintf("fencing level %d has the device %s, which is no fence device of the configuration", l.Index, id), "correct its name, or add the stonith: primitive")
-			}
-		}
 	}
 	for _, n := range doc.Nodes() {
 		if n.Type != "" && n.Type != "member" {

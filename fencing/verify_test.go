@@ -16,7 +16,7 @@ func TestVerify(t *testing.T) {
 		{"null alone", "node a\ndevice n fence_null pcmk_host_list=a", []string{"proof by itself"}},
 		{"kdump first", "node a\ndevice k fence_kdump\ndevice p fence_off pcmk_host_list=a\nlevel a 1 k\nlevel a 2 p", nil},
 		{"with the watchdog", "node a\ndevice k fence_kdump\nproperty stonith-watchdog-timeout=10", nil},
-		{"a level that cannot be used", "node a\ndevice p fence_off pcmk_host_list=a\nlevel a 1 p,q", []string{"has the device q, which is no fence device", "level 1 cannot be used", "no fence device can"}},
+		{"a level that cannot be used", "node a\ndevice p fence_off pcmk_host_list=a\nlevel a 1 p,q", []string{"level 1 cannot be used", "no fence device can"}},
 		{"a level for nobody", "node a\ndevice p fence_off pcmk_host_list=a\nlevel b 1 p", []string{"level is for b, which is not a node"}},
 		{"a list of nobody", "node a\ndevice p fence_off pcmk_host_list=a,z", []string{"pcmk_host_list names z"}},
 		{"agents that are not there", "node a\ndevice p fence_gone pcmk_host_list=a", nil},
