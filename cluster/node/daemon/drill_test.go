@@ -15,6 +15,7 @@ import (
 // A crash is rehearsed on two nodes: the other one fences it, goes on alone,
 // and the node comes back when it has booted.
 func TestDrillKill(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "fence_files"), []byte(strings.ReplaceAll(fenceAgent, "DIR", dir)), 0o755); err != nil {
 		t.Fatal(err)
@@ -83,6 +84,7 @@ func TestDrillKill(t *testing.T) {
 // A cut is rehearsed on three nodes: the one that is cut off gives up what it
 // runs, and comes in again when the cut is over.
 func TestDrillCut(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	hosts := cluster(t, 3, func(h *host) { h.schedule = scheduler.Schedule })
 	c := hosts[0].client()
 	doc, err := c.CIB(t.Context(), true)

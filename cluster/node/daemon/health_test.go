@@ -15,6 +15,7 @@ import (
 
 // A disk that is about to be full is told, and one that is full too.
 func TestHealthTellsOfTheDisk(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	if os.Getuid() != 0 {
 		t.Skip("mounting needs root")
 	}

@@ -22,6 +22,7 @@ func (h *host) command(args ...string) (out string, status int) {
 }
 
 func TestAdministratorFromElsewhere(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	h, other := newHost(t), newHost(t)
 	address := freeAddress(t)
 	if _, err := Init(InitOptions{StateDir: h.dir, Cluster: "c", Node: "n1", Address: address}); err != nil {

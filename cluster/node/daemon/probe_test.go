@@ -39,6 +39,7 @@ func TestJoinIsProbed(t *testing.T) {
 
 // A node that the new one could not reach is told before.
 func TestJoinNeedsTheWayToEveryNode(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	hosts := cluster(t, 3, nil)
 	token, err := hosts[0].client().Token(t.Context(), time.Minute)
 	if err != nil {

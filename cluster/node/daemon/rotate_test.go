@@ -71,6 +71,7 @@ func (h *host) certificate() *x509.Certificate {
 // Keys and authority are replaced while the cluster works; a node that is away
 // holds it up, and does not lose its place.
 func TestRotate(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	hosts := cluster(t, 3, nil)
 	id := filepath.Join(t.TempDir(), "id.pem")
 	if out, status := hosts[0].command("admin-cert", "root", "--out", id); status != 0 {
@@ -171,6 +172,7 @@ func hostAddress(t *testing.T, h *host) string {
 
 // Certificates that are good for seconds only are renewed while nodes run.
 func TestCertificatesAreRenewed(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	const life = 6 * time.Second
 	hosts := cluster(t, 2, func(h *host) { h.nodeLife = life })
 	first := hosts[0].certificate()
