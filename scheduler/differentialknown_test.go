@@ -312,14 +312,11 @@ func cyclicCapacities(c *cib.CIB, d *difference) bool {
 		}
 		nodes = append(nodes, &node{name: n.Uname, utilization: u})
 	}
-	beats := func(a, b *node) bool {
-		v := compareCapacities(a, b)
-		return v < 0 || v == 0 && a.name < b.name
-	}
-	for i, a := range nodes {
-		for j, b := range nodes {
-			for k, x := range nodes {
-				if i != j && j != k && i != k && beats(a, b) && beats(b, x) && beats(x, a) {
+	// a beats b, and yet x is neither worse than b nor better than a
+	for _, a := range nodes {
+		for _, b := range nodes {
+			for _, x := range nodes {
+				if compareCapacities(a, b) < 0 && compareCapacities(b, x) <= 0 && compareCapacities(x, a) <= 0 {
 					return true
 				}
 			}
