@@ -71,7 +71,7 @@ func (k *kernelSite) configure(options string) {
 	_, _ = k.try("down", "r0")
 	k.kernel("drbdadm down r0 2>/dev/null; true")
 	text := fmt.Sprintf(`resource r0 {
-  net { ping-timeout 50; timeout 100; connect-int 12; %s }
+  net { ping-timeout 30; timeout 100; connect-int 12; %s }
   disk { resync-rate 100M; c-plan-ahead 0; }
   on node1 { device /dev/drbd0; disk /dev/vdb; meta-disk internal; address 10.9.1.1:7788; }
   on host { device /dev/drbd_gcrm_lab minor 5; disk %s; meta-disk internal; address 10.9.1.254:7788; }

@@ -80,6 +80,8 @@ func newSite(t *testing.T, megabytes int, options string) *site {
 		for i := range nodes {
 			s.killNode(i)
 			(&Keeper{Log: func(string) {}}).clear(s.folder(i).Mount("r0"))
+			_ = os.Remove(fmt.Sprintf("/dev/drbd_gcrm_test_%s_%d", nodes[i], os.Getpid()))
+			_ = os.Remove("/dev/drbd/by-res/r0")
 			if t.Failed() {
 				log, _ := os.ReadFile(s.folder(i).Log("r0"))
 				t.Logf("log of %s:\n%s", nodes[i], log)
