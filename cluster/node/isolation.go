@@ -53,9 +53,10 @@ func (n *Node) attend() {
 			n.log.Warn("no quorum: the node has lost its leader")
 			n.signal()
 		}
-		// While a majority is there, a leader is being elected. When it is
-		// not, nothing is to be waited for: the other side does not wait.
-		if done || n.majorityThere() && time.Since(lost) < 2*n.timing.Detection || time.Now().Before(next) {
+		// While a majority is there, a leader is being elected, or a node that
+		// can store nothing is about to end. When it is not, nothing is to be
+		// waited for: the other side does not wait.
+		if done || n.majorityThere() && time.Since(lost) < 2*n.timing.Detection+n.timing.DiskPatience || time.Now().Before(next) {
 			continue
 		}
 		switch n.goAlone() {
