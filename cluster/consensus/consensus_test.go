@@ -376,7 +376,7 @@ func TestSurvivorOfTwo(t *testing.T) {
 		t.Fatal(err)
 	}
 	survivor := c.follower()
-	if err := survivor.Force(within(t, 5*time.Second), "", Command{}); err == nil {
+	if err := survivor.Force(within(t, 5*time.Second), "", survivor.LastIndex(), Command{}); err == nil {
 		t.Error("the electorate was forced without a proof")
 	}
 	// What the lost node has beyond the common past must not come back.
@@ -391,7 +391,10 @@ func TestSurvivorOfTwo(t *testing.T) {
 	}
 	c.kill(lost.node)
 	begin := time.Now()
-	if err := survivor.Force(within(t, 5*time.Second), "fenced by test at noon, power is off", Command{}); err != nil {
+	if err := survivor.Force(within(t, 5*time.Second), "fenced before the last entry", survivor.LastIndex()-1, Command{}); !errors.Is(err, ErrMeanwhile) {
+		t.Errorf("forced by a proof from before a quorum: %v", err)
+	}
+	if err := survivor.Force(within(t, 5*time.Second), "fenced by test at noon, power is off", survivor.LastIndex(), Command{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("survivor leads after %v", time.Since(begin))

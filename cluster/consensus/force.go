@@ -13,6 +13,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// ErrMeanwhile is why the electorate is not forced: there was a quorum since
+// the proof.
+var ErrMeanwhile = errors.New("the others were there again since they were proven to be down")
+
 // Force makes this node and nobody else the electorate, raises the epoch and
 // leads. It is for the one case in which the majority is known to be gone:
 // every other voter is fenced, and proof says how that is known.
@@ -27,9 +31,14 @@ import (
 // old epoch are refused from then on; whoever leads next in the new epoch
 // commits the record.
 //
+// since is the LastIndex from before the proof was asked for. If the log has
+// grown, the others were a quorum with this node since then: they came back,
+// and the proof says nothing of what they run now. So that they cannot while
+// the disk takes its time, they are kept out from the check on.
+//
 // besides is committed together with the record of the change; its Forced is
 // ignored.
-func (c *Consensus) Force(ctx context.Context, proof string, besides Command) error {
+func (c *Consensus) Force(ctx context.Context, proof string, since uint64, besides Command) error {
 	if strings.TrimSpace(proof) == "" {
 		return errors.New("the electorate is not forced without a proof that the others are down")
 	}
@@ -46,6 +55,12 @@ func (c *Consensus) Force(ctx context.Context, proof string, besides Command) er
 	}
 	if lead, _ := c.Leadership(); lead.Self {
 		return errors.New("this node leads a majority; remove the others from the electorate instead")
+	}
+	for _, n := range removed {
+		defer c.cfg.Transport.Bar(n)()
+	}
+	if lead, _ := c.Leadership(); lead.Self || c.LastIndex() != since {
+		return ErrMeanwhile
 	}
 	state, _ := c.State()
 	stored, err := c.store.GetUint64([]byte(SettingEpoch))

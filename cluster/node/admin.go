@@ -347,6 +347,7 @@ func (n *Node) ForceAlone(ctx context.Context, peer, by, words string) error {
 	if len(voters) != 2 || !slices.Contains(voters, peer) || peer == n.cfg.Name {
 		return &client.Error{Code: client.CodeRefused, Text: fmt.Sprintf("node %s is not the other one of two voters (%v)", peer, voters)}
 	}
+	since := cons.LastIndex()
 	if n.quorate() {
 		return &client.Error{Code: client.CodeRefused, Text: "the cluster has a quorum; nothing needs to be forced"}
 	}
@@ -357,11 +358,12 @@ func (n *Node) ForceAlone(ctx context.Context, peer, by, words string) error {
 		return &client.Error{Code: client.CodeRefused, Text: "node " + peer + " is not down: its heartbeats arrive here"}
 	}
 	n.log.Warn("an administrator says that the other node is down", "peer", peer, "by", by, "words", words)
-	return n.force(ctx, peer, fmt.Sprintf("%s said: %s", by, words))
+	return n.force(ctx, peer, fmt.Sprintf("%s said: %s", by, words), since)
 }
 
-// force makes this node the electorate; peer is known to be down.
-func (n *Node) force(ctx context.Context, peer, proof string) error {
+// force makes this node the electorate; peer is known to be down. since is
+// the log's last index from before that was found out.
+func (n *Node) force(ctx context.Context, peer, proof string, since uint64) error {
 	cons := n.cons.Load()
 	state, _ := cons.State()
 	m, ok := state.Member(peer)
@@ -385,7 +387,7 @@ func (n *Node) force(ctx context.Context, peer, proof string) error {
 		n.sign(&change)
 		besides.Change = &change
 	}
-	if err := cons.Force(ctx, proof, besides); err != nil {
+	if err := cons.Force(ctx, proof, since, besides); err != nil {
 		return err
 	}
 	n.log.Warn("this node goes on alone", "peer", peer, "proof", proof)

@@ -113,6 +113,10 @@ const (
 // else starts.
 func (n *Node) goAlone() loneliness {
 	cons := n.cons.Load()
+	since := cons.LastIndex()
+	if n.quorate() {
+		return notNow
+	}
 	voters, _, err := cons.Electorate()
 	if err != nil || len(voters) != 2 || !slices.Contains(voters, n.cfg.Name) {
 		return notTwo
@@ -167,7 +171,7 @@ func (n *Node) goAlone() loneliness {
 	if n.closing.Load() || !cons.Indispensable(peer) {
 		return notNow // meanwhile
 	}
-	if err := n.force(ctx, peer, proof); err != nil {
+	if err := n.force(ctx, peer, proof, since); err != nil {
 		if n.ctx.Err() == nil {
 			n.log.Error("this node could not go on alone", "err", err)
 		}

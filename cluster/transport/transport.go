@@ -73,6 +73,7 @@ type Transport struct {
 	strangers chan struct{}
 
 	mu       sync.Mutex
+	barred   map[string]int // how often each peer is
 	conns    map[net.Conn]known
 	made     int // conns
 	peers    map[string]*peerConn
@@ -99,7 +100,7 @@ func Listen(cfg Config) (*Transport, error) {
 		}
 	}
 	t := &Transport{cfg: cfg, streams: make(chan net.Conn), strangers: make(chan struct{}, maxStrangers),
-		conns: map[net.Conn]known{}, peers: map[string]*peerConn{}, handlers: map[string]Handler{}}
+		barred: map[string]int{}, conns: map[net.Conn]known{}, peers: map[string]*peerConn{}, handlers: map[string]Handler{}}
 	t.creds.Store(&cfg.Credentials)
 	t.epoch.Store(cfg.Epoch)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -136,6 +137,22 @@ func (t *Transport) SetEpoch(epoch uint64) {
 // Disconnect drops all connections with a peer.
 func (t *Transport) Disconnect(peer string) {
 	t.dropAll(func(p string) bool { return p == peer })
+}
+
+// Bar keeps a peer out until lift is called: what it sends after Bar returned
+// is not heard, and it hears nothing.
+func (t *Transport) Bar(peer string) (lift func()) {
+	t.mu.Lock()
+	t.barred[peer]++
+	t.mu.Unlock()
+	t.Disconnect(peer)
+	return sync.OnceFunc(func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.barred[peer]--; t.barred[peer] == 0 {
+			delete(t.barred, peer)
+		}
+	})
 }
 
 func (t *Transport) dropAll(which func(peer string) bool) {
@@ -185,11 +202,12 @@ func (t *Transport) tlsConfig(serves ...string) *tls.Config {
 	}
 }
 
-// register makes conn known for dropping; false if the transport is closed.
+// register makes conn known for dropping; false if the transport is closed or
+// the peer is barred.
 func (t *Transport) register(conn net.Conn, peer string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ctx.Err() != nil {
+	if t.ctx.Err() != nil || t.barred[peer] > 0 {
 		return false
 	}
 	t.made++
@@ -203,7 +221,12 @@ func (t *Transport) forget(conn net.Conn) {
 	delete(t.conns, conn)
 }
 
-func (t *Transport) cut(peer string) bool { return t.cfg.Cut != nil && t.cfg.Cut(peer) }
+func (t *Transport) cut(peer string) bool {
+	t.mu.Lock()
+	barred := t.barred[peer] > 0
+	t.mu.Unlock()
+	return barred || t.cfg.Cut != nil && t.cfg.Cut(peer)
+}
 
 func (t *Transport) accept() {
 	for {

@@ -135,6 +135,32 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+func TestBar(t *testing.T) {
+	p := newPair(t)
+	a, b := p.start(t, "a", nil), p.start(t, "b", nil)
+	a.Handle("echo", echo)
+	b.Handle("echo", echo)
+	call := func(from *Transport, to string) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		var got string
+		return from.Call(ctx, to, "echo", "x", &got)
+	}
+	if err := errors.Join(call(a, "b"), call(b, "a")); err != nil {
+		t.Fatal(err)
+	}
+	first, second := a.Bar("b"), a.Bar("b")
+	first()
+	first() // lifts only once
+	if call(a, "b") == nil || call(b, "a") == nil {
+		t.Error("a barred peer is heard or hears")
+	}
+	second()
+	if err := errors.Join(call(a, "b"), call(b, "a")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	p := newPair(t)
 	var told atomic.Uint64
