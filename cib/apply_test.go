@@ -3,7 +3,6 @@ package cib
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -197,25 +196,4 @@ func TestApplyConfiguration(t *testing.T) {
 			t.Errorf("accepted: %s", text)
 		}
 	}
-}
-
-func bigStatus(nodes, resources int) *CIB {
-	c := New()
-	rsc := c.Section("resources")
-	for r := range resources {
-		rsc.Add(NewElement("primitive", "id", fmt.Sprintf("r%d", r), "class", "ocf", "provider", "heartbeat", "type", "Dummy"))
-	}
-	for n := range nodes {
-		id := fmt.Sprint(n + 1)
-		c.Section("nodes").Add(NewElement("node", "id", id, "uname", "node"+id))
-		list := NewElement("lrm_resources")
-		for r := range resources {
-			id := fmt.Sprintf("r%d", r)
-			list.Add(NewElement("lrm_resource", "id", id, "type", "Dummy", "class", "ocf", "provider", "heartbeat").Add(
-				NewElement("lrm_rsc_op", "id", id+"_last_0", "operation", "start", "rc-code", "0"),
-				NewElement("lrm_rsc_op", "id", id+"_monitor_10000", "operation", "monitor", "rc-code", "0")))
-		}
-		c.Status().Add(NewElement("node_state", "id", id, "uname", "node"+id).Add(NewElement("lrm", "id", id).Add(list)))
-	}
-	return c
 }

@@ -2,7 +2,6 @@ package fencing
 
 import (
 	"container/heap"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -258,7 +257,7 @@ func (p *pair) carryOut(n string, x Execute) {
 		o.Hosts = []string{"a", "b", "c", "d"}
 	}
 	if p.chance(5) {
-		o, took = Outcome{Code: TimedOut, Text: fmt.Sprint("hangs")}, x.Timeout
+		o, took = Outcome{Code: TimedOut, Text: "hangs"}, x.Timeout
 	}
 	p.after(took, func() { p.input(n, Executed{x.Ref, o}) })
 }

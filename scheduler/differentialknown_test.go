@@ -266,8 +266,6 @@ func pairings(c *cib.CIB) []pairing {
 	return out
 }
 
-func (p pairing) mandatory() bool { return strings.HasSuffix(p.score, "INFINITY") }
-
 // inGroup tells whether a resource is, is in or contains a group.
 func inGroup(c *cib.CIB, el *cib.Element) bool {
 	return el.Name == "group" || len(all(el, "group")) > 0 ||

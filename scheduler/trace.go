@@ -2,8 +2,6 @@ package scheduler
 
 import (
 	"strings"
-
-	"gcrm/cib"
 )
 
 // Where scores come from. With [Options.Origins] every change of a node's
@@ -259,11 +257,6 @@ func (c *credit) each(f func(*credit)) {
 		c.prev.each(f)
 		f(c)
 	}
-}
-
-// histOf wraps a history entry for a cause.
-func histOf(el *cib.Element) *histOp {
-	return &histOp{el: el, task: el.Get("operation"), interval: parseIntervalMS(el.Get("interval")), rc: intOf(el.Get("rc-code"), 0)}
 }
 
 // colocated notes what a colocation changed for its dependent; value is that of

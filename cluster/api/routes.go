@@ -14,8 +14,8 @@ import (
 type need int
 
 const (
-	// nothing: everybody who is let in may.
-	nothing need = iota
+	// The zero value needs nothing: everybody who is let in may.
+	_ need = iota
 	// itself: the handler looks at the parts of the document that it concerns.
 	itself
 	// readAll: who may read the whole document.

@@ -38,7 +38,7 @@ func TestConsoleCompletesAWholeConfiguration(t *testing.T) {
 		{"pro\tstonith-en\tf\tno-q\tst\t", "property stonith-enabled=false no-quorum-policy=stop "},
 		{"rsc_d\tresource-s\t50", "rsc_defaults resource-stickiness=50"},
 		{"op_\ttim\t30s", "op_defaults timeout=30s"},
-		{"v\t", "verify "},
+		{"ve\t", "verify "},
 		{"com\t", "commit "},
 	} {
 		c.typing(step.keys)

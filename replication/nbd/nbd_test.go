@@ -35,7 +35,6 @@ type memory struct {
 	opens  int
 	refuse error
 	fail   error
-	held   int // buffers given out
 }
 
 func newMemory(size int) *memory { return &memory{data: make([]byte, size)} }

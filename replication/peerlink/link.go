@@ -213,7 +213,7 @@ func (f *reader) next(m *wire.Message) error {
 		return fmt.Errorf("%w: %v on the wrong socket", wire.ErrProtocol, h.Command)
 	}
 	fixed := d.FixedLen(h)
-	body := f.scratch[:0]
+	var body []byte
 	if fixed <= len(f.scratch) && !h.Command.KeepsPayload() {
 		body = f.scratch[:fixed]
 	} else {

@@ -36,10 +36,9 @@ type host struct {
 	addr      string
 	task      task
 
-	mu    sync.Mutex
-	off   time.Time // until when it stays off
-	wg    sync.WaitGroup
-	ended chan struct{}
+	mu  sync.Mutex
+	off time.Time // until when it stays off
+	wg  sync.WaitGroup
 }
 
 func (l *lab) sh(name string, args ...string) {

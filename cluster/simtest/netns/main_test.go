@@ -162,7 +162,7 @@ func (p power) Do(_ context.Context, c fencing.Call) fencing.Outcome {
 		if err := switchOff(t); err != nil {
 			return fencing.Fail("", "%v", err)
 		}
-		file{p.task}.journal("fenced %s", c.Target)
+		file(p).journal("fenced %s", c.Target)
 		return fencing.Outcome{Power: fencing.PowerOff, Text: "its process is gone"}
 	case "status":
 		t := p.task

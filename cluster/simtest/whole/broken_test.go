@@ -34,6 +34,8 @@ func (w *world) brokenSchedule(doc *cib.CIB, o scheduler.Options) (*scheduler.Pl
 			if s.Get("crmd") != "online" {
 				s.Set("expected", "down")
 				s.Set("join", "down")
+				// As if it had been fenced: nothing is known to be active there.
+				s.Children = nil
 			}
 		}
 	}

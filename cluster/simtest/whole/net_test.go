@@ -139,7 +139,6 @@ type socket struct {
 	life  *life
 	link  int
 	queue chan []byte
-	from  chan netip.AddrPort
 	done  chan struct{}
 	once  sync.Once
 }

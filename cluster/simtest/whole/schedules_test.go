@@ -39,6 +39,7 @@ func draw(seed uint64) plan {
 // live runs the life of one world and returns it.
 func live(t *testing.T, p plan, count int) *world {
 	var w *world
+	//lint:ignore SA1019 nothing newer reaches the source that raft uses
 	oldrand.Seed(int64(p.seed)) // raft's timeouts come from there
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(t, p)

@@ -92,7 +92,6 @@ type host struct {
 	life *life
 	// moving is set while the host is being booted; guarded by w.mu.
 	lives int
-	skew  time.Duration
 }
 
 // life is one start of a host's daemon.
