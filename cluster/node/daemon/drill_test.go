@@ -20,9 +20,15 @@ func TestDrillKill(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "fence_files"), []byte(strings.ReplaceAll(fenceAgent, "DIR", dir)), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	crashed := make(chan struct{}, 2)
 	hosts := cluster(t, 2, func(h *host) {
 		h.agents, h.schedule = dir, scheduler.Schedule
-		h.die = func(time.Duration) { go h.crash() }
+		h.die = func(time.Duration) {
+			go func() {
+				h.crash()
+				crashed <- struct{}{}
+			}()
+		}
 	})
 	c := hosts[0].client()
 	doc, err := c.CIB(t.Context(), true)
@@ -54,6 +60,11 @@ func TestDrillKill(t *testing.T) {
 		for t.Context().Err() == nil {
 			if _, err := os.Stat(filepath.Join(dir, "fenced-n2")); err == nil {
 				time.Sleep(300 * time.Millisecond)
+				select {
+				case <-crashed:
+				case <-t.Context().Done():
+					return
+				}
 				os.Remove(filepath.Join(hosts[1].dir, "run", holdFile))
 				os.Remove(filepath.Join(dir, "off-n2"))
 				hosts[1].run()
