@@ -489,9 +489,12 @@ func (w *world) closed() bool {
 
 // close ends everything that is left of a world.
 func (w *world) close() {
+	w.net.mu.Lock()
+	datagrams := w.net.datagrams
+	w.net.mu.Unlock()
 	w.mu.Lock()
 	w.stats.Simulated = time.Since(w.began)
-	w.stats.Datagrams = w.net.datagrams
+	w.stats.Datagrams = datagrams
 	w.busy = nil
 	w.mu.Unlock()
 	for range 2 { // who was just starting has to end too
