@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -173,18 +172,18 @@ func (n *Node) keepProof(ctx context.Context, node, attribute string, p fencing.
 	defer cancel()
 	for {
 		state, _ := n.cons.Load().State()
-		conf := state.CIB.Configuration().Clone()
-		nodes := conf.Child("nodes")
-		i := -1
-		if nodes != nil {
-			i = slices.IndexFunc(nodes.Children, func(e *cib.Element) bool { return strings.EqualFold(e.Get("uname"), node) })
-		}
-		if i < 0 {
+		next := state.CIB.Clone()
+		entry, ok := next.Node(node)
+		if !ok {
 			return fmt.Errorf("node %s is not in the configuration any more", node)
 		}
-		setAttribute(nodes.Children[i], attribute, p.String())
+		value := p.String()
+		home := cib.PairSet{Element: "instance_attributes", ID: "nodes-" + entry.ID}
+		if changed, err := next.SetPair(entry.Element, home, attribute, &value); err != nil || !changed {
+			return err
+		}
 		change := cib.Change{Origin: cib.Origin{User: by, Client: "gcrm fence", Message: "fencing of " + node + ": " + p.Kind},
-			Configuration: &cib.ConfigurationChange{Base: state.CIB.Version(), XML: conf.String()}}
+			Configuration: &cib.ConfigurationChange{Base: state.CIB.Version(), XML: next.Configuration().String()}}
 		n.sign(&change)
 		_, err := n.cons.Load().Apply(ctx, consensus.NewRequest(), consensus.Command{Change: &change})
 		if err == nil || ctx.Err() != nil || !errors.Is(err, cib.ErrConflict) && !errors.Is(err, consensus.ErrNoLeader) {
@@ -195,22 +194,4 @@ func (n *Node) keepProof(ctx context.Context, node, attribute string, p fencing.
 		case <-ctx.Done():
 		}
 	}
-}
-
-// setAttribute sets a permanent attribute of a node.
-func setAttribute(node *cib.Element, name, value string) {
-	for set := range node.Named("instance_attributes") {
-		for nv := range set.Named("nvpair") {
-			if nv.Get("name") == name {
-				nv.Set("value", value)
-				return
-			}
-		}
-	}
-	set := node.Child("instance_attributes")
-	if set == nil {
-		set = cib.NewElement("instance_attributes", "id", "nodes-"+node.ID())
-		node.Add(set)
-	}
-	set.Add(cib.NewElement("nvpair", "id", set.ID()+"-"+name, "name", name, "value", value))
 }

@@ -287,12 +287,6 @@ func (k *Kernel) Release(space string) error {
 	return k.files.Write(sysRoot+"/"+space+"/event_done", []byte("0"))
 }
 
-// Refuse lets the kernel's wish to join fail.
-func (k *Kernel) Refuse(space string) error {
-	const invalid = "-22" // EINVAL
-	return k.files.Write(sysRoot+"/"+space+"/event_done", []byte(invalid))
-}
-
 // forget removes the configuration of a lockspace.
 func (k *Kernel) forget(space string) error {
 	there, err := k.files.List(spaceRoot)
