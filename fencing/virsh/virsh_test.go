@@ -41,7 +41,12 @@ func TestWithLibvirtd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := list[0].UUID.String()
+	id := ""
+	for _, d := range list { // in an order of the daemon's own
+		if d.Name == "test" {
+			id = d.UUID.String()
+		}
+	}
 	m, params := New(nil), map[string]string{"uri": uri, "stonith_status_sleep": "0"}
 	for _, s := range []struct {
 		action, plug string

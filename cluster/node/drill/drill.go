@@ -130,6 +130,7 @@ type drill struct {
 	Config
 	report  *Report
 	before  *cib.CIB
+	since   time.Time // of the node's membership before the drill
 	tracker *tracker
 	trial   *cib.Version // that holds the node in standby
 }
@@ -140,6 +141,7 @@ func (d *drill) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.since = memberOf(info, d.Node).Since
 	if d.before, err = d.Cluster.CIB(ctx, true); err != nil {
 		return err
 	}
@@ -185,7 +187,7 @@ func (d *drill) fail(ctx context.Context) error {
 		}
 	}
 	err := d.follow(ctx, "everything runs elsewhere", func(i *client.Info) bool {
-		if d.Kind != Standby && online(i, d.Node) && len(d.tracker.away()) > 0 {
+		if d.Kind != Standby && !d.lost(i) && len(d.tracker.away()) > 0 {
 			return false // not noticed yet
 		}
 		return settled(i, since) && len(d.tracker.away()) == 0 && (d.Kind == Standby || d.tracker.noticed)
@@ -200,13 +202,22 @@ func (d *drill) fail(ctx context.Context) error {
 // message marks the drill's commit.
 func (d *drill) message() string { return "drill: standby of " + d.Node }
 
-func online(i *client.Info, node string) bool {
+func memberOf(i *client.Info, node string) client.Member {
 	for _, m := range i.Members {
 		if m.Name == node {
-			return m.Online
+			return m
 		}
 	}
-	return false
+	return client.Member{}
+}
+
+func online(i *client.Info, node string) bool { return memberOf(i, node).Online }
+
+// lost reports whether the cluster has seen the node go. It may be back since:
+// a member of a later date went between two looks.
+func (d *drill) lost(i *client.Info) bool {
+	m := memberOf(i, d.Node)
+	return !m.Online || !m.Since.Equal(d.since)
 }
 
 // settled reports whether the cluster has done what follows from a version.
@@ -349,7 +360,7 @@ func (d *drill) follow(ctx context.Context, what string, done func(*client.Info)
 				if oerr != nil {
 					return oerr
 				}
-				d.tracker.see(placesOf(state), !online(info, d.Node), d.Now())
+				d.tracker.see(placesOf(state), d.lost(info), d.Now())
 				seen = doc.Version()
 			}
 		}
