@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"gcrm/cib"
@@ -122,17 +123,23 @@ type Revision struct {
 	Packed []byte
 }
 
+// packers are used again: each has a megabyte of tables.
+var packers = sync.Pool{New: func() any {
+	z, err := flate.NewWriter(nil, flate.BestSpeed)
+	if err != nil {
+		panic(err) // the level is a valid one
+	}
+	return z
+}}
+
 // newRevision packs a configuration element.
 func newRevision(v cib.Version, by cib.Origin, schema, xml string) Revision {
 	var b bytes.Buffer
-	z, err := flate.NewWriter(&b, flate.BestSpeed)
-	if err == nil {
-		_, err = z.Write([]byte(xml))
-	}
-	if err == nil {
-		err = z.Close()
-	}
-	if err != nil {
+	z := packers.Get().(*flate.Writer)
+	defer packers.Put(z)
+	z.Reset(&b)
+	_, err := z.Write([]byte(xml))
+	if err = errors.Join(err, z.Close()); err != nil {
 		panic(err) // writing to memory does not fail
 	}
 	return Revision{Version: v, Origin: by, Schema: schema, Size: len(xml), Packed: b.Bytes()}

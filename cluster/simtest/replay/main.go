@@ -1,22 +1,27 @@
 // Command replay runs one simulated cluster of cluster/simtest/whole exactly as
 // it always runs:
 //
-//	go run ./cluster/simtest/replay -seed 42
-//	go run ./cluster/simtest/replay -seed 42 -twice     shows that it does
+//	go run ./cluster/simtest/replay -seed 42                   with its journal
+//	go run ./cluster/simtest/replay -seed 42 -twice            shows that it does
+//	go run ./cluster/simtest/replay -first 1 -worlds 12500     100,000 schedules
 //
 // Everything in a simulation follows from its seed but for what Go's runtime
-// decides by dice: which ready case a select takes, in which order a map is
-// walked, and when a goroutine that runs for long gives way. The command
-// builds the tests with a copy of three files of the runtime in which the
-// dice of a synctest bubble always fall the same, and switches garbage
-// collection, preemption and the second processor off.
+// decides by dice or by the real time: which ready case a select takes, in
+// which order a map is walked and timers of the same instant fire, when a
+// goroutine that runs for long or waits in the kernel gives way, and when a
+// mutex turns fair. The command builds the tests with a copy of some files of
+// the runtime in which the dice of a synctest bubble always fall the same, and
+// switches preemption and the second processor off; the tests themselves see
+// to garbage and to the randomness of keys.
 package main
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,21 +55,58 @@ func bubbleDice(b *synctestBubble) uint32 {
 			j = cheaprandn(uint32(norder + 1))
 		}
 `},
+	{"time.go", "			t.rand = cheaprand()\n", "			t.rand = bubbleDice(getg().bubble)\n"},
+	{"alg.go", "		key[i] = bootstrapRand()\n", "		key[i] = 0x9e3779b97f4a7c15 * uint64(i+1)\n"},
+	{"sema.go", "func internal_sync_nanotime() int64 {\n", `func internal_sync_nanotime() int64 {
+	if b := getg().bubble; b != nil {
+		return b.now
+	}
+`},
+	{"proc.go", "		// Take the P. Note: because we have the scan bit, the goroutine\n", `		if sched.gcwaiting.Load() == false {
+			thread.resume()
+			goto done
+		}
+		// Take the P. Note: because we have the scan bit, the goroutine
+`},
 	{"proc.go", "const forcePreemptNS = 10 * 1000 * 1000 // 10ms\n", "const forcePreemptNS = 1000 * 1000 * 1000 * 1000\n"},
 }
 
 func main() {
-	seed := flag.Uint64("seed", 1, "the world to run")
-	count := flag.Int("schedules", 8, "fault schedules in its life; it has to be the same number for the same run")
-	twice := flag.Bool("twice", false, "run it twice and compare the journals")
+	var o options
+	flag.Uint64Var(&o.seed, "seed", 0, "the world to run, with its journal")
+	flag.Uint64Var(&o.first, "first", 1, "the first of many worlds to run")
+	flag.IntVar(&o.worlds, "worlds", 0, "how many of them")
+	flag.Float64Var(&o.hours, "hours", 0, "run them for that long instead")
+	flag.IntVar(&o.patience, "patience", 3, "stop after that many bad ones")
+	flag.IntVar(&o.schedules, "schedules", 8, "fault schedules in the life of a world; it has to be the same number for the same run")
+	twice := flag.Bool("twice", false, "run everything twice and compare what happened")
 	flag.Parse()
-	if err := run(*seed, *count, *twice); err != nil {
+	if o.seed == 0 && o.worlds == 0 && o.hours == 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	if err := run(o, *twice); err != nil {
 		fmt.Fprintln(os.Stderr, "replay:", err)
 		os.Exit(1)
 	}
 }
 
-func run(seed uint64, count int, twice bool) error {
+// options are handed on to the test.
+type options struct {
+	seed, first                 uint64
+	worlds, patience, schedules int
+	hours                       float64
+}
+
+func (o options) arguments() []string {
+	args := []string{"-test.run", "^TestSchedules$", "-test.v", "-test.timeout", "0", "-schedules", fmt.Sprint(o.schedules)}
+	if o.seed != 0 {
+		return append(args, "-seed", fmt.Sprint(o.seed))
+	}
+	return append(args, "-first", fmt.Sprint(o.first), "-worlds", fmt.Sprint(o.worlds), "-hours", fmt.Sprint(o.hours), "-patience", fmt.Sprint(o.patience))
+}
+
+func run(o options, twice bool) error {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return err
@@ -78,40 +120,63 @@ func run(seed uint64, count int, twice bool) error {
 	if err != nil {
 		return err
 	}
-	binary := filepath.Join(dir, "whole.test")
+	// Whoever builds the next one does not disturb this one.
+	binary := filepath.Join(dir, fmt.Sprintf("whole.test.%d", os.Getpid()))
+	defer os.Remove(binary)
 	build := exec.Command("go", "test", "-c", "-overlay", overlay, "-o", binary, "gcrm/cluster/simtest/whole")
 	build.Stderr = os.Stderr
 	build.Env = append(os.Environ(), "GOEXPERIMENT=norandomizedheapbase64")
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("building the tests: %w", err)
 	}
-	first, err := life(binary, seed, count)
-	os.Stdout.Write(first)
 	if !twice {
-		return err
+		return life(binary, o, os.Stdout)
 	}
-	second, _ := life(binary, seed, count)
-	a, b := strings.Split(string(first), "\n"), strings.Split(string(second), "\n")
+	var first, second bytes.Buffer
+	err = life(binary, o, io.MultiWriter(os.Stdout, &first))
+	life(binary, o, &second)
+	return errors.Join(err, compare(first.String(), second.String()))
+}
+
+// compare says how much of two outputs is the same: all lines of a journal, or
+// the traces of many worlds.
+func compare(first, second string) error {
+	a, b := strings.Split(first, "\n"), strings.Split(second, "\n")
+	same, traces := 0, 0
 	for i := range min(len(a), len(b)) {
-		if a[i] != b[i] && !strings.HasPrefix(a[i], "---") && !strings.HasPrefix(a[i], "ok") {
-			return fmt.Errorf("the second run differs in line %d:\n%s\n%s", i+1, a[i], b[i])
+		if strings.Contains(a[i], "trace ") {
+			traces++
+			if a[i] == b[i] {
+				same++
+			}
 		}
+		if timed(a[i]) || a[i] == b[i] || strings.HasPrefix(a[i], "seed ") {
+			continue
+		}
+		return fmt.Errorf("the second run differs in line %d:\n%s\n%s", i+1, a[i], b[i])
 	}
 	if len(a) != len(b) {
 		return fmt.Errorf("the second run has %d lines, the first %d", len(b), len(a))
 	}
-	fmt.Println("both runs are the same,", len(a), "lines")
-	return err
+	fmt.Printf("%d of %d worlds are the same in both runs\n", same, traces)
+	if same != traces {
+		return errors.New("the runs differ")
+	}
+	return nil
 }
 
-// life runs a world and returns its output.
-func life(binary string, seed uint64, count int) ([]byte, error) {
-	c := exec.Command(binary, "-test.run", "^TestSchedules$", "-test.v", "-seed", fmt.Sprint(seed), "-schedules", fmt.Sprint(count))
-	c.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=off", "GODEBUG=asyncpreemptoff=1")
-	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
-	err := c.Run()
-	return out.Bytes(), err
+// timed lines tell how long something really took.
+func timed(line string) bool {
+	return strings.HasPrefix(line, "---") || strings.HasPrefix(line, "ok") || strings.Contains(line, "of processor")
+}
+
+// life runs worlds.
+func life(binary string, o options, out io.Writer) error {
+	c := exec.Command(binary, o.arguments()...)
+	c.Args = append(c.Args, "-traces")
+	c.Env = append(os.Environ(), "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
+	c.Stdout, c.Stderr = out, out
+	return c.Run()
 }
 
 // writeOverlay makes the changed files and the list of them.

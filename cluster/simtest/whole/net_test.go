@@ -32,6 +32,7 @@ type network struct {
 	// How bad datagrams fare, and everything else.
 	loss, doubling, spike float64
 	datagrams, bytes      uint64
+	digest                digest
 }
 
 type direction struct {
@@ -165,6 +166,7 @@ func (s *socket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 		return len(b), nil
 	}
 	n.datagrams++
+	n.digest.mix(uint64(time.Now().UnixNano()), uint64(s.life.host.number<<16|h.number<<8|link))
 	n.bytes += uint64(len(b))
 	d := direction{s.life.host.name, h.name, link}
 	if n.isCut(d.from, d.to, link) {
@@ -310,6 +312,7 @@ func (p *pipe) send(data []byte, err error) {
 	}
 	p.last = at
 	n.bytes += uint64(len(data))
+	n.digest.mix(uint64(time.Now().UnixNano()), uint64(p.number))
 	p.chunks = append(p.chunks, chunk{at, append([]byte(nil), data...), err})
 	n.mu.Unlock()
 	p.pump()

@@ -70,13 +70,8 @@ type world struct {
 	journal            []string
 	violations         []string
 	stats              stats
+	digest             digest
 	wg                 sync.WaitGroup
-}
-
-type stats struct {
-	Schedules, Commits, Unknown, Starts, Actions, Fencings, PowerFailures, Kills, Cuts, Expulsions, Forced, Elections int
-	Simulated                                                                                                         time.Duration
-	Datagrams                                                                                                         uint64
 }
 
 // host is a machine.
@@ -142,6 +137,8 @@ func (i *issued) of(name string) transport.Credentials {
 
 var credentials = &issued{cred: map[string]transport.Credentials{}}
 
+func nodeName(i int) string { return fmt.Sprintf("node%d", i+1) }
+
 // newWorld makes the hosts; none is on.
 func newWorld(t *testing.T, p plan) *world {
 	if p.links == 0 {
@@ -157,7 +154,7 @@ func newWorld(t *testing.T, p plan) *world {
 		active: map[string]map[string]bool{}, busy: map[string]string{}, entries: map[uint64]string{}, fenced: map[string]int{},
 		stopFails: map[string]bool{}}
 	for i := range p.nodes {
-		h := &host{w: w, name: fmt.Sprintf("node%d", i+1), id: fmt.Sprint(i + 1), number: i + 1,
+		h := &host{w: w, name: nodeName(i), id: fmt.Sprint(i + 1), number: i + 1,
 			witness: p.witness && i == p.nodes-1, disk: newDisk(rand.New(rand.NewPCG(p.seed, uint64(100+i))))}
 		w.hosts = append(w.hosts, h)
 		w.net.hosts[h.name] = h
@@ -173,7 +170,13 @@ func (w *world) note(format string, args ...any) {
 }
 
 func (w *world) noteLocked(format string, args ...any) {
-	w.journal = append(w.journal, fmt.Sprintf("%9.3f ", time.Since(w.began).Seconds())+fmt.Sprintf(format, args...))
+	line := w.line(fmt.Sprintf(format, args...))
+	w.digest.add(line)
+	w.journal = append(w.journal, line)
+}
+
+func (w *world) line(text string) string {
+	return fmt.Sprintf("%9.3f %s", time.Since(w.began).Seconds(), text)
 }
 
 func (w *world) violated(format string, args ...any) {
@@ -199,7 +202,10 @@ func (w *world) tail(n int) string {
 	return strings.Join(w.journal[max(0, len(w.journal)-n):], "\n")
 }
 
-// Handle makes the journal the log of all nodes.
+// silent is a level that no node logs at.
+const silent = slog.LevelError + 4
+
+// journaler makes the journal the log of all nodes.
 type journaler struct {
 	w     *world
 	attrs []slog.Attr
@@ -214,7 +220,9 @@ func (j journaler) Handle(_ context.Context, r slog.Record) error {
 		fmt.Fprintf(&b, " %s=%v", a.Key, a.Value)
 	}
 	r.Attrs(func(a slog.Attr) bool { fmt.Fprintf(&b, " %s=%v", a.Key, a.Value); return true })
-	j.w.note("%s", b.String())
+	j.w.mu.Lock()
+	defer j.w.mu.Unlock()
+	j.w.journal = append(j.w.journal, j.w.line(b.String()))
 	return nil
 }
 func (j journaler) WithAttrs(a []slog.Attr) slog.Handler {
