@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,6 +44,7 @@ var verbs = []struct{ name, args, help string }{
 	{"invalidate", "RES", "fetch everything from the peer"},
 	{"invalidate-remote", "RES", "send everything to the peer"},
 	{"outdate", "RES", "mark the local data as old"},
+	{"resize", "RES", "take room that the disks below have got into use; --size, --assume-clean, --assume-peer-has-space"},
 	{"suspend-io", "RES", "freeze I/O"},
 	{"resume-io", "RES", "end a freeze"},
 	{"status", "[RES]", "what drbdadm status shows; --json, --proc and --overview show it otherwise"},
@@ -85,6 +87,8 @@ type invocation struct {
 	ca       string
 	device   string
 	timeout  time.Duration
+	size     string
+	clean    bool
 	args     []string
 }
 
@@ -96,6 +100,9 @@ func (p *Program) Usage(w io.Writer) {
 	}
 	fmt.Fprint(w, `
 Options:
+      --size SIZE        of resize: 10G and the like; without it the size of the configuration, or all
+      --assume-clean     of resize: no resync of the new part
+      --assume-peer-has-space  of resize without a peer
   -c, --config FILE      configuration (default: /etc/drbd.conf and its relatives)
       --node NAME        name of this node (default: the host's; also __DRBD_NODE__)
       --run-dir DIR      sockets of the processes (default: /run/gcrm/volume; also GCRM_VOLUME_DIR)
@@ -182,6 +189,9 @@ func (in *invocation) parse(args []string) error {
 	fs.StringVar(&in.key, "tls-key", "", "")
 	fs.StringVar(&in.ca, "tls-ca", "", "")
 	fs.StringVar(&in.device, "device", "none", "")
+	fs.StringVar(&in.size, "size", "", "")
+	fs.BoolVar(&in.clean, "assume-clean", false, "")
+	fs.BoolVar(&in.force, "assume-peer-has-space", false, "")
 	fs.DurationVar(&in.timeout, "timeout", 0, "")
 	for len(args) > 0 {
 		if err := fs.Parse(args); err != nil {
@@ -296,6 +306,16 @@ func (in *invocation) one(ctx context.Context, name string, r *Resource) error {
 		return nil
 	case "status", "role", "dstate", "cstate":
 		return in.show(ctx, name, r)
+	case "resize":
+		call := Call{Command: name, Sectors: r.Disk.Size, Clean: in.clean, Force: in.force}
+		if in.size != "" {
+			n, err := sectors(in.size)
+			if err != nil {
+				return &commandError{err.Error(), exitUsage}
+			}
+			call.Sectors = n
+		}
+		return in.tell(ctx, r, call)
 	case "outdate", "invalidate":
 		err := in.tell(ctx, r, Call{Command: name})
 		if errors.Is(err, ErrNotRunning) {
@@ -304,6 +324,26 @@ func (in *invocation) one(ctx context.Context, name string, r *Resource) error {
 		return err
 	}
 	return in.tell(ctx, r, Call{Command: name, Force: in.force, Discard: in.discard})
+}
+
+// sectors reads a size: a number of sectors with the unit s, else of KiB, with the units
+// K, M, G, T and P.
+func sectors(text string) (uint64, error) {
+	number, unit := strings.TrimRight(text, "kKmMgGtTpPs"), uint64(2)
+	switch suffix := strings.ToUpper(text[len(number):]); suffix {
+	case "", "K":
+	case "S":
+		unit = 1
+	case "M", "G", "T", "P":
+		unit <<= 10 * (strings.Index("MGTP", suffix) + 1)
+	default:
+		return 0, fmt.Errorf("--size %s: unknown unit", text)
+	}
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || n > (1<<41)/unit {
+		return 0, fmt.Errorf("--size %s: not a size, such as 512M or 10G", text)
+	}
+	return n * unit, nil
 }
 
 // tell gives a command to the process of a resource.

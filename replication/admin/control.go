@@ -19,7 +19,9 @@ type Call struct {
 	Command string `json:"command"`
 	Force   bool   `json:"force,omitempty"`
 	Discard bool   `json:"discard_my_data,omitempty"`
-	Stop    bool   `json:"stop,omitempty"` // of down: end the keeper, too
+	Stop    bool   `json:"stop,omitempty"`    // of down: end the keeper, too
+	Sectors uint64 `json:"sectors,omitempty"` // of resize: 0 for all there is
+	Clean   bool   `json:"assume_clean,omitempty"`
 }
 
 // Answer is what came of it. Events get one for every change.

@@ -129,6 +129,7 @@ func Serve(ctx context.Context, o ServeOptions, channel *os.File) error {
 	if err := s.restore(ctx); err != nil {
 		s.log(err.Error())
 	}
+	go s.watchSize()
 	select {
 	case <-s.quit:
 	case <-ctx.Done():
@@ -370,6 +371,32 @@ func (s *server) link(target string) {
 	}
 }
 
+// watchSize passes a new size on to the block device.
+func (s *server) watchSize() {
+	known := s.v.Size()
+	for {
+		c := s.v.Changed()
+		if size := s.v.Size(); size != known {
+			known = size
+			s.mu.Lock()
+			if s.fuse != nil {
+				s.fuse.Grown()
+				if s.loop != "" {
+					if err := fusefile.ResizeLoop(s.loop, s.o.Folder.Mount(s.o.Resource)); err != nil {
+						s.log(err.Error())
+					}
+				}
+			}
+			s.mu.Unlock()
+		}
+		select {
+		case <-c:
+		case <-s.quit:
+			return
+		}
+	}
+}
+
 func (s *server) names() []string {
 	out := []string{fmt.Sprintf("/dev/drbd/by-res/%s", s.o.Resource)}
 	switch {
@@ -498,6 +525,8 @@ func (s *server) do(ctx context.Context, call Call) error {
 		return v.Invalidate(ctx, true)
 	case "outdate":
 		return v.Outdate(ctx)
+	case "resize":
+		return v.Resize(ctx, engine.ResizeOptions{User: call.Sectors, Clean: call.Clean, Force: call.Force})
 	case "suspend-io":
 		return v.Suspend(ctx)
 	case "resume-io":

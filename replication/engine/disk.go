@@ -49,7 +49,7 @@ func (e *Engine) Attach(now time.Duration, d LocalDisk) error {
 		return fmt.Errorf("%w: %d sectors of %d", ErrShrunk, d.Capacity, e.size)
 	}
 	known := e.size
-	e.hasDisk, e.capacity, e.super = true, d.Capacity, d.Super
+	e.hasDisk, e.capacity, e.super, e.layout = true, d.Capacity, d.Super, d.Layout
 	flags := d.Super.Flags
 	e.crashed = flags&(metadata.FlagPrimary|metadata.FlagCrashedPrimary) != 0
 	e.size, e.bitmap = d.Super.AgreedSectors, d.Bitmap
@@ -158,52 +158,3 @@ func (e *Engine) Detach(now time.Duration, tag uint64) {
 
 // localWork tells whether operations of the local disk are under way.
 func (e *Engine) localWork() bool { return len(e.ops) > 0 }
-
-// agreeSize computes the size of the volume from both nodes' disks.
-func (e *Engine) agreeSize() (uint64, bool) {
-	own, peer := uint64(0), uint64(0)
-	if e.hasDisk {
-		own = e.capacity
-	}
-	p := e.peer.sizes
-	if p != nil {
-		peer = p.Device
-	}
-	var size uint64
-	switch {
-	case own != 0 && peer != 0:
-		size = min(own, peer)
-	case own != 0:
-		size = own
-		if e.size != 0 {
-			size = min(own, e.size)
-		}
-	case peer != 0:
-		if size = peer; p.Current != 0 {
-			size = p.Current
-		}
-	}
-	user := e.cfg.UserSize
-	if p != nil && p.User != 0 && (user == 0 || p.User < user) {
-		user = p.User
-	}
-	if user != 0 && user < size {
-		size = user
-	}
-	if e.hasDisk && size < e.size && e.state.Disk() >= wire.Outdated {
-		return size, false
-	}
-	return size, true
-}
-
-// setSize takes over the agreed size.
-func (e *Engine) setSize(size uint64) {
-	if size == e.size || size == 0 {
-		return
-	}
-	e.size = size
-	if e.hasDisk {
-		e.bitmap = e.bitmap.Resize(size, true)
-		e.persist()
-	}
-}

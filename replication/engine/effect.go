@@ -15,6 +15,7 @@ const (
 	FlushDisk                       // make everything written durable
 	WriteLog                        // Pages of the bitmap, then Log
 	Persist                         // Pages of the bitmap, then Super; synchronous
+	MoveMeta                        // the whole metadata to Layout: Ring, bitmap, Super; synchronous
 	Complete                        // request Tag of the application is done: Err, Data
 	Reply                           // command Tag of the administrator is done: Result
 	RunHandler                      // Name; HandlerDone(Name, exit code)
@@ -38,6 +39,8 @@ type Effect struct {
 	Super   metadata.Superblock
 	Pages   []int
 	Log     metadata.Transaction
+	Layout  metadata.Layout
+	Ring    []metadata.Transaction
 	Name    string
 	Result  wire.Result
 	Err     error

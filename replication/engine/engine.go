@@ -17,6 +17,8 @@ type Engine struct {
 	// Local disk; super and bitmap have a meaning while hasDisk.
 	hasDisk  bool
 	capacity uint64 // sectors the disk has room for
+	layout   metadata.Layout
+	growing  bool   // this node asked the peer to grow: its answer starts the resync of what is new
 	size     uint64 // agreed sectors
 	super    metadata.Superblock
 	bitmap   *metadata.Bitmap

@@ -89,7 +89,7 @@ func (e *Engine) ConnectionUp(now time.Duration, resolver bool) {
 		return
 	}
 	e.link = link{up: true, resolver: resolver, lastHeard: now, lastSent: now, koLeft: e.cfg.KOCount}
-	e.peer = peerInfo{}
+	e.peer, e.growing = peerInfo{}, false
 	e.sending.connect()
 	e.receiving = receiveSide{}
 	e.send(wire.Message{Command: wire.CmdFeatures, Features: e.offered()})
@@ -276,15 +276,6 @@ func (e *Engine) sendParams() {
 	e.pumpData()
 }
 
-func (e *Engine) sendSizes() {
-	s := &wire.Sizes{User: e.cfg.UserSize, Current: e.size, MaxBioSize: 1 << 20}
-	if e.hasDisk {
-		s.Device = e.capacity
-	}
-	s.Limits = wire.QueueLimits{PhysicalBlockSize: 512, LogicalBlockSize: 512, IOMin: 512, DiscardEnabled: true}
-	e.send(wire.Message{Command: wire.CmdSizes, Sizes: s})
-}
-
 func (e *Engine) sendUUIDs() {
 	if !e.hasDisk {
 		return
@@ -350,16 +341,6 @@ func (e *Engine) receiveSyncParam(p *wire.SyncParam) {
 	e.cfg.ResyncRate, e.cfg.FillTarget, e.cfg.MaxRate = uint64(p.Rate), uint64(p.FillTarget), uint64(p.MaxRate)
 	e.cfg.PlanAhead = time.Duration(p.PlanAhead) * 100 * time.Millisecond
 	e.cfg.DelayTarget = time.Duration(p.DelayTarget) * 100 * time.Millisecond
-}
-
-func (e *Engine) receiveSizes(s *wire.Sizes) {
-	e.peer.sizes = s
-	size, ok := e.agreeSize()
-	if !ok {
-		e.standAlone("the peer's disk size is too small")
-		return
-	}
-	e.setSize(size)
 }
 
 func (e *Engine) receiveUUIDs(u *wire.UUIDs) {

@@ -85,6 +85,23 @@ func DetachLoop(name string) error {
 	return nil
 }
 
+// ResizeLoop makes a loop device as large as its file has become.
+func ResizeLoop(name, path string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil { // the kernel learns the new size
+		return &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.IoctlSetInt(int(f.Fd()), unix.LOOP_SET_CAPACITY, 0); err != nil {
+		return fmt.Errorf("%s: new size: %w", name, err)
+	}
+	return nil
+}
+
 // FindLoop gives the loop device of a file, empty without one.
 func FindLoop(path string) string {
 	entries, err := os.ReadDir("/sys/block")

@@ -32,6 +32,7 @@ const (
 	fallocKeepSize   = 1
 	fallocPunchHole  = 2
 	fallocZeroRange  = 16
+	notifyInvalidate = 2
 	notifyResend     = 7
 	headerIn         = 40
 	headerOut        = 16

@@ -70,6 +70,16 @@ func (s *Server) Resume() error {
 	return nil
 }
 
+// Grown makes the kernel ask for the size of the file again.
+func (s *Server) Grown() {
+	var b [headerOut + 24]byte
+	le.PutUint32(b[:], uint32(len(b)))
+	le.PutUint32(b[4:], notifyInvalidate)
+	le.PutUint64(b[headerOut:], 1)            // inode
+	le.PutUint64(b[headerOut+8:], ^uint64(0)) // -1: its attributes only
+	_, _ = unix.Write(s.fd, b[:])             // no file is open, no size is known
+}
+
 // readers is how many goroutines take requests.
 const readers = 4
 

@@ -181,6 +181,19 @@ func (a *ActiveSet) Active() []uint32 {
 	return out
 }
 
+// Rewrite gives the transactions that fill the whole ring of a new layout with the
+// present set, for metadata that moves. Slots of a transaction that is being written
+// are in them.
+func (a *ActiveSet) Rewrite(l Layout) []Transaction {
+	a.layout = l
+	all := make([]Transaction, l.LogBlocks)
+	for i := range all {
+		all[i] = Transaction{Number: a.number, Size: uint16(a.Size())}
+		a.context(&all[i])
+	}
+	return all
+}
+
 // Block is where a transaction belongs, in sectors from the start of the device.
 func (a *ActiveSet) Block(t Transaction) uint64 {
 	return a.layout.Log + uint64(a.layout.BlockOf(t.Number))*sectorsPerBlock

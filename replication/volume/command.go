@@ -142,6 +142,18 @@ func (v *Volume) Verify(ctx context.Context) error {
 	return v.persistently(ctx, func(now time.Duration, tag uint64) { v.e.Verify(now, tag) })
 }
 
+// Resize makes the volume as large as the disks below both nodes have become, or as
+// the options say.
+func (v *Volume) Resize(ctx context.Context, o engine.ResizeOptions) error {
+	v.mu.Lock()
+	err := v.measure()
+	v.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("resize: %w", err)
+	}
+	return v.persistently(ctx, func(now time.Duration, tag uint64) { v.e.Resize(now, o, tag) })
+}
+
 // Suspend freezes I/O; Resume lets it go on.
 func (v *Volume) Suspend(ctx context.Context) error {
 	return v.command(ctx, func(now time.Duration, tag uint64) { v.e.SuspendIO(now, tag) })

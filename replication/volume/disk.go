@@ -246,6 +246,46 @@ func (v *Volume) persist(f *engine.Effect) bool {
 	return err == nil
 }
 
+// moveMeta writes the metadata to their new place.
+func (v *Volume) moveMeta(f *engine.Effect) bool {
+	d := v.disk
+	if d == nil {
+		return true
+	}
+	began := time.Now()
+	defer func() { v.stalled += time.Since(began) }()
+	d.logging.Wait()
+	if err := d.area.Move(f.Layout, f.Super, v.e.Bitmap(), f.Ring); err != nil {
+		v.note(err.Error())
+		return false
+	}
+	return true
+}
+
+// measure tells the engine when the disk below has grown.
+func (v *Volume) measure() error {
+	d := v.disk
+	if d == nil {
+		return nil
+	}
+	before := d.data.Size()
+	size, err := d.data.Measure()
+	if err != nil || size <= before {
+		return err
+	}
+	layout := d.area.Layout
+	capacity := min(layout.DataSectors, size/metadata.SectorSize)
+	if d.meta == d.data {
+		if layout, err = layout.Grown(size); err != nil {
+			return err
+		}
+		capacity = layout.DataSectors
+	}
+	v.e.DiskGrew(v.now(), capacity, layout)
+	v.carryOut()
+	return nil
+}
+
 // retireDisk lets go of a disk that the engine has given up.
 func (v *Volume) retireDisk() {
 	d := v.disk

@@ -98,6 +98,15 @@ func (r *receiver) Data(l *peerlink.Link, m *wire.Message) {
 	if m.Command.HasBlock() {
 		v.counters.Received += uint64(len(m.Data)) / metadata.SectorSize
 	}
+	if m.Command == wire.CmdSizes {
+		// The volume may be about to grow: the disk below has, perhaps.
+		if err := v.measure(); err != nil {
+			v.note(err.Error())
+		}
+		if v.link != l {
+			return
+		}
+	}
 	v.e.Receive(v.now(), m)
 	if v.link == l {
 		l.SetDialect(v.e.Dialect())

@@ -106,9 +106,6 @@ func (m *rateMeter) progress(now time.Time, left, total uint64) *Progress {
 	return p
 }
 
-// stateChanged tells everybody who waits about a new state.
-func (v *Volume) stateChanged(_, _ wire.State) { v.notify() }
-
 // Status takes a picture.
 func (v *Volume) Status() Status {
 	v.mu.Lock()
@@ -132,7 +129,8 @@ func (v *Volume) Status() Status {
 	return s
 }
 
-// Changed gives a channel that is closed at the next change of the state.
+// Changed gives a channel that is closed at the next change of the state
+// or the size.
 func (v *Volume) Changed() <-chan struct{} {
 	v.mu.Lock()
 	defer v.mu.Unlock()

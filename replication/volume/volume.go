@@ -70,6 +70,7 @@ type Volume struct {
 
 	changed  chan struct{}
 	last     wire.State
+	lastSize uint64
 	lastNote string
 	counters Counters
 	rate     rateMeter
@@ -153,9 +154,9 @@ func (v *Volume) carryOut() {
 	if v.waiting > 0 {
 		v.room.Broadcast()
 	}
-	if s := v.e.State(); s != v.last {
-		v.stateChanged(v.last, s)
-		v.last = s
+	if s, size := v.e.State(), v.e.Size(); s != v.last || size != v.lastSize {
+		v.last, v.lastSize = s, size
+		v.notify()
 	}
 }
 
@@ -176,6 +177,8 @@ func (v *Volume) do(f *engine.Effect) bool {
 		return v.writeLog(f)
 	case engine.Persist:
 		return v.persist(f)
+	case engine.MoveMeta:
+		return v.moveMeta(f)
 	case engine.Complete:
 		v.complete(f)
 	case engine.Reply:
