@@ -4,6 +4,7 @@ package cib
 // is made in one pass over the configuration and describes the document as it
 // was then.
 type Index struct {
+	conf  *Element
 	byID  map[string]Entry
 	dups  []Entry
 	refs  []Reference
@@ -41,7 +42,7 @@ func NewIndex(c *CIB) *Index { return IndexConfiguration(c.Configuration()) }
 
 // IndexConfiguration is [NewIndex] for a configuration element.
 func IndexConfiguration(conf *Element) *Index {
-	x := &Index{byID: map[string]Entry{}, first: map[string]int32{}, last: map[string]int32{}}
+	x := &Index{conf: conf, byID: map[string]Entry{}, first: map[string]int32{}, last: map[string]int32{}}
 	for section := range conf.Elements() {
 		if id, ok := section.Lookup("id"); ok {
 			x.put(id, Entry{section, conf, nil, section.Name})

@@ -217,8 +217,11 @@ func (m *merger) mergeLists(section string, base, mine, theirs *Element, merge f
 		byKey := make(map[string]*Element, len(e.Children))
 		for _, k := range keyedChildren(e, true) {
 			key := k.key
-			if byName {
+			switch {
+			case byName:
 				key = pairKey(k)
+			case e.Name == "configuration" && !k.e.IsComment():
+				key = k.e.Name // whatever attributes a section has
 			}
 			if _, dup := byKey[key]; dup {
 				key = k.key // a second option of one name stands for itself

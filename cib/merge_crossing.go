@@ -78,7 +78,7 @@ func (x *crossings) references() {
 			if side.container(r.ID) == x.base.container(r.ID) {
 				continue
 			}
-			if own := side.Element(r.Object.ID()); own == nil || !own.Equal(r.Object) {
+			if !side.hasObject(r.Section, r.Object) {
 				c.Reason = fmt.Sprintf("one lets it name %s, the other moved that resource", r.ID)
 				if to := side.container(r.ID); to != "" {
 					c.Reason += " into " + to
@@ -88,6 +88,26 @@ func (x *crossings) references() {
 			}
 		}
 	}
+}
+
+// hasObject reports whether a section of the configuration has an object just
+// like this one.
+func (x *Index) hasObject(section string, object *Element) bool {
+	if id := object.ID(); id != "" {
+		if e, ok := x.byID[id]; ok && e.Section == section && e.Element.Equal(object) {
+			return true
+		}
+	}
+	if len(x.dups) == 0 && object.Has("id") {
+		return false
+	}
+	// Documents that violate the schema may have objects without id, or several of one.
+	for e := range x.conf.Child(section).Elements() {
+		if e.Equal(object) {
+			return true
+		}
+	}
+	return false
 }
 
 // container is the id of the element around the one with an id, empty around a

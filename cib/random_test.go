@@ -134,21 +134,32 @@ func scramble(r *rand.Rand, c *CIB, edits int) {
 	}
 }
 
-// normalized gives the configuration as text in which the order of objects
-// and of options does not show.
+// canonical writes an element such that equal ones have the same text.
+func canonical(e *Element) string {
+	e = e.Clone()
+	e.Walk(func(e *Element) bool {
+		slices.SortFunc(e.Attrs, func(a, b Attr) int { return strings.Compare(a.Name, b.Name) })
+		return true
+	})
+	return e.String()
+}
+
+// normalized gives the configuration as text in which the order of sections,
+// of objects and of options does not show.
 func normalized(c *CIB) string {
-	var b strings.Builder
+	var all []string
 	for s := range c.Configuration().Elements() {
 		var objects []string
 		for o := range s.Elements() {
 			o = o.Clone()
 			if isPairSet(o) {
-				slices.SortFunc(o.Children, func(x, y *Element) int { return strings.Compare(x.String(), y.String()) })
+				slices.SortFunc(o.Children, func(x, y *Element) int { return strings.Compare(canonical(x), canonical(y)) })
 			}
-			objects = append(objects, o.String())
+			objects = append(objects, canonical(o))
 		}
 		slices.Sort(objects)
-		b.WriteString(s.Name + "\n" + strings.Join(objects, ""))
+		all = append(all, s.Name+"\n"+strings.Join(objects, ""))
 	}
-	return b.String()
+	slices.Sort(all)
+	return strings.Join(all, "")
 }

@@ -145,49 +145,6 @@ func FuzzPatch(f *testing.F) {
 	})
 }
 
-// FuzzDiffMerge takes three arbitrary documents: patches lead from each to the
-// next, and merging them neither panics nor changes them.
-func FuzzDiffMerge(f *testing.F) {
-	r := rand.New(rand.NewPCG(2, 1))
-	for range 3 {
-		base := randomCIB(r, 3)
-		mine, theirs := base.Clone(), base.Clone()
-		scramble(r, mine, 3)
-		scramble(r, theirs, 3)
-		f.Add(base.String(), mine.String(), theirs.String())
-	}
-	lim := Limits{Bytes: 1 << 16, Depth: 32, Nodes: 1000, Attrs: 32}
-	f.Fuzz(func(t *testing.T, a, b, c string) {
-		var docs [3]*CIB
-		for i, text := range []string{a, b, c} {
-			e, err := ParseElement(text, lim)
-			if err != nil {
-				return
-			}
-			if docs[i], err = FromElement(e); err != nil {
-				return
-			}
-		}
-		before := [3]string{docs[0].String(), docs[1].String(), docs[2].String()}
-		for i := range 2 {
-			p := MakePatch(docs[i], docs[i+1])
-			if p == nil {
-				continue
-			}
-			got, err := docs[i].ApplyPatch(p)
-			if err != nil || !got.Root.Equal(docs[i+1].Root) {
-				t.Fatalf("%v\n%s\ngot\n%s\nwant\n%s", err, p, got, docs[i+1])
-			}
-			Diff(docs[i], docs[i+1])
-		}
-		Merge(docs[0], docs[1], docs[2])
-		Verify(docs[0], someAgents, VerifyOptions{})
-		if before != [3]string{docs[0].String(), docs[1].String(), docs[2].String()} {
-			t.Fatal("a document changed")
-		}
-	})
-}
-
 // FuzzAgentMeta: what agents print never breaks the reader.
 func FuzzAgentMeta(f *testing.F) {
 	f.Add(ipMeta)

@@ -60,8 +60,8 @@ func objectName(object, within *Element) string {
 	if object == nil {
 		object = within
 	}
-	if object.Name == "node" && object.Has("uname") {
-		return object.Get("uname")
+	if uname := object.Get("uname"); object.Name == "node" && uname != "" {
+		return uname
 	}
 	if id := object.ID(); id != "" {
 		return id
