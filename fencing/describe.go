@@ -113,7 +113,7 @@ func (c Call) Login(port string) (Login, error) {
 		return l, &Error{"configure", c.Device, errors.New("the address of the device is missing"), "set the parameter ip"}
 	}
 	if n, err := strconv.ParseUint(l.Port, 10, 16); err != nil || n == 0 {
-		return l, &Error{"configure", c.Device, fmt.Errorf("ipport %q is no port", l.Port), ""}
+		return l, &Error{"configure", c.Device, fmt.Errorf("ipport %q is no port", l.Port), "set ipport to a number from 1 to 65535"}
 	}
 	return l, nil
 }

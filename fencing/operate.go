@@ -2,7 +2,9 @@ package fencing
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -94,8 +96,9 @@ func OutcomeOf(ctx context.Context, err error) Outcome {
 		return Outcome{}
 	}
 	o := Outcome{Code: Failed, Text: err.Error()}
-	if e, ok := err.(*Error); ok {
-		o.Text, o.Hint = fmt.Sprintf("%s %s: %v", e.Op, e.On, e.Err), e.Hint
+	var e *Error
+	if errors.As(err, &e) && e.Hint != "" {
+		o.Text, o.Hint = strings.ReplaceAll(o.Text, " ("+e.Hint+")", ""), e.Hint
 	}
 	if ctx.Err() != nil {
 		o.Code = TimedOut

@@ -27,6 +27,7 @@ type fakeUPS struct {
 	silent   bool
 	stuck    bool
 	rubbish  bool
+	dies     bool // with the output that it switches off
 }
 
 var graces, wakes = []string{"020", "180", "300", "000"}, []string{"060", "000"}
@@ -81,6 +82,7 @@ func (u *fakeUPS) answer(c byte) string {
 		}
 		if t := u.presses[c]; !t.IsZero() && time.Since(t) > 30*time.Millisecond && time.Since(t) < 500*time.Millisecond && !u.stuck {
 			u.on = c == 0x0e
+			u.silent = u.dies
 			delete(u.presses, c)
 			return "OK\r\n"
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gcrm/fencing"
+	"gcrm/fencing/methodtest"
 )
 
 // realBoard starts OpenIPMI's simulator of a management board, whose power is
@@ -39,7 +40,7 @@ case $1 in 0x*) shift;; esac
 op=$1; shift
 case $op in
 get) for p; do case $p in power) echo power:$(cat %[1]s/power);; *) echo $p:0;; esac; done;;
-set) while [ $# -gt 1 ]; do case $1 in power) [ -e %[1]s/stuck ] || echo $2 >%[1]s/power;; reset) ;; esac; shift 2; done;;
+set) while [ $# -gt 1 ]; do case $1 in power) [ -e %[1]s/stuck ] || echo $2 >%[1]s/power; [ -e %[1]s/fatal ] && kill -9 $(cat %[1]s/pid);; reset) ;; esac; shift 2; done;;
 check) ;;
 esac
 exit 0
@@ -72,6 +73,7 @@ set_working_mc 0x20
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	write("pid", strconv.Itoa(cmd.Process.Pid), 0o600)
 	stopped := false
 	stop = func() {
 		if !stopped {
@@ -87,9 +89,9 @@ set_working_mc 0x20
 			t.Logf("%s\n%s", out.String(), log)
 		}
 	})
-	time.Sleep(500 * time.Millisecond)
+	methodtest.UntilBound(t, port)
 	return map[string]string{"ip": "127.0.0.1", "ipport": strconv.Itoa(port), "username": "admin", "password": "secret", "power_wait": "0",
-		"power_timeout": "2", "ipmitool_timeout": "1"}, power, stop
+		"power_timeout": "2", "ipmitool_timeout": "5"}, power, stop
 }
 
 func do(ctx context.Context, name string, params map[string]string, action string, more ...string) fencing.Outcome {

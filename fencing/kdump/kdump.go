@@ -101,7 +101,7 @@ func (m *Method) wait(ctx context.Context, c fencing.Call) fencing.Outcome {
 	}
 	messages, stop, err := m.subscribe(c.Param("ipport", defaultPort), c.Param("family", "auto"))
 	if err != nil {
-		return fencing.Fail("", "no messages can be received: %v", err)
+		return fencing.Fail("another program has the port: set ipport on both sides", "no messages can be received: %v", err)
 	}
 	defer stop()
 	for {
@@ -111,7 +111,8 @@ func (m *Method) wait(ctx context.Context, c fencing.Call) fencing.Outcome {
 				return fencing.Outcome{Text: fmt.Sprintf("the crash kernel of the node sent a message from %s", from)}
 			}
 		case <-ctx.Done():
-			return fencing.Fail("", "no crash kernel sent a message")
+			return fencing.Fail("a node without power or in a hang sends none: have another level behind this one; if it did crash, check fence_kdump_nodes in its kdump.conf and that the firewall lets the port in",
+				"no crash kernel sent a message")
 		}
 	}
 }

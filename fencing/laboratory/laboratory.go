@@ -4,6 +4,7 @@ package laboratory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"os/exec"
 	"strings"
@@ -114,9 +115,17 @@ func (s *SSH) Do(ctx context.Context, c fencing.Call) fencing.Outcome {
 	cmd.WaitDelay = time.Second
 	var out, msg bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &msg
-	if err := cmd.Run(); err != nil || !strings.Contains(out.String(), "accepted") {
-		return fencing.Outcome{Code: fencing.Failed, Text: strings.TrimSpace(strings.TrimSpace(msg.String()) + " (" + host + ")"),
-			Hint: "check that the node lets this node in by ssh with a key"}
+	err = cmd.Run()
+	said := strings.TrimSpace(msg.String())
+	switch {
+	case ctx.Err() != nil:
+		return fencing.Outcome{Code: fencing.TimedOut, Text: host + " does not answer", Hint: "a node that hangs or is off cannot be reset by itself: add another level behind this one"}
+	case strings.Contains(said, "Permission denied") || strings.Contains(said, "Host key verification"):
+		return fencing.Fail("let "+host+" in from this node by ssh with a key (identity_file), and log in by hand once", "%s: %s", host, said)
+	case err != nil:
+		return fencing.Fail("a node that hangs or is off cannot be reset by itself: add another level behind this one", "%s: %s", host, cmp.Or(said, err.Error()))
+	case !strings.Contains(out.String(), "accepted"):
+		return fencing.Fail("give the user a shell on the node, and the right to use /proc/sysrq-trigger", "%s did not accept the reset: %s", host, said)
 	}
 	return fencing.Outcome{Text: "the node accepted to reset itself"}
 }

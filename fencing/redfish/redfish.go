@@ -168,7 +168,7 @@ func (s *service) close() {
 
 func (s *service) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	if !strings.HasPrefix(path, "/") {
-		return nil, fmt.Errorf("the address %q is no path on the board", path)
+		return nil, &fencing.Error{Op: "configure", On: s.login.Host, Err: fmt.Errorf("%q is no path on the board", path), Hint: "let redfish_uri and systems_uri begin with /"}
 	}
 	r, err := http.NewRequestWithContext(ctx, method, s.base+path, bytes.NewReader(body))
 	if err != nil {
@@ -204,13 +204,13 @@ func (s *service) ask(ctx context.Context, method, path string, body []byte, int
 	text, err := io.ReadAll(io.LimitReader(r.Body, answerLimit))
 	switch {
 	case err != nil:
-		return fail(err, "")
+		return fail(err, "check that the board has power and is reached from this node")
 	case r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden:
 		return fail(fmt.Errorf("%s %s: %s", method, path, r.Status), "check username and password, and the role of the user")
 	case r.StatusCode == http.StatusNotFound:
 		return fail(fmt.Errorf("%s %s: %s", method, path, r.Status), "check redfish_uri and systems_uri")
 	case r.StatusCode/100 != 2:
-		return fail(fmt.Errorf("%s %s: %s", method, path, r.Status), "")
+		return fail(fmt.Errorf("%s %s: %s", method, path, r.Status), "see the board's own log, or restart the board")
 	case into == nil:
 		return nil
 	}

@@ -109,7 +109,7 @@ func start(t *testing.T, b *board) (*httptest.Server, map[string]string) {
 	t.Cleanup(srv.Close)
 	host, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
 	return srv, map[string]string{"ip": host, "ipport": port, "username": "admin", "password": "secret", "ssl_insecure": "1",
-		"stonith_status_sleep": "50ms", "power_timeout": "2", "shell_timeout": "1"}
+		"stonith_status_sleep": "50ms", "power_timeout": "20", "shell_timeout": "10"}
 }
 
 func do(t *testing.T, params map[string]string, action string, more ...string) fencing.Outcome {

@@ -145,7 +145,7 @@ func (v *visit) sum(results []visited) fencing.Outcome {
 		}
 		text := make([]string, len(errs))
 		for i, err := range errs {
-			text[i] = err.Error()
+			text[i] = fencing.OutcomeOf(v.ctx, err).Text
 		}
 		o := fencing.Fail(hint, "%d of %d disks, %d are needed: %s", len(good), len(results), need, strings.Join(text, "; "))
 		if v.ctx.Err() != nil {

@@ -147,6 +147,9 @@ func (s *device) secure(c fencing.Call, login fencing.Login, bad func(string) er
 	return nil
 }
 
+// unsuited is what to do about a device that answers other than its kind does.
+const unsuited = "check plug, and that the agent is the one for this device"
+
 func (s *device) failed(err error) error {
 	hint := "check address, community (or user and password) and that the device allows SNMP from this node"
 	if strings.Contains(err.Error(), "refused") {
@@ -161,9 +164,9 @@ func (s *device) get(oid string) (gosnmp.SnmpPDU, error) {
 	case err != nil:
 		return gosnmp.SnmpPDU{}, s.failed(err)
 	case r.Error != gosnmp.NoError:
-		return gosnmp.SnmpPDU{}, fmt.Errorf("%s answers %s for %s", s.host, r.Error, oid)
+		return gosnmp.SnmpPDU{}, &fencing.Error{Op: "ask", On: s.host, Err: fmt.Errorf("it answers %s for %s", r.Error, oid), Hint: unsuited}
 	case len(r.Variables) != 1 || r.Variables[0].Type == gosnmp.NoSuchObject || r.Variables[0].Type == gosnmp.NoSuchInstance || r.Variables[0].Value == nil:
-		return gosnmp.SnmpPDU{}, fmt.Errorf("%s has no %s", s.host, oid)
+		return gosnmp.SnmpPDU{}, &fencing.Error{Op: "ask", On: s.host, Err: fmt.Errorf("it has no %s", oid), Hint: unsuited}
 	}
 	return r.Variables[0], nil
 }
@@ -271,9 +274,10 @@ func (s *device) Power(context.Context) (fencing.Power, error) {
 		case s.layout.statusOff == nil || slices.Contains(s.layout.statusOff, state):
 			return fencing.PowerOff, nil
 		}
-		return fencing.PowerUnknown, fmt.Errorf("%s is between on and off (state %d)", s.host, state)
+		return fencing.PowerUnknown, &fencing.Error{Op: "read the power of an outlet of", On: s.host, Err: fmt.Errorf("it is between on and off (state %d)", state),
+			Hint: "look at the device; if it takes that long to switch, raise power_timeout"}
 	}
-	return fencing.PowerUnknown, fmt.Errorf("%s answers with something that is no state: %v", s.host, v.Value)
+	return fencing.PowerUnknown, &fencing.Error{Op: "read the power of an outlet of", On: s.host, Err: fmt.Errorf("the answer is no state: %v", v.Value), Hint: unsuited}
 }
 
 // Switch implements [fencing.Outlet].
@@ -283,11 +287,11 @@ func (s *device) Switch(_ context.Context, on bool) error {
 		value = s.layout.on
 	}
 	r, err := s.snmp.Set([]gosnmp.SnmpPDU{{Name: s.layout.oid(s.layout.control, s.plug, s.layout.controlShift), Type: gosnmp.Integer, Value: value}})
-	if err == nil && r.Error != gosnmp.NoError {
-		err = fmt.Errorf("the device answers %s", r.Error)
-	}
-	if err != nil {
-		return &fencing.Error{Op: "switch outlet of", On: s.host, Err: err, Hint: "check that the community or user may write"}
+	switch {
+	case err != nil: // some do not answer those who may not write
+		return &fencing.Error{Op: "switch an outlet of", On: s.host, Err: err, Hint: "check that the device has power and is reached, and that the community or user may write"}
+	case r.Error != gosnmp.NoError:
+		return &fencing.Error{Op: "switch an outlet of", On: s.host, Err: fmt.Errorf("it answers %s", r.Error), Hint: "check that the community or user may write"}
 	}
 	return nil
 }

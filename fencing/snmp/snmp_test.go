@@ -29,7 +29,8 @@ case $1 in
 -n) awk -v o="$2" 'found || index($1, o ".")==1 {print $1; print $2; $1=""; $2=""; sub(/^ +/,""); print; exit} $1==o {found=1}' $f ;;
 -s) [ -e %[1]s/stuck ] && exit 0
     v=$4; [ "$v" = %[4]d ] && v=%[5]d || v=%[6]d
-    awk -v o="$2" -v v="$v" -v c=%[2]s -v s=%[3]s 'BEGIN {n=substr(o, length(c)+1); split(n, p, "."); if (%[7]d) {n=(p[1]-%[7]d) substr(n, length(p[1])+1)} t=s n} $1==t {print $1, $2, v; next} {print}' $f >$f.new && mv $f.new $f ;;
+    awk -v o="$2" -v v="$v" -v c=%[2]s -v s=%[3]s 'BEGIN {n=substr(o, length(c)+1); split(n, p, "."); if (%[7]d) {n=(p[1]-%[7]d) substr(n, length(p[1])+1)} t=s n} $1==t {print $1, $2, v; next} {print}' $f >$f.new && mv $f.new $f
+    [ -e %[1]s/fatal ] && kill -9 $(cat %[1]s/pid) ;;
 esac
 `
 
@@ -98,7 +99,7 @@ pass %s %s/handler
 			t.Log(out.String())
 		}
 	})
-	params = map[string]string{"ip": "127.0.0.1", "ipport": strconv.Itoa(port), "shell_timeout": "1", "snmp_version": "2c"}
+	params = map[string]string{"ip": "127.0.0.1", "ipport": strconv.Itoa(port), "shell_timeout": "5", "snmp_version": "2c"}
 	var last fencing.Outcome
 	for range 50 {
 		if last = m.Do(t.Context(), fencing.Call{Action: fencing.Monitor, Params: params}); last.Code == fencing.Succeeded {

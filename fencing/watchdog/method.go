@@ -36,5 +36,5 @@ func (m *Method) Do(_ context.Context, c fencing.Call) fencing.Outcome {
 		}
 		return fencing.Outcome{}
 	}
-	return fencing.Fail("", "a watchdog cannot be asked to act")
+	return fencing.Fail("set stonith-watchdog-timeout: the cluster waits for that time, and asks no device", "a watchdog cannot be asked to act")
 }

@@ -92,7 +92,7 @@ func (m *Method) client(c fencing.Call) (*client, error) {
 	cl := &client{network: "multicast", host: c.Param("multicast_address", ""), iface: c.Param("interface", ""), family: c.Param("ip_family", "auto"),
 		uuid: c.Param("use_uuid", "0") != "0", timeout: c.Duration(30*time.Second, "timeout")}
 	fail := func(what string, err error) (*client, error) {
-		return nil, &fencing.Error{Op: "configure", On: c.Device, Err: fmt.Errorf("%s: %w", what, err)}
+		return nil, &fencing.Error{Op: "configure", On: c.Device, Err: fmt.Errorf("%s: %w", what, err), Hint: "correct " + what + "; see gcrm ra info stonith:" + c.Agent}
 	}
 	port, err := strconv.ParseUint(c.Param("ipport", "1229"), 10, 16)
 	if err != nil {
@@ -151,16 +151,23 @@ func (c *client) ask(ctx context.Context, op Op) (byte, []Domain, error) {
 		err = respond(conn, c.auth, c.key)
 	}
 	if err != nil {
-		return 0, nil, &fencing.Error{Op: "log in to", On: c.where(), Err: err, Hint: "compare key_file, hash and auth with those of the host"}
+		hint := "compare key_file, hash and auth with those of the host"
+		if ctx.Err() != nil {
+			hint = "see whether fence_virtd hangs; compare auth with that of the host"
+		}
+		return 0, nil, &fencing.Error{Op: "log in to", On: c.where(), Err: err, Hint: hint}
 	}
 	var b [1]byte
 	if _, err := io.ReadFull(conn, b[:]); err != nil {
-		return 0, nil, fmt.Errorf("%s broke off: %w", c.where(), err)
+		return 0, nil, &fencing.Error{Op: "ask", On: c.where(), Err: fmt.Errorf("the host broke off: %w", err), Hint: "see the log of fence_virtd, and whether its hypervisor answers"}
 	}
 	if b[0] != answerList {
 		return b[0], nil, nil
 	}
 	list, err := readDomains(conn)
+	if err != nil {
+		err = &fencing.Error{Op: "list the virtual machines of", On: c.where(), Err: err, Hint: "see the log of fence_virtd"}
+	}
 	return b[0], list, err
 }
 
@@ -216,7 +223,7 @@ func (c *client) send(conn net.Conn, err error, r request) (net.Conn, error) {
 func (c *client) callBack(ctx context.Context, r request) (net.Conn, error) {
 	group, err := netip.ParseAddr(c.host)
 	if err != nil || !group.IsMulticast() {
-		return nil, fmt.Errorf("multicast_address %q is no multicast address", c.host)
+		return nil, &fencing.Error{Op: "configure", On: c.host, Err: errors.New("it is no multicast address"), Hint: "correct multicast_address, or set ipaddr for TCP"}
 	}
 	var lc net.ListenConfig
 	network := "tcp4"
@@ -225,7 +232,7 @@ func (c *client) callBack(ctx context.Context, r request) (net.Conn, error) {
 	}
 	l, err := lc.Listen(ctx, network, ":"+strconv.Itoa(int(c.port)))
 	if err != nil {
-		return nil, fmt.Errorf("no port for the host to connect back to: %w", err)
+		return nil, &fencing.Error{Op: "wait for", On: c.where(), Err: fmt.Errorf("no port for the host to connect back to: %w", err), Hint: "another program has ipport, or another action is under way: set another port on both sides"}
 	}
 	defer l.Close()
 	stop := context.AfterFunc(ctx, func() { l.Close() })
@@ -263,7 +270,7 @@ func (c *client) callBack(ctx context.Context, r request) (net.Conn, error) {
 		}
 		if sent == 0 {
 			drain()
-			return nil, fmt.Errorf("no request could be sent to %s: %w", c.where(), lastErr)
+			return nil, &fencing.Error{Op: "send to", On: c.where(), Err: lastErr, Hint: "check interface, and that it has a route for multicast"}
 		}
 		timer := time.NewTimer(c.retrans)
 		select {
@@ -295,7 +302,8 @@ func (c *client) refused(code byte) error {
 	if code == answerDenied {
 		return &fencing.Error{Op: "ask", On: c.where(), Err: errors.New("permission denied"), Hint: "see the groups in fence_virt.conf of the host"}
 	}
-	return fmt.Errorf("the host could not do it (answer %d)", code)
+	return &fencing.Error{Op: "ask", On: c.where(), Err: fmt.Errorf("the host could not do it (answer %d)", code),
+		Hint: "see the log of fence_virtd: whether it knows the virtual machine, and may switch it"}
 }
 
 // Power implements [fencing.Outlet]. Hosts say "off" of machines that they do

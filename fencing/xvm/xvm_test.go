@@ -11,10 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"gcrm/cib"
 	"gcrm/fencing"
+	"gcrm/fencing/methodtest"
 )
 
 func writeKey(t *testing.T, key string) string {
@@ -70,7 +70,11 @@ backends { libvirt { uri = "test:///default"; } }
 			t.Log(out.String())
 		}
 	})
-	time.Sleep(500 * time.Millisecond)
+	if listener == "tcp" {
+		methodtest.UntilListening(t, fmt.Sprintf("127.0.0.1:%d", port))
+	} else {
+		methodtest.UntilBound(t, port)
+	}
 	return port
 }
 
@@ -109,7 +113,7 @@ func cycle(t *testing.T, m *Method, params map[string]string) {
 func TestTCPWithFenceVirtd(t *testing.T) {
 	key := writeKey(t, "some secret")
 	port := realHost(t, "tcp", `address = "127.0.0.1"; family = "ipv4"; hash = "sha256"; auth = "sha256";`, key)
-	params := map[string]string{"ipaddr": "127.0.0.1", "ipport": strconv.Itoa(port), "key_file": key, "timeout": "5"}
+	params := map[string]string{"ipaddr": "127.0.0.1", "ipport": strconv.Itoa(port), "key_file": key, "timeout": "30"}
 	cycle(t, New("fence_virt"), params)
 
 	params["key_file"] = writeKey(t, "another")
@@ -123,7 +127,7 @@ func TestMulticastWithFenceVirtd(t *testing.T) {
 	key := writeKey(t, "some secret")
 	port := realHost(t, "multicast", `address = "225.0.0.12"; family = "ipv4"; interface = "lo"; hash = "sha512"; auth = "sha512";`, key)
 	cycle(t, New("fence_xvm"), map[string]string{"ipport": strconv.Itoa(port), "key_file": key, "interface": "lo",
-		"hash": "sha512", "auth": "sha512", "timeout": "5", "retrans": "5"})
+		"hash": "sha512", "auth": "sha512", "timeout": "30", "retrans": "5"})
 }
 
 // fakeHost answers each TCP request by a function that gets the decoded
@@ -155,7 +159,7 @@ func fakeHost(t *testing.T, key string, answer func(request, net.Conn)) map[stri
 			}()
 		}
 	}()
-	return map[string]string{"ipaddr": "127.0.0.1", "ipport": strconv.Itoa(l.Addr().(*net.TCPAddr).Port), "key_file": writeKey(t, key), "timeout": "2", "power_timeout": "1"}
+	return map[string]string{"ipaddr": "127.0.0.1", "ipport": strconv.Itoa(l.Addr().(*net.TCPAddr).Port), "key_file": writeKey(t, key), "timeout": "5", "power_timeout": "1"}
 }
 
 func TestFaultyHosts(t *testing.T) {
