@@ -236,8 +236,11 @@ func (e *Edit) section(name string) *cib.Element { return e.CIB.EnsureSection(na
 func comment(el *cib.Element, lines []string) {
 	for i, l := range lines {
 		// A double hyphen would end an XML comment.
-		text := strings.ReplaceAll(l, "--", "- -")
-		text = strings.TrimSuffix(text, "-")
+		text := commentLine(l)
+		for strings.Contains(text, "--") {
+			text = strings.ReplaceAll(text, "--", "- -")
+		}
+		text = strings.Trim(strings.TrimSuffix(text, "-"), " \t")
 		el.Children = slices.Insert(el.Children, i, &cib.Element{Name: cib.CommentName, Text: text})
 	}
 }

@@ -191,8 +191,12 @@ func (p *printer) object(o Object) string {
 	return text
 }
 
+// commentLine is how a comment is written: as it is, but on one line.
 func commentLine(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
+	if strings.ContainsAny(text, "\n\r\v\f") {
+		text = strings.Join(strings.Fields(text), " ")
+	}
+	text = strings.Trim(text, " \t")
 	if !strings.HasPrefix(text, "#") {
 		text = "# " + text
 	}
