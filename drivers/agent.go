@@ -94,6 +94,8 @@ type Node struct {
 	// agents keep pid and state files below it. Two nodes of an embedded
 	// cluster have different ones.
 	StateDir string
+	// Home is the state folder of the node's daemon, with the node's keys.
+	Home string
 	// HelperDir holds crm_master, crm_attribute, crm_node, attrd_updater
 	// for scripts; it is put in front of PATH.
 	HelperDir string

@@ -32,6 +32,7 @@ func buildView(doc *cib.CIB, info *client.Info, now time.Time) (*clusterView, er
 		v.DC, v.WithQuorum, v.UpdatedOn = info.Leader, info.Quorate, info.Node
 		v.Transition = progressLine(info)
 		v.Trial = trialLine(info.Trial)
+		v.Locks = info.Locks
 	}
 	v.Stack = cmp.Or(v.Stack, "unknown")
 	mode, _ := doc.Property("maintenance-mode")

@@ -74,6 +74,9 @@ func (w *statusWriter) summary() {
 	if v.Trial != "" {
 		w.item(1, "%s", w.color.warn("Unconfirmed:  "+v.Trial))
 	}
+	for _, l := range v.Locks {
+		w.item(1, "%s", w.color.warn("Locks:  "+l))
+	}
 	w.item(1, "%s configured", count(v.configuredAt, "node"))
 	blocked := ""
 	if v.Blocked > 0 {

@@ -30,6 +30,7 @@ type clusterView struct {
 	Bans         []banView      `json:"bans,omitempty"`
 	Transition   string         `json:"transition,omitempty"`
 	Trial        string         `json:"unconfirmed,omitempty"`
+	Locks        []string       `json:"blocked_lockspaces,omitempty"`
 	Unproved     []string       `json:"fencing_warnings,omitempty"`
 	configuredAt int            // nodes configured
 }

@@ -34,6 +34,13 @@ func (a *administrated) Rotate(context.Context, bool) error {
 	a.done = append(a.done, "rotate")
 	return nil
 }
+func (a *administrated) Lockspaces(context.Context, string) (*client.LockspaceView, error) {
+	return &client.LockspaceView{Node: "node1", Number: 1, Tag: "t"}, nil
+}
+func (a *administrated) Lockspace(_ context.Context, e client.LockspaceEntry) error {
+	a.done = append(a.done, "lockspace "+string(e.Kind))
+	return nil
+}
 func (a *administrated) Drill(_ context.Context, r client.DrillRequest) error {
 	a.done = append(a.done, "drill "+r.Kind)
 	return nil
@@ -183,6 +190,8 @@ func TestAccessListsHold(t *testing.T) {
 		{"POST", client.PathRotate, client.RotateRequest{}, "anna root"},
 		{"POST", client.PathDrill, client.DrillRequest{Node: "n2", Kind: "kill"}, "anna root"},
 		{"POST", client.PathStop, struct{}{}, "anna root"},
+		{"GET", client.PathLockspaces, nil, "mona keep anna root"},
+		{"POST", client.PathLockspaces, client.LockspaceEntry{Kind: "failed"}, "anna root"},
 		{"POST", client.PathForce, client.ForceRequest{Peer: "n2"}, "anna root"},
 		{"DELETE", client.PathMembers + "?name=n2", nil, "anna root"},
 		{"POST", client.PathFencing, client.FenceRequest{Node: "n2", Action: "off"}, "keep anna root"},

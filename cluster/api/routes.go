@@ -82,6 +82,9 @@ func (s *Server) routes() []route {
 	if a, ok := s.backend.(Administrator); ok {
 		list = append(list, s.administration(a)...)
 	}
+	if l, ok := s.backend.(Locksmith); ok {
+		list = append(list, s.locks(l)...)
+	}
 	return list
 }
 

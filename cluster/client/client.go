@@ -55,7 +55,10 @@ type Info struct {
 	// nodes that keep it below what this node knows.
 	Level  int
 	Behind []string `json:",omitempty"`
-	Disk   Disk     `json:",omitzero"`
+	// Locks are the lockspaces of the kernel's lock manager that cannot go on,
+	// each with what it waits for.
+	Locks []string `json:",omitempty"`
+	Disk  Disk     `json:",omitzero"`
 }
 
 // Disk is how the node's state folder does.

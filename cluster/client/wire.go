@@ -35,6 +35,8 @@ const (
 	PathRotate    = "/v1/rotate"
 	PathAdminCert = "/v1/admin-certs"
 	PathOpenAPI   = "/v1/openapi.json"
+	// PathLockspaces is about the lockspaces of the kernel's lock manager.
+	PathLockspaces = "/v1/lockspaces"
 )
 
 // MaxBody bounds requests and answers but for the watch stream.

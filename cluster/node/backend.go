@@ -110,7 +110,7 @@ func (n *Node) info() *client.Info {
 	c := n.cons.Load()
 	lead, _ := c.Leadership()
 	s, _ := c.State()
-	i := &client.Info{Node: n.cfg.Name, NodeID: n.cfg.ID, ClusterName: n.cfg.Cluster, Leader: lead.Leader, Quorate: n.quorate(), Version: s.CIB.Version(), Security: n.security(s), Level: s.Works(), Behind: s.Behind(n.cfg.Level)}
+	i := &client.Info{Node: n.cfg.Name, NodeID: n.cfg.ID, ClusterName: n.cfg.Cluster, Leader: lead.Leader, Quorate: n.quorate(), Version: s.CIB.Version(), Security: n.security(s), Level: s.Works(), Behind: s.Behind(n.cfg.Level), Locks: lockWaits(s)}
 	if t := s.Trial; t != nil {
 		i.Trial = client.Trial{Version: t.Version, Origin: t.Origin, Until: t.Until}
 	}

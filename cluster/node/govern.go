@@ -264,7 +264,7 @@ func (n *Node) sign(c *cib.Change) {
 }
 
 func (n *Node) agentNode() drivers.Node {
-	return drivers.Node{Name: n.cfg.Name, ID: n.cfg.ID, ClusterName: n.cfg.Cluster, StateDir: n.cfg.RunDir,
+	return drivers.Node{Name: n.cfg.Name, ID: n.cfg.ID, ClusterName: n.cfg.Cluster, StateDir: n.cfg.RunDir, Home: n.cfg.StateDir,
 		HelperDir: n.helperDir(), Socket: n.cfg.Socket, Cluster: (*attributes)(n)}
 }
 

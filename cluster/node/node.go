@@ -71,6 +71,7 @@ type Node struct {
 	progressFrom   string
 	progressNumber uint64
 	admitted       bool
+	wasQuorate     time.Time // see steadilyQuorate
 
 	builds     map[string]string // of peers, as they say
 	keys       atomic.Pointer[Keys]
@@ -184,6 +185,8 @@ func (n *Node) start() error {
 	n.wg.Go(n.watchCertificate)
 	n.wg.Go(n.attend)
 	n.wg.Go(n.spread)
+	n.wg.Go(n.watchControl)
+	n.wg.Go(n.fenceCondemned)
 	if n.cfg.Pulse != nil {
 		n.wg.Go(n.pulse)
 	}

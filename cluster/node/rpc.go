@@ -66,6 +66,9 @@ func (n *Node) handle() {
 		return nil, n.remove(ctx, name)
 	})
 	handle(n, methodManual, func(ctx context.Context, _ transport.Peer, r manualRequest) (any, error) {
+		if n.cons.Load() == nil {
+			return nil, fmt.Errorf("node %s has just been started", n.cfg.Name)
+		}
 		return n.manual(ctx, r)
 	})
 	handle(n, methodDrill, func(_ context.Context, from transport.Peer, r client.DrillRequest) (any, error) {

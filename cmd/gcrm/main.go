@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"gcrm/cluster/locks"
 	"gcrm/cmd/gcrm/agenthelp"
 	"gcrm/cmd/gcrm/demoweb"
 	"gcrm/shell"
@@ -166,6 +167,9 @@ func run() int {
 	}
 	if len(os.Args) > 1 && os.Args[1] == "volume" {
 		return volumeVerb(os.Args[2:])
+	}
+	if len(os.Args) > 1 && os.Args[1] == "dlm" {
+		return locks.Command(context.Background(), os.Args[2:], hostStreams())
 	}
 	if status, ok := daemonVerbs(os.Args[1:]); ok {
 		return status

@@ -7,6 +7,7 @@ import (
 
 	"gcrm/drivers"
 	"gcrm/drivers/anything"
+	"gcrm/drivers/controld"
 	"gcrm/drivers/drbd"
 	"gcrm/drivers/dummy"
 	"gcrm/drivers/filesystem"
@@ -46,14 +47,23 @@ func Registry(o Options) *drivers.Registry {
 		"ocf":     ocf.NewFinder(o.OCFRoot),
 		"lsb":     lsb.NewFinder(o.InitDir),
 		"systemd": systemd.NewFinder(o.Systemd),
-	}, o.Preferences)
+	}, withoutForeign(o.Preferences))
+}
+
+// withoutForeign prefers native agents whose scripts work with another cluster
+// stack only, unless somebody chose.
+func withoutForeign(p drivers.Preferences) drivers.Preferences {
+	agents := map[drivers.Name]drivers.Preference{{Class: "ocf", Provider: "pacemaker", Type: "controld"}: drivers.PreferNative}
+	maps.Copy(agents, p.Agents)
+	p.Agents = agents
+	return p
 }
 
 // Natives returns all native agents by name.
 func Natives() map[drivers.Name]drivers.Agent {
 	out := map[drivers.Name]drivers.Agent{}
 	for _, agents := range []map[drivers.Name]drivers.Agent{
-		drbd.Agents(), dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(), mdraid.Agents(), pgsql.Agents(), iscsi.Agents(), libvirt.Agents(),
+		drbd.Agents(), dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(), mdraid.Agents(), pgsql.Agents(), iscsi.Agents(), libvirt.Agents(), controld.Agents(),
 	} {
 		maps.Copy(out, agents)
 	}

@@ -26,15 +26,19 @@ type Cluster interface {
 	// Fence asks for this node to be fenced.
 	Fence(ctx context.Context, why string) error
 	// Send brings a message to the control daemon of another node, in order,
-	// and does not go by way of the nodes' daemons. Receive calls heard for
-	// every message of theirs, until ctx is done.
+	// and does not go by way of the nodes' daemons; it does not wait for that.
+	// Receive calls heard for every message of theirs, and lost for every
+	// lockspace of which a message may not have arrived, until ctx is done.
 	Send(ctx context.Context, node int, space string, m plock.Message) error
-	Receive(ctx context.Context, heard func(space string, m plock.Message)) error
+	Receive(ctx context.Context, heard func(space string, m plock.Message), lost func(space string)) error
 }
 
 // View is what the daemon tells of the cluster.
 type View struct {
-	Table lockspace.Table
+	// Epoch and Index are where in the log the view is. A daemon that has just
+	// been started may know less than it did before.
+	Epoch, Index uint64
+	Table        lockspace.Table
 	// Quorate tells whether the node is part of a working majority.
 	Quorate bool
 	// Nodes are the members of the cluster that are there, this one too.
@@ -68,8 +72,6 @@ type Config struct {
 	// something is proposed again; 0 is 50 ms and 1 s.
 	Poll, Retry time.Duration
 	Log         *slog.Logger
-	// Ready, if set, is called when lockspaces can be made.
-	Ready func()
 }
 
 // Control is the control daemon of one node.
@@ -80,7 +82,9 @@ type Control struct {
 	// channels are the orders of POSIX locks, by lockspace.
 	channels map[string]*plock.Channel
 	view     View
+	ready    bool // lockspaces can be made
 	inbox    chan func()
+	ended    chan struct{} // closed by the end of Run
 	failure  error
 }
 
@@ -98,13 +102,14 @@ func NewControl(cfg Config) *Control {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Control{cfg: cfg, kernel: kernel.New(cfg.Host), engine: New(cfg.Self), channels: map[string]*plock.Channel{}, inbox: make(chan func(), 256)}
+	return &Control{cfg: cfg, kernel: kernel.New(cfg.Host), engine: New(cfg.Self), channels: map[string]*plock.Channel{}, inbox: make(chan func(), 256), ended: make(chan struct{})}
 }
 
 // Run controls the lock manager until ctx is done and no lockspace is left.
 // With lockspaces in use the end of ctx is only noted; it ends earlier by an
 // error, which means that this node has to be fenced.
 func (c *Control) Run(ctx context.Context) error {
+	defer close(c.ended)
 	if err := c.kernel.Prepare(c.cfg.Settings); err != nil {
 		return err
 	}
@@ -123,7 +128,8 @@ func (c *Control) Run(ctx context.Context) error {
 		ended <- c.cfg.Cluster.Follow(work, func(v View) { c.post(work, func() { c.follow(v) }) })
 	}()
 	go func() {
-		ended <- c.cfg.Cluster.Receive(work, func(space string, m plock.Message) { c.post(work, func() { c.hear(space, m) }) })
+		ended <- c.cfg.Cluster.Receive(work, func(space string, m plock.Message) { c.post(work, func() { c.hear(space, m) }) },
+			func(space string) { c.post(work, func() { c.engine.Again(space) }) })
 	}()
 	poll, retry := time.NewTicker(c.cfg.Poll), time.NewTicker(c.cfg.Retry)
 	defer poll.Stop()
@@ -197,8 +203,17 @@ func (c *Control) hearPrograms(ctx context.Context) error {
 	}
 }
 
+// older tells whether a view is of before another.
+func (v View) older(than View) bool {
+	return v.Epoch < than.Epoch || v.Epoch == than.Epoch && v.Index < than.Index
+}
+
 // follow takes a new view.
 func (c *Control) follow(v View) {
+	if v.older(c.view) {
+		c.cfg.Log.Debug("the daemon is not yet where it was", "index", v.Index, "known", c.view.Index)
+		return
+	}
 	c.view = v
 	if err := c.introduce(); err != nil {
 		c.fail(err)
@@ -238,9 +253,9 @@ func (c *Control) introduce() error {
 	if err := c.kernel.SetNode(*self); err != nil {
 		return err
 	}
-	if c.cfg.Ready != nil {
-		c.cfg.Ready()
-		c.cfg.Ready = nil
+	if !c.ready {
+		c.ready = true
+		c.cfg.Log.Info("lockspaces can be made", "cluster", c.cfg.Settings.Cluster)
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ import (
 type cluster struct {
 	mu      sync.Mutex
 	table   lockspace.Table
+	index   uint64
 	stand   map[int]lockspace.Standing
 	members map[int]*seat
 	all     []*seat
@@ -52,7 +53,8 @@ func (c *cluster) standing(node int) lockspace.Standing { return c.stand[node] }
 
 // publish is called with the lock held.
 func (c *cluster) publish() {
-	v := View{Table: c.table, Quorate: true, Names: map[int]string{}}
+	c.index++
+	v := View{Epoch: 1, Index: c.index, Table: c.table, Quorate: true, Names: map[int]string{}}
 	for n, s := range c.stand {
 		v.Names[n] = fmt.Sprint("node", n)
 		if s == lockspace.Present {
@@ -152,7 +154,7 @@ func (s *seat) Send(_ context.Context, node int, space string, m plock.Message) 
 	return nil
 }
 
-func (s *seat) Receive(ctx context.Context, heard func(string, plock.Message)) error {
+func (s *seat) Receive(ctx context.Context, heard func(string, plock.Message), _ func(string)) error {
 	for {
 		select {
 		case f := <-s.heard:
@@ -279,6 +281,13 @@ func TestDaemonIsSilent(t *testing.T) {
 		b.deaf = false
 		c.publish()
 		c.mu.Unlock()
+		// A daemon that has just been started does not know all of the log yet.
+		synctest.Wait()
+		b.views <- View{Epoch: 1, Index: 1, Quorate: true}
+		synctest.Wait()
+		if !b.kernel.Runs("gfs") || b.fenced != "" {
+			t.Errorf("an old view counts: runs %v, fenced %q", b.kernel.Runs("gfs"), b.fenced)
+		}
 	})
 }
 

@@ -144,6 +144,16 @@ func (e *Engine) Spaces() []string {
 	return names
 }
 
+// Has tells whether the kernel has a lockspace, wants into or out of it, and
+// runs it.
+func (e *Engine) Has(space string) (here, joining, leaving, active bool) {
+	h := e.spaces[space]
+	if h == nil {
+		return false, false, false, false
+	}
+	return true, h.joining, h.leaving, h.running
+}
+
 func (e *Engine) flush() []Action {
 	out := e.out
 	e.out = nil

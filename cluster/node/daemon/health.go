@@ -27,6 +27,9 @@ func healthVerb() question {
 		if !i.Quorate {
 			tell("%s has no quorum: nothing can be changed or started", i.Node)
 		}
+		for _, l := range i.Locks {
+			tell("%s", l)
+		}
 		if k := i.Security; k.Replacing != "" && len(k.Waits) > 0 {
 			tell("the replacement of keys waits for %s to come back, or be removed", strings.Join(k.Waits, ", "))
 		}

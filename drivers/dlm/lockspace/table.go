@@ -102,6 +102,15 @@ func (t Table) Holds(node int) bool {
 	return false
 }
 
+// Involves tells whether a life of a node is in any lockspace, or on its way
+// out of one, with locks it may hold.
+func (t Table) Involves(l Life) bool {
+	is := func(m Member) bool { return m.Life == l && m.Held }
+	return slices.ContainsFunc(t.Spaces, func(s Space) bool {
+		return slices.ContainsFunc(s.Members, is) || slices.ContainsFunc(s.Leaving, is)
+	})
+}
+
 // Condemned are the nodes that bar a lockspace until they are proven to be
 // down, in order.
 func (t Table) Condemned() []int {

@@ -327,12 +327,7 @@ func (c *Channel) stateFor(m Message) *State {
 	if !m.Fresh {
 		return nil
 	}
-	s := &State{Position: c.position, Last: maps.Clone(c.last)}
-	for _, number := range c.table.numbers() {
-		f := c.table.files[number]
-		s.Files = append(s.Files, FileState{Number: number, Held: slices.Clone(f.held), Waiting: slices.Clone(f.waiting)})
-	}
-	return s
+	return &State{Position: c.position, Last: maps.Clone(c.last), Files: c.table.Files()}
 }
 
 // adopt takes over what a fresh node is given, or catches up.

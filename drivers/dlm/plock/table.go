@@ -119,6 +119,16 @@ func (t *Table) tidy(number uint64, f *file) {
 	}
 }
 
+// Files returns all of the table, sorted by inode.
+func (t *Table) Files() []FileState {
+	var out []FileState
+	for _, number := range t.numbers() {
+		f := t.files[number]
+		out = append(out, FileState{Number: number, Held: slices.Clone(f.held), Waiting: slices.Clone(f.waiting)})
+	}
+	return out
+}
+
 // Locks returns the locks of a file, and how many wait.
 func (t *Table) Locks(number uint64) (held []Held, waiting int) {
 	if f := t.files[number]; f != nil {
