@@ -153,7 +153,7 @@ func (k *kernelSite) configure(options string) {
 }
 `, options, k.disk)
 	// Both sides accept several sections; the kernel's tool wants one of each kind.
-	text = joinSections(text)
+	text = joinSections(joinSections(text, "net {"), "disk {")
 	if err := os.WriteFile(k.conf, []byte(text), 0o600); err != nil {
 		k.t.Fatal(err)
 	}
@@ -162,9 +162,8 @@ func (k *kernelSite) configure(options string) {
 	}
 }
 
-// joinSections merges the sections "net" of a resource into one.
-func joinSections(text string) string {
-	const begin = "net {"
+// joinSections merges the sections of a resource that begin alike into one.
+func joinSections(text, begin string) string {
 	first := strings.Index(text, begin)
 	for {
 		next := strings.Index(text[first+len(begin):], begin)

@@ -19,7 +19,7 @@ func TestWithKernel(t *testing.T) {
 	k := newKernelSite(t)
 	const plain = "net { verify-alg sha1; }"
 	steps := []kernelStep{
-		{"full-sync", 3 * time.Minute, func(t *testing.T) {
+		{"full-sync", 6 * time.Minute, func(t *testing.T) {
 			k.fresh(plain)
 			k.kernel("drbdadm primary --force r0")
 			k.same("full sync from the kernel")
@@ -29,7 +29,7 @@ func TestWithKernel(t *testing.T) {
 			k.kernel("blkdiscard -o 1048576 -l 2097152 /dev/drbd0; blkdiscard -z -o 8388608 -l 1048576 /dev/drbd0")
 			k.same("discard and zeroes of the kernel")
 		}},
-		{"primary", 3 * time.Minute, func(t *testing.T) {
+		{"primary", 6 * time.Minute, func(t *testing.T) {
 			k.ready(plain)
 			k.gcrm("primary", "r0")
 			k.client("write -P 3 1M 4M", "write -P 4 20M 512", "write -z 3M 1M", "discard 10M 1M", "flush")
@@ -39,7 +39,7 @@ func TestWithKernel(t *testing.T) {
 			k.kernel("drbdadm invalidate r0")
 			k.same("full sync that the kernel asked for")
 		}},
-		{"both-primary", 3 * time.Minute, func(t *testing.T) {
+		{"both-primary", 6 * time.Minute, func(t *testing.T) {
 			k.ready("net { verify-alg sha1; allow-two-primaries yes; }")
 			k.kernel("drbdadm primary r0")
 			k.gcrm("primary", "r0")
@@ -59,7 +59,7 @@ func TestWithKernel(t *testing.T) {
 			k.writeKernel(10, 10, 77)
 			k.same("one goes back")
 		}},
-		{"resync", 4 * time.Minute, func(t *testing.T) {
+		{"resync", 8 * time.Minute, func(t *testing.T) {
 			k.ready(plain)
 			k.kernel("drbdadm primary r0")
 			k.gcrm("disconnect", "r0")
@@ -86,7 +86,7 @@ func TestWithKernel(t *testing.T) {
 			k.same("the Primary left and came back")
 			k.amount("to the kernel", k.resynced(), 8)
 		}},
-		{"network-cut", 4 * time.Minute, func(t *testing.T) {
+		{"network-cut", 8 * time.Minute, func(t *testing.T) {
 			k.ready(plain)
 			k.gcrm("primary", "r0")
 			if out, err := exec.CommandContext(k.ctx, *labPath, "cut", "node1", "a", "--silent").CombinedOutput(); err != nil {
@@ -100,7 +100,7 @@ func TestWithKernel(t *testing.T) {
 			k.same("after a cut")
 			t.Logf("%d KiB", k.resynced())
 		}},
-		{"verify", 4 * time.Minute, func(t *testing.T) {
+		{"verify", 8 * time.Minute, func(t *testing.T) {
 			k.ready(plain)
 			k.kernel("drbdadm verify r0; until grep -q 'cs:Verify' /proc/drbd || dmesg | grep -q 'Online verify done'; do sleep 0.1; done")
 			k.same("verify by the kernel")
@@ -126,7 +126,7 @@ func TestWithKernel(t *testing.T) {
 				k.kernel("drbdadm secondary r0")
 			}
 		}},
-		{"cram-hmac", 3 * time.Minute, func(t *testing.T) {
+		{"cram-hmac", 6 * time.Minute, func(t *testing.T) {
 			k.ready("net { cram-hmac-alg sha256; shared-secret \"not told\"; }")
 			k.kernel("drbdadm primary r0")
 			k.writeKernel(100, 10, 31)
@@ -152,7 +152,7 @@ func TestWithKernel(t *testing.T) {
 			k.gcrm("up", "r0")
 			k.same("the right one again")
 		}},
-		{"csums", 3 * time.Minute, func(t *testing.T) {
+		{"csums", 6 * time.Minute, func(t *testing.T) {
 			k.ready("net { csums-alg sha1; verify-alg crc32c; }")
 			k.kernel("drbdadm primary r0")
 			k.writeKernel(100, 200, 40)
@@ -175,10 +175,29 @@ func TestWithKernel(t *testing.T) {
 			k.amount("dirty", k.resynced(), 816)
 			k.amount("that went", int(k.status().Counters.NS-sent), 16)
 		}},
-		{"protocol-a", 3 * time.Minute, func(t *testing.T) { k.protocol("net { protocol A; use-rle no; verify-alg md5; }") }},
-		{"protocol-b", 3 * time.Minute, func(t *testing.T) { k.protocol("net { protocol B; }") }},
-		{"integrity", 3 * time.Minute, func(t *testing.T) { k.protocol("net { data-integrity-alg crc32c; }") }},
-		{"takeover", 3 * time.Minute, func(t *testing.T) {
+		{"protocol-a", 6 * time.Minute, func(t *testing.T) { k.protocol("net { protocol A; use-rle no; verify-alg md5; }") }},
+		{"protocol-b", 6 * time.Minute, func(t *testing.T) { k.protocol("net { protocol B; }") }},
+		{"integrity", 6 * time.Minute, func(t *testing.T) { k.protocol("net { data-integrity-alg crc32c; }") }},
+		{"thin", 6 * time.Minute, func(t *testing.T) {
+			k.ready("disk { rs-discard-granularity 65536; }")
+			k.kernel("drbdadm primary r0; blkdiscard -z /dev/drbd0")
+			k.writeKernel(160, 16, 33)
+			k.same("one area that is not zero")
+			k.damage(1600, 160)
+			before := k.status().Counters.NR
+			k.gcrm("invalidate", "r0")
+			k.same("thin, to gcrm")
+			if n := k.status().Counters.NR - before; n > 256 {
+				t.Errorf("%d KiB came for one area of 64 KiB", n)
+			}
+			k.kernel("drbdadm secondary r0")
+			k.gcrm("primary", "r0")
+			sent := k.status().Counters.NS
+			k.kernel("drbdadm invalidate r0")
+			k.same("to the kernel")
+			t.Logf("%d KiB went to the kernel", k.status().Counters.NS-sent)
+		}},
+		{"takeover", 6 * time.Minute, func(t *testing.T) {
 			k.ready(plain)
 			k.gcrm("primary", "r0")
 			k.write(50, 20, 50)
@@ -192,7 +211,7 @@ func TestWithKernel(t *testing.T) {
 			k.write(7000, 100, 51)
 			k.same("writes after it")
 		}},
-		{"handover", 4 * time.Minute, func(t *testing.T) {
+		{"handover", 8 * time.Minute, func(t *testing.T) {
 			k.ready(plain)
 			k.kernel("drbdadm primary r0")
 			k.writeKernel(900, 100, 60)
@@ -236,7 +255,7 @@ func TestWithKernel(t *testing.T) {
 			k.options = plain
 		}},
 	}
-	steps = append(steps, kernelStep{"resize", 4 * time.Minute, k.resize})
+	steps = append(steps, kernelStep{"resize", 8 * time.Minute, k.resize})
 	for _, s := range steps {
 		k.step(t, s.name, s.limit, s.run)
 	}

@@ -115,7 +115,8 @@ func (r *Resource) withoutEffect() []string {
 	say(d.DiskTimeout != 0, "disk-timeout")
 	say(!d.Drain && d.Flushes, "disk-drain no")
 	say(d.ReadBalancing == "when-congested-remote", "read-balancing when-congested-remote: reads are local")
-	say(d.RSDiscardGranularity != 0, "rs-discard-granularity: a resync sends zeroes as data")
+	say(d.RSDiscardGranularity != 0 && discardGranularity(d.RSDiscardGranularity) == 0,
+		"rs-discard-granularity: has to be a multiple of 4096 up to 1M; a resync sends zeroes as data")
 	say(d.MaxBioBvecs != 0, "max-bio-bvecs")
 	say(d.ResyncAfter != "", "resync-after: resyncs do not wait for each other")
 	say(d.MinRate == 0, "c-min-rate 0: a resync is not throttled for applications")
@@ -150,6 +151,14 @@ func readBalancing(word string) engine.ReadBalancing {
 	words := []string{"prefer-local", "prefer-remote", "round-robin", "least-pending", "when-congested-remote",
 		"32K-striping", "64K-striping", "128K-striping", "256K-striping", "512K-striping", "1M-striping"}
 	return engine.ReadBalancing(max(0, slices.Index(words, word)))
+}
+
+// discardGranularity is the area of a thin resync in bytes, 0 if it is not possible.
+func discardGranularity(n int) uint32 {
+	if n%metadata.BlockSize != 0 || n > 1<<20 {
+		return 0
+	}
+	return uint32(n)
 }
 
 // random is unpredictable, as identifiers and challenges must be.
@@ -190,7 +199,8 @@ func (r *Resource) Settings() (volume.Settings, error) {
 			UserSize: d.Size, ALExtents: d.ALExtents, NoALUpdates: !d.ALUpdates, MaxEpochSize: n.MaxEpochSize, MaxBuffers: n.MaxBuffers,
 			UseRLE: n.UseRLE, NoFlushes: !d.Flushes, Timeout: n.Timeout, PingInterval: n.PingInterval, PingTimeout: n.PingTimeout, KOCount: n.KOCount,
 			ResyncRate: d.ResyncRate, PlanAhead: d.PlanAhead, DelayTarget: d.DelayTarget, FillTarget: d.FillTarget, MaxRate: d.MaxRate,
-			Rand: random,
+			DiscardGranularity: discardGranularity(d.RSDiscardGranularity),
+			Rand:               random,
 		},
 		Disk: volume.DiskSettings{Path: r.Volume.Disk, MetaPath: metaPath, Placement: placement, NoFlush: !d.Flushes, NoMetaFlush: !d.MDFlushes},
 		Link: peerlink.Dialer{Local: local, Peer: peer, Interval: n.ConnectInterval, PingTimeout: n.PingTimeout, Check: n.SocketCheckTimeout,

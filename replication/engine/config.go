@@ -91,6 +91,10 @@ type Config struct {
 	DelayTarget time.Duration
 	FillTarget  uint64 // sectors
 	MaxRate     uint64 // KiB/s
+	// DiscardGranularity makes the target of a resync ask for areas of that many bytes,
+	// a multiple of 4096 up to 1 MiB; those that hold only zeroes are not sent, and the
+	// target gives their room back. 0 for none (rs-discard-granularity).
+	DiscardGranularity uint32
 
 	// Rand gives random numbers: generation identifiers and challenges. In production
 	// it must be unpredictable.
@@ -106,5 +110,5 @@ func Defaults() Config {
 	}
 }
 
-// features this engine offers. Thin resync is not among them.
-const features = wire.FeatureTrim | wire.FeatureWriteSame | wire.FeatureZeroes
+// features this engine offers.
+const features = wire.FeatureTrim | wire.FeatureThinResync | wire.FeatureWriteSame | wire.FeatureZeroes

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"fmt"
 	"time"
 
 	"gcrm/replication/metadata"
@@ -197,7 +198,7 @@ func (e *Engine) opening(m *wire.Message) {
 	case e.link.phase == phaseFeatures && m.Command == wire.CmdFeatures:
 		version, flags, ok := e.offered().Agree(*m.Features)
 		if !ok {
-			e.standAlone("incompatible protocol versions")
+			e.standAlone(foreignVersions(e.offered(), m.Features))
 			return
 		}
 		e.link.dialect = wire.Dialect{Version: version, Features: flags}
@@ -243,6 +244,15 @@ func (e *Engine) opening(m *wire.Message) {
 	default:
 		e.protocolError("unexpected " + m.Command.String() + " in the handshake")
 	}
+}
+
+// foreignVersions says why two nodes cannot talk and what helps.
+func foreignVersions(own, peer *wire.Features) string {
+	text := fmt.Sprintf("incompatible protocol versions: this node speaks %d to %d, the peer %d to %d", own.Min, own.Max, peer.Min, max(peer.Min, peer.Max))
+	if peer.Max < own.Min {
+		return text + ": the peer is DRBD 8.3 or older; it has to be upgraded to 8.4 first (the metadata stay as they are)"
+	}
+	return text + ": the peer is newer and does not speak the protocol of DRBD 8.4 any more"
 }
 
 // sendParams sends all settings and goes to WFReportParams.

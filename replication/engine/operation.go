@@ -62,6 +62,7 @@ type op struct {
 	dropped    bool // the connection it belongs to is gone
 	postponed  bool // the peer wants its own write first
 	chosen     bool // a read that went to the peer by choice
+	thin       bool // a block of zeroes need not be sent
 }
 
 func (o *op) sectors() uint64 { return uint64(o.size) / metadata.SectorSize }

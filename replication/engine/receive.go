@@ -111,7 +111,7 @@ func (e *Engine) receiveBlocks(m *wire.Message) {
 		e.verifyArrived(m)
 	case wire.CmdDataReply:
 		e.readAnswered(m)
-	case wire.CmdResyncReply:
+	case wire.CmdResyncReply, wire.CmdDeallocated:
 		e.resyncArrived(m)
 	case wire.CmdBitmap, wire.CmdPackedBitmap:
 		e.receiveBitmap(m)
@@ -292,7 +292,7 @@ func (e *Engine) receiveReadRequest(m *wire.Message) {
 		kind, refusal = peerRead, wire.CmdNegDataReply
 	}
 	o := e.newOp(kind, m.Sector, m.Size)
-	o.id = m.ID
+	o.id, o.thin = m.ID, m.Command == wire.CmdThinRequest
 	if !e.hasDisk || e.state.Disk() != wire.UpToDate {
 		e.answerWrite(o, refusal)
 		e.free(o)
@@ -315,6 +315,8 @@ func (e *Engine) readForPeerDone(o *op, data []byte, err error) {
 			// The target has it already.
 			e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)
 			e.answerWrite(o, wire.CmdInSync)
+		case o.thin && allZero(data):
+			e.send(wire.Message{Command: wire.CmdDeallocated, Sector: o.sector, Size: o.size})
 		default:
 			e.send(wire.Message{Command: reply, Sector: o.sector, ID: o.id, Size: o.size, Data: data})
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"time"
 
 	"gcrm/replication/metadata"
@@ -182,7 +183,7 @@ func (e *Engine) nextRequest() uint64 {
 	r := &e.resync
 	for range 2 {
 		for bit, ok := e.bitmap.NextSet(r.cursor); ok; bit, ok = e.bitmap.NextSet(bit + 1) {
-			n := e.runOf(bit)
+			n, thin := e.thinRun(bit, e.runOf(bit))
 			sector := bit * metadata.SectorsPerBit
 			size := min((bit+n)*metadata.SectorsPerBit, e.size) - sector
 			o := e.newOp(resyncFetch, sector, uint32(size)*metadata.SectorSize)
@@ -194,10 +195,14 @@ func (e *Engine) nextRequest() uint64 {
 			e.activate(o)
 			r.cursor = bit + n
 			r.fetching += size
+			request := wire.CmdResyncRequest
+			if thin {
+				request = wire.CmdThinRequest
+			}
 			if e.comparesFirst() {
 				e.enqueue(e.newOp(resyncSum, sector, o.size))
 			} else {
-				e.send(wire.Message{Command: wire.CmdResyncRequest, Sector: sector, ID: wire.SyncerID, Size: o.size})
+				e.send(wire.Message{Command: request, Sector: sector, ID: wire.SyncerID, Size: o.size})
 			}
 			return n
 		}
@@ -259,6 +264,21 @@ func (e *Engine) runOf(bit uint64) uint64 {
 	return n
 }
 
+// thinRun fits a run of dirty blocks to the areas that may hold nothing but zeroes: it
+// ends where an area ends, and thin tells that it is a whole one.
+func (e *Engine) thinRun(bit, n uint64) (uint64, bool) {
+	area := uint64(e.cfg.DiscardGranularity / metadata.BlockSize)
+	if area == 0 || area > maxRequestBits || e.link.dialect.Features&wire.FeatureThinResync == 0 {
+		return n, false
+	}
+	n = min(n, area-bit%area)
+	return n, n == area && (bit+n)*metadata.SectorsPerBit <= e.size
+}
+
+func allZero(b []byte) bool {
+	return len(b) > 0 && b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1])
+}
+
 // fetchBlocked tells whether blocks are being fetched or written already.
 func (e *Engine) fetchBlocked(o *op) bool {
 	for _, a := range e.active {
@@ -296,6 +316,8 @@ func (e *Engine) resyncArrived(m *wire.Message) {
 	e.resync.arrived += uint64(m.Size) / metadata.SectorSize
 	o := e.newOp(resyncStore, m.Sector, m.Size)
 	o.data, o.id = m.Data, wire.SyncerID
+	o.zero = m.Command == wire.CmdDeallocated
+	o.trim = o.zero
 	e.resync.fetching += o.sectors()
 	if !e.hasDisk {
 		e.answerWrite(o, wire.CmdNegAck)

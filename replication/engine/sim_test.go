@@ -61,6 +61,8 @@ type world struct {
 	// must find out.
 	broken string
 	wild   bool // either node may be promoted by force at first
+	// settled: the nodes were in sync from the start.
+	settled bool
 	// only is the node that the fence handler allows to be promoted, -1 for both.
 	only  int
 	quiet bool // no more trouble and work

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -418,5 +419,33 @@ func TestChecksumResync(t *testing.T) {
 	}
 	if pair[1].Status().Counters.Read-read != 5*16 {
 		t.Errorf("%d sectors were read on the peer, want half of all", pair[1].Status().Counters.Read-read)
+	}
+}
+
+// TestThinResync neither sends nor stores areas of zeroes.
+func TestThinResync(t *testing.T) {
+	pair := newPair(t, diskSize, func(i int, s *Settings) { s.Engine.DiscardGranularity = 64 << 10 })
+	firstSync(t, pair)
+	for i := range uint64(8) {
+		pair[0].must(pair[0].write(i*4096, bytes.Repeat([]byte{byte(i + 1)}, 4096)))
+	}
+	sameData(t, pair)
+	f, err := os.OpenFile(pair[1].path, os.O_WRONLY, 0)
+	pair[1].must(err)
+	if _, err := f.WriteAt(bytes.Repeat([]byte("garbage!"), diskSize/16), 0); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	before := pair[1].Status().Counters.Received
+	pair[1].must(pair[1].Invalidate(t.Context(), false))
+	sameData(t, pair)
+	// Eight areas, and the end of the volume, which is no whole one.
+	if got := (pair[1].Status().Counters.Received - before) / 2; got < 8*64 || got > 10*64 {
+		t.Errorf("%d KiB were received for eight areas of 64 KiB that are not zero", got)
+	}
+	st, err := os.Stat(pair[1].path)
+	pair[1].must(err)
+	if kib := st.Sys().(*syscall.Stat_t).Blocks / 2; kib > 2048 {
+		t.Errorf("the disk of the target takes %d KiB", kib)
 	}
 }
