@@ -80,14 +80,12 @@ func (b brain) run(k *kernelSite) {
 	k.kernel("dmesg -C; drbdadm connect r0")
 	k.gcrm("connect", "r0")
 	if b.survivor == "" {
-		k.until("gcrm gives up", func() bool { return k.status().Connection != "Connected" && k.decided() != "" })
-		verdict := k.decided()
-		if strings.Contains(verdict, "automatically solved") {
-			k.t.Logf("solved by policy, refused by rr-conflict: %s", verdict)
-		}
+		// Whoever sees it first drops the connection, sometimes before the other one
+		// has compared anything.
 		k.until("somebody stands alone", func() bool {
 			return k.status().Connection == "StandAlone" || strings.Contains(k.kernel("cat /proc/drbd"), "cs:StandAlone")
 		})
+		k.t.Logf("gcrm %s; the kernel: %q", k.status().Connection, k.decided())
 		if !k.holds(mine, 3) || k.holds(theirs, 2) {
 			k.t.Error("data was exchanged in a split brain that nobody decided")
 		}
@@ -119,5 +117,5 @@ func (b brain) run(k *kernelSite) {
 // decided is what the kernel says of a split brain.
 func (k *kernelSite) decided() string {
 	k.t.Helper()
-	return k.kernel("dmesg | grep -i 'split-brain' | tail -1")
+	return k.kernel("dmesg | grep -i 'split-brain' | tail -1 || true")
 }
