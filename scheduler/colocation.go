@@ -203,7 +203,7 @@ func (e *engine) bundleColocates(b, orig *resource) bool {
 // colocAttr is the value of a colocation's node attribute on n, for r. What is
 // inside a bundle counts as being on the container's host.
 func (e *engine) colocAttr(n *node, attr string, r *resource) string {
-	if r != nil && n.guest() {
+	if r != nil && n.guest() && !e.older.has(olderHost) {
 		top := r.top(false)
 		inside := n.forBundle && top.variant == vClone && top.parent != nil
 		if inside || r.meta.val("container-attribute-target") == "host" {

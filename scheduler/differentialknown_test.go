@@ -20,9 +20,8 @@ type textRule struct {
 }
 
 var (
-	probeText   = regexp.MustCompile(`(?i)(Stopped) \((not installed|invalid parameter|[a-z ]*not installed)\)`)
-	pendingNode = regexp.MustCompile(`(\): Stopped) [^ (]\S*( \(|$)`)
-	flagText    = regexp.MustCompile(`\(([a-z:A-Z, -]+)\)(:| \[.*\]|)$`)
+	probeText = regexp.MustCompile(`(?i)(Stopped) \((not installed|invalid parameter|[a-z ]*not installed)\)`)
+	flagText  = regexp.MustCompile(`\(([a-z:A-Z, -]+)\)(:| \[.*\]|)$`)
 )
 
 // textRules: each ties a wording of 2.1.5 to that of 3.x.
@@ -54,10 +53,6 @@ func textRules() []textRule {
 		// standby has active resources.
 		{"a node in standby with fence devices only", func(line string) string {
 			return strings.Replace(line, ": standby (with active resources)", ": standby", 1)
-		}},
-		// 2.1.5 names the node of a pending operation of a stopped resource.
-		{"node of a pending operation", func(line string) string {
-			return pendingNode.ReplaceAllString(strings.Replace(line, ": Stopped (UNCLEAN)", ": Stopped", 1), "$1$2")
 		}},
 		// 3.x counts target-role Unpromoted of a promotable clone as
 		// disabled in the list of stopped instances.
@@ -104,11 +99,7 @@ type knownDifference struct {
 func knownDifferences() []knownDifference {
 	return []knownDifference{
 		{"neither transition can be executed to its end: where each gets stuck is chance", bothInvalid},
-		{"groups and clones active on offline nodes only are not listed by 2.1.5", listedOffline},
-		{"fencing of remote nodes without quorum asks for the nodes that can host it since 3.0", remoteWithoutQuorum},
-		{"guest nodes in maintenance that are offline are not listed since 3.0", offlineGuest},
 		{"an active unmanaged member blocks the members before it since 3.0", unmanagedMemberBlocks},
-		{"which of three nodes has most capacity left is no order: chance", cyclicCapacities},
 		{"colocations of clones and roles were reworked in 2.1.6 to 3.0", cloneColocation},
 		{"colocations of groups and of inner members count for the whole group since 2.1.6", groupColocation},
 		{"instances of clones do not change places since 2.1.7", cloneShuffle},
@@ -124,12 +115,16 @@ var olderNames = [...]string{
 	"colocations of a group are those of all its members since 2.1.6",
 	"an active member stops before an inactive one in front of it starts since 2.1.7",
 	"a node that lacks the score attribute is not forbidden since 3.0",
-	"a monitor that found nothing is newer than a migration since 2.1.6",
 	"the entry of a cancelled monitor is no activity since 2.1.6",
 	"fail counts on nodes to be fenced or lost are cleared by the DC since 3.0",
 	"clone-node-max above 1 makes a clone unique since 3.0",
 	"a resource on a node in maintenance is itself in maintenance since 2.1.6",
 	"guests that were never seen count as one node for the peer, which splits groups; not copied",
+	"colocations look at the container's host since 2.1.8",
+	"fencing of remote nodes without quorum asks for the nodes that can host them since 3.0",
+	"the node of a pending operation is not named after a simulation since 3.0",
+	"groups, clones and bundles that are unmanaged on offline nodes alone are listed since 3.0",
+	"guest nodes that are offline are not listed, in whatever state, since 3.0",
 }
 
 // takenBack returns the changes that have to be taken back to get the peer's
@@ -159,50 +154,6 @@ func takenBack(c *cib.CIB, d *difference) older {
 func bothInvalid(c *cib.CIB, d *difference) bool {
 	minus, plus := bagDifference(d.theirs["summary"], d.ours["summary"])
 	return len(minus)+len(plus) == 0 && slices.Contains(d.theirs["execute"], invalidTransition) && slices.Contains(d.ours["execute"], invalidTransition)
-}
-
-// listedOffline: corpus: stop-failure-no-quorum. What differs are lines about
-// resources that are active on nodes which are not online.
-func listedOffline(c *cib.CIB, d *difference) bool {
-	if len(d.minus)+len(d.plus) > 0 {
-		return false
-	}
-	online := map[string]bool{}
-	for _, line := range d.ours["revised"] {
-		for _, list := range []string{"* Online: [", "* RemoteOnline: [", "* GuestOnline: ["} {
-			if rest, ok := strings.CutPrefix(line, list); ok {
-				for _, n := range strings.Fields(rest) {
-					online[n] = true
-				}
-			}
-		}
-	}
-	offline := func(line string) bool {
-		return slices.ContainsFunc(all(c.Status(), "node_state"), func(st *cib.Element) bool {
-			n := st.Get("uname")
-			return !online[n] && slices.ContainsFunc(strings.Fields(line), func(w string) bool { return w == n || w == n+":" })
-		})
-	}
-	for _, line := range slices.Concat(d.revMinus, d.revPlus) {
-		header := strings.HasPrefix(line, "* Stopped: [") || strings.Contains(line, "): Stopped") || strings.HasPrefix(line, "* Resource Group: ") || strings.HasPrefix(line, "* Clone Set: ") || line == "* No resources"
-		if !header && !offline(line) {
-			return false
-		}
-	}
-	return true
-}
-
-// remoteWithoutQuorum: fence-remote-without-quorum came with 3.0.
-func remoteWithoutQuorum(c *cib.CIB, d *difference) bool {
-	return c.Root.Get("have-quorum") == "0" && slices.ContainsFunc(slices.Concat(d.plus, d.minus), func(s string) bool {
-		return strings.HasPrefix(s, "* Fencing remote")
-	})
-}
-
-func offlineGuest(c *cib.CIB, d *difference) bool {
-	return len(d.minus)+len(d.plus)+len(d.revPlus) == 0 && !slices.ContainsFunc(d.revMinus, func(s string) bool {
-		return !strings.HasPrefix(s, "* GuestNode ") || !strings.Contains(s, ": OFFLINE")
-	})
 }
 
 // unmanagedMemberBlocks: where the later member of a group is active and
@@ -290,37 +241,6 @@ func groupColocation(c *cib.CIB, d *difference) bool {
 	}
 	sim, err := Simulate(c, SimulateOptions{Execute: true, older: olderGroups | olderFactors | olderMixed})
 	return err == nil && !sameAnswer(d.ours, reportOf(sim)) // the changes matter here
-}
-
-// cyclicCapacities: nodes are compared by votes over their capacities, so that
-// a may beat b, b beat c and c beat a (as node1 without cpu, node2 without memory
-// and node3 do); the peer sorts them in the order of a hash table.
-func cyclicCapacities(c *cib.CIB, d *difference) bool {
-	if v, _ := c.Property("placement-strategy"); v != "balanced" && v != "minimal" && v != "utilization" {
-		return false
-	}
-	var nodes []*node
-	for _, n := range c.Nodes() {
-		el := c.Section("nodes").ChildByID(n.ID)
-		u := &capacities{}
-		for _, p := range all(el, "utilization") {
-			for pair := range p.Named("nvpair") {
-				u.setNew(pair.Get("name"), intOf(pair.Get("value"), 0))
-			}
-		}
-		nodes = append(nodes, &node{name: n.Uname, utilization: u})
-	}
-	// a beats b, and yet x is neither worse than b nor better than a
-	for _, a := range nodes {
-		for _, b := range nodes {
-			for _, x := range nodes {
-				if compareCapacities(a, b) < 0 && compareCapacities(b, x) <= 0 && compareCapacities(x, a) <= 0 {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }
 
 func collectives(c *cib.CIB) []*cib.Element {

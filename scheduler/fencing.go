@@ -32,7 +32,7 @@ func (e *engine) canFenceBelow(n *node, guests []*node) bool {
 	if e.quorate || e.opt.noQuorum == quorumIgnore {
 		return true
 	}
-	if n.remote && !e.opt.fenceRemoteNoQuorum {
+	if n.remote && !e.opt.fenceRemoteNoQuorum && !e.older.has(olderRemoteFencing) {
 		if n.connection == nil {
 			return false
 		}

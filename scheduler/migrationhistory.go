@@ -40,13 +40,15 @@ func indexHistory(byID map[string]*cib.Element, state *cib.Element) {
 	}
 }
 
-// historyOp finds an operation of a resource on a node; peer is the other
-// node of a migration; rc >= 0 asks for that result.
+// historyOp finds the operation of a resource on a node; peer is the other
+// node of a migration; rc >= 0 asks for that result. If there are several, as
+// after a monitor in another role, it finds none (quirk).
 func (e *engine) historyOp(rsc, task, nodeName, peer string, rc int) *cib.Element {
 	l := e.nodeHistory(nodeName, rsc)
 	if l == nil {
 		return nil
 	}
+	var found *cib.Element
 	for op := range l.Named("lrm_rsc_op") {
 		if op.Get("operation") != task {
 			continue
@@ -60,12 +62,15 @@ func (e *engine) historyOp(rsc, task, nodeName, peer string, rc int) *cib.Elemen
 				continue
 			}
 		}
-		if rc >= 0 && (intOf(op.Get("rc-code"), -1) != rc || intOf(op.Get("op-status"), 0) != execDone) {
-			continue
+		if found != nil {
+			return nil
 		}
-		return op
+		found = op
 	}
-	return nil
+	if found != nil && rc >= 0 && (intOf(found.Get("rc-code"), -1) != rc || intOf(found.Get("op-status"), 0) != execDone) {
+		return nil
+	}
+	return found
 }
 
 // nonMonitorAfter reports a start, stop or migration newer than op.
@@ -109,9 +114,6 @@ func (e *engine) newerStateAfter(rsc, nodeName string, to, from *cib.Element) bo
 	}
 	if e.nonMonitorAfter(rsc, nodeName, op, sameNode) {
 		return true
-	}
-	if e.older.has(olderMigration) {
-		return false
 	}
 	m := e.historyOp(rsc, taskMonitor, nodeName, "", rcNotRunning)
 	return m != nil && newerOp(m, op, sameNode) > 0

@@ -614,6 +614,8 @@ type engine struct {
 	depth           int
 	sanitized       bool
 	older           older
+	nodesInTable    []*node // see tableNodes
+	nodesInCopy     []*node
 	hidePending     bool
 	lastID          int // of actions
 	stopNeeded      []*launcherStop

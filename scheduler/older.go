@@ -4,7 +4,7 @@ package scheduler
 // this package, each change by itself. It is always empty but where answers
 // are compared with those of that version: a difference is explained by a
 // change if it vanishes when just that change is taken back.
-type older uint16 // a bit for each change
+type older uint32 // a bit for each change
 
 const (
 	olderFactors        older = 1 << iota // colocations of colocated resources count by their own score alone, but for the sign
@@ -13,13 +13,17 @@ const (
 	olderGroups                           // a group's colocations are those of its first and last member
 	olderPartialGroups                    // an active member does not stop before an inactive one in front of it starts
 	olderScoreAttribute                   // a node without the score attribute is forbidden
-	olderMigration                        // a monitor that found nothing is not newer than a migration
 	olderCancel                           // a cancelled monitor's entry counts as activity
 	olderClearing                         // fail counts are cleared by the node itself
 	olderUnique                           // clone-node-max does not make a clone unique
 	olderMaintenance                      // a node in maintenance leaves its resources' monitors alone
 	olderNameless                         // guests that were never seen have no name, so that colocations take them for one node
-	olderAll            = olderNameless<<1 - 1
+	olderHost                             // colocations know no container-attribute-target and take what is in a bundle to be on the bundle's node
+	olderRemoteFencing                    // remote nodes are fenced without quorum like others
+	olderPendingNode                      // a pending operation's node is named where pending operations are not shown
+	olderUnlisted                         // what is unmanaged on offline nodes alone does not make its group, clone or bundle appear
+	olderGuestList                        // guests that are offline are listed if they are in standby or maintenance
+	olderAll            = olderGuestList<<1 - 1
 )
 
 func (o older) has(bit older) bool { return o&bit != 0 }

@@ -131,10 +131,24 @@ func (e *engine) sortedAllowed(r *resource, current *node) []candidate {
 			out = append(out, candidate{e.nodes[i], int(r.allowed[i].score)})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b candidate) int {
-		return e.compareNodes(a.n, b.n, a.score, b.score, current)
-	})
+	better := func(a, b candidate) int { return e.compareNodes(a.n, b.n, a.score, b.score, current) }
+	if e.opt.placement == placeBalanced {
+		return e.sortByCapacity(r, better)
+	}
+	slices.SortFunc(out, better)
 	return out
+}
+
+// sortByCapacity sorts the allowed nodes of r where better may be no order, so
+// that it matters in which order they were before.
+func (e *engine) sortByCapacity(r *resource, better func(a, b candidate) int) []candidate {
+	var out []candidate
+	for _, n := range slices.Backward(e.tableNodes(r)) {
+		if s := r.allowed.get(n); s != nil {
+			out = append(out, candidate{n, int(s.score)})
+		}
+	}
+	return mergeSort(out, better)
 }
 
 func mandatory(c *colocation) bool { return c.score <= -infinity || c.score >= infinity }

@@ -99,7 +99,7 @@ func (e *engine) writeStatus(w *textWriter) {
 	order := []string{"Online", "OFFLINE", "RemoteOnline", "RemoteOFFLINE", "GuestOnline"}
 	for _, n := range e.sorted {
 		st, single := e.nodeStatus(n)
-		if n.guest() && !n.online && !n.unclean && (!single || strings.HasPrefix(st, "OFFLINE")) {
+		if n.guest() && !n.online && !n.unclean && (!single || strings.HasPrefix(st, "OFFLINE") && !e.older.has(olderGuestList)) {
 			continue
 		}
 		kind := "Node"
@@ -187,6 +187,9 @@ func agentText(r *resource) string {
 }
 
 func (e *engine) writeResource(w *textWriter, r *resource) bool {
+	if e.older.has(olderUnlisted) && r.parent == nil && r.active(false) && len(r.runningOn) == 0 {
+		return false
+	}
 	switch r.variant {
 	case vGroup:
 		return e.writeGroup(w, r)
@@ -195,7 +198,7 @@ func (e *engine) writeResource(w *textWriter, r *resource) bool {
 	case vBundle:
 		return e.writeBundle(w, r)
 	}
-	if r.parent == nil && r.removed && !isActive(r) || r.internal {
+	if r.parent == nil && r.removed && !r.active(true) || r.internal {
 		return false
 	}
 	name := r.id
@@ -228,7 +231,7 @@ func (e *engine) primitiveText(r *resource, name string, at *node) string {
 	if at == nil && r.lockNode != nil {
 		at = r.lockNode
 	}
-	if at == nil && !e.hidePending {
+	if at == nil && (!e.hidePending || e.older.has(olderPendingNode)) {
 		at = r.pendingNode
 	}
 	if len(r.runningOn) > 1 {
@@ -323,7 +326,7 @@ func disabled(r *resource) bool {
 }
 
 func (e *engine) writeGroup(w *textWriter, r *resource) bool {
-	if r.removed && !slices.ContainsFunc(r.children, isActive) {
+	if r.removed && !r.active(false) {
 		return false
 	}
 	var flags []string

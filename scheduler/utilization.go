@@ -136,8 +136,8 @@ func (e *engine) banCrowded(r *resource) *node {
 		}
 	}
 	all := false
-	var most *node
-	for _, n := range e.sorted {
+	var most *node // among equals the first in the table
+	for _, n := range e.tableNodes(r) {
 		s := r.allowed.get(n)
 		if s == nil || !n.available() || s.score < 0 {
 			continue
@@ -257,8 +257,7 @@ func (e *engine) sortForPlacement() {
 	if e.opt.placement == placeDefault {
 		return
 	}
-	nodes := slices.Clone(e.sorted)
-	slices.SortStableFunc(nodes, func(a, b *node) int { return e.compareNodes(a, b, a.baseScore, b.baseScore, nil) })
+	nodes := mergeSort(e.sorted, func(a, b *node) int { return e.compareNodes(a, b, a.baseScore, b.baseScore, nil) })
 	tables := map[*resource]nodeTable{}
 	table := func(r *resource) nodeTable {
 		t, ok := tables[r]
