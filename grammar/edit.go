@@ -240,7 +240,7 @@ func comment(el *cib.Element, lines []string) {
 		for strings.Contains(text, "--") {
 			text = strings.ReplaceAll(text, "--", "- -")
 		}
-		text = strings.Trim(strings.TrimSuffix(text, "-"), " \t")
+		text = strings.TrimRight(text, "- \t")
 		el.Children = slices.Insert(el.Children, i, &cib.Element{Name: cib.CommentName, Text: text})
 	}
 }
