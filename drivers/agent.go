@@ -122,9 +122,18 @@ type Cluster interface {
 	// SetAttribute sets or, with nil, removes a transient node attribute
 	// (attrd_updater).
 	SetAttribute(ctx context.Context, name string, value *string) error
+	// SetNodeAttribute sets or, with nil, removes a permanent attribute of
+	// any node. When it returns, the value survives the crash of any
+	// minority of nodes.
+	SetNodeAttribute(ctx context.Context, node, name string, value *string) error
 	// Attribute reads a node attribute of any node, transient before
-	// permanent.
+	// permanent, as this node knows it at present; see Sync.
 	Attribute(ctx context.Context, node, name string) (string, bool, error)
+	// Sync returns when everything that any node wrote before the call is
+	// seen by Attribute; without quorum it fails when ctx ends.
+	Sync(ctx context.Context) error
+	// Nodes lists the names of the cluster's nodes, sorted.
+	Nodes(ctx context.Context) ([]string, error)
 }
 
 // RC is the exit code of an action, as the OCF API numbers them.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"gcrm/cib"
@@ -57,20 +58,41 @@ func (a *attributes) SetUtilization(ctx context.Context, resource, name string, 
 			return nil
 		}
 	}
+	return a.configure(ctx, "utilization of "+resource, func(next *cib.CIB) (bool, error) {
+		owner := next.Owner(resource, "utilization")
+		if owner == nil {
+			return false, fmt.Errorf("the configuration has no resource %s", resource)
+		}
+		return next.SetPair(owner, cib.HomeSet(owner, "utilization"), name, value)
+	})
+}
+
+// SetNodeAttribute implements drivers.Cluster. A value that is there already
+// is not written again.
+func (a *attributes) SetNodeAttribute(ctx context.Context, node, name string, value *string) error {
+	return a.configure(ctx, "attribute of "+node, func(next *cib.CIB) (bool, error) {
+		entry, ok := next.Node(node)
+		if !ok {
+			return false, fmt.Errorf("the cluster has no node %s", node)
+		}
+		return next.SetPair(entry.Element, cib.HomeSet(entry.Element, "instance_attributes"), name, value)
+	})
+}
+
+// configure commits what edit makes of the newest configuration, and nothing
+// if it makes no change.
+func (a *attributes) configure(ctx context.Context, message string, edit func(next *cib.CIB) (bool, error)) error {
+	cons := (*Node)(a).cons.Load()
 	for {
 		state, err := cons.Read(ctx)
 		if err != nil {
 			return err
 		}
 		next := state.CIB.Clone()
-		owner := next.Owner(resource, "utilization")
-		if owner == nil {
-			return fmt.Errorf("the configuration has no resource %s", resource)
-		}
-		if changed, err := next.SetPair(owner, cib.HomeSet(owner, "utilization"), name, value); err != nil || !changed {
+		if changed, err := edit(next); err != nil || !changed {
 			return err
 		}
-		change := cib.Change{Origin: cib.Origin{Client: "agent", Message: "utilization of " + resource},
+		change := cib.Change{Origin: cib.Origin{Client: "agent", Message: message},
 			Configuration: &cib.ConfigurationChange{Base: state.CIB.Version(), XML: next.Configuration().String()}}
 		(*Node)(a).sign(&change)
 		_, err = cons.Apply(ctx, consensus.NewRequest(), consensus.Command{Change: &change})
@@ -78,6 +100,23 @@ func (a *attributes) SetUtilization(ctx context.Context, resource, name string, 
 			return err
 		}
 	}
+}
+
+// Sync implements drivers.Cluster.
+func (a *attributes) Sync(ctx context.Context) error {
+	_, err := (*Node)(a).cons.Load().Read(ctx)
+	return err
+}
+
+// Nodes implements drivers.Cluster.
+func (a *attributes) Nodes(context.Context) ([]string, error) {
+	state, _ := (*Node)(a).cons.Load().State()
+	var out []string
+	for _, n := range state.CIB.Nodes() {
+		out = append(out, n.Uname)
+	}
+	slices.Sort(out)
+	return out, nil
 }
 
 // Attribute implements drivers.Cluster.

@@ -19,8 +19,8 @@ func subject(t *testing.T, params map[string]string) agenttest.Subject {
 		Params: params, Node: agenttest.NewNode(t, "node1"), Timeout: 60 * time.Second}
 }
 
-// server is a subject on the host's database server, with data of its own.
-func server(t *testing.T) agenttest.Subject {
+// realServer is a subject on the host's database server, with data of its own.
+func realServer(t *testing.T) agenttest.Subject {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("the server changes its user, which needs root")
@@ -53,7 +53,8 @@ func server(t *testing.T) agenttest.Subject {
 }
 
 func TestContractOnARealServer(t *testing.T) {
-	s := server(t)
+	t.Parallel()
+	s := realServer(t)
 	s.Break = func(t *testing.T) {
 		raw, err := os.ReadFile(s.Params["pid"])
 		if err != nil {
@@ -100,6 +101,7 @@ func TestContractOnARealServer(t *testing.T) {
 
 func TestMetadataAgreesWithTheScript(t *testing.T) {
 	agenttest.SameAsScript(t, subject(t, nil).Name, Agent(), nil, nil)
+	agenttest.SameAsScript(t, drivers.Name{Class: "ocf", Provider: "heartbeat", Type: "mariadb"}, MariaDB(), nil, nil)
 }
 
 func TestRefusals(t *testing.T) {
@@ -119,7 +121,7 @@ func TestRefusals(t *testing.T) {
 		{"config", "/no/my.cnf", nil, drivers.NotInstalled, "/no/my.cnf"},
 		{"datadir", "/no/data", nil, drivers.NotInstalled, "is its file system mounted"},
 		{"user", "nobody-knows", nil, drivers.NotInstalled, "no user nobody-knows"},
-		{"user", "root", map[string]string{"promoted_max": "1", "clone_max": "2"}, drivers.NotConfigured, "replication between servers"},
+		{"user", "root", map[string]string{"promoted_max": "1", "clone_max": "2"}, drivers.NotConfigured, "notify=true"},
 	} {
 		s := subject(t, map[string]string{})
 		for k, v := range good {

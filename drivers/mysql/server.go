@@ -2,12 +2,10 @@ package mysql
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,31 +13,15 @@ import (
 	"time"
 
 	"gcrm/drivers"
+	"gcrm/drivers/database"
 	"gcrm/drivers/native"
 	"gcrm/drivers/process"
 )
 
 // running finds the server by its pid file.
 func running(c *native.Call) (process.Identity, bool, error) {
-	raw, err := os.ReadFile(c.Params.String("pid"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return process.Identity{}, false, nil
-	}
-	if err != nil {
-		return process.Identity{}, false, fmt.Errorf("pid file: %w", err)
-	}
-	id, err := process.ParseIdentity(string(raw))
-	if err != nil {
-		return process.Identity{}, false, nil // empty while the server starts
-	}
-	st, err := process.Look(id.Pid)
-	if err != nil || !st.Identity.Alive() || !isServer(st.Name) {
-		return process.Identity{}, false, nil
-	}
-	return st.Identity, true, nil
+	return database.Running(c.Params.String("pid"), "mysqld", "mariadbd")
 }
-
-func isServer(name string) bool { return name == "mysqld" || name == "mariadbd" }
 
 // guardian is the shell script that starts a server again when it dies.
 func guardian(of process.Identity) (process.Identity, bool) {
@@ -66,14 +48,27 @@ func monitor(ctx context.Context, c *native.Call) drivers.Result {
 	if err != nil {
 		return native.Fail(drivers.NotConfigured, "%v", err)
 	}
-	if level < 10 {
+	if level >= 10 || replicated(c) {
+		if res := answers(ctx, c); res.RC != drivers.OK {
+			return res
+		}
+	}
+	if replicated(c) {
+		return monitorCopy(ctx, c)
+	}
+	return native.OK()
+}
+
+// answers counts the rows of a table.
+func answers(ctx context.Context, c *native.Call) drivers.Result {
+	table := c.Params.String("test_table")
+	if table == "" {
 		return native.OK()
 	}
-	table := c.Params.String("test_table")
 	if strings.ContainsAny(table, " ;'\"`\\") {
 		return native.Fail(drivers.NotConfigured, "test_table %q is not the name of a table", table)
 	}
-	if out, err := ask(ctx, c, "SELECT COUNT(*) FROM "+table); err != nil {
+	if out, err := ask(ctx, c, account{c.Params.String("test_user"), c.Params.String("test_passwd")}, "SELECT COUNT(*) FROM "+table); err != nil {
 		return native.Fail(drivers.GenericError, "the server runs but does not answer: %v", err)
 	} else if _, err := strconv.Atoi(strings.TrimSpace(out)); err != nil {
 		return native.Fail(drivers.GenericError, "the server answers %.60q when table %s is counted", out, table)
@@ -81,17 +76,22 @@ func monitor(ctx context.Context, c *native.Call) drivers.Result {
 	return native.OK()
 }
 
-// ask runs a query. The password goes through the environment, where other
-// users cannot see it.
-func ask(ctx context.Context, c *native.Call, query string) (string, error) {
+type account struct{ user, password string }
+
+// ask runs statements and returns their rows, columns separated by tabs.
+// Password and statements do not go through arguments, which other users see.
+func ask(ctx context.Context, c *native.Call, who account, sql string, flags ...string) (string, error) {
 	v := c.Params
 	client, err := c.Tool(v.String("client_binary"))
 	if err != nil {
 		return "", err
 	}
-	out := process.Run(ctx, process.Command{Path: client,
-		Args: []string{"--no-defaults", "--user=" + v.String("test_user"), "--socket=" + v.String("socket"), "-N", "-B", "-e", query},
-		Env:  []string{"LC_ALL=C", "PATH=" + strings.Join(native.DefaultPath(), ":"), "MYSQL_PWD=" + v.String("test_passwd")}})
+	if len(flags) == 0 {
+		flags = []string{"-N"}
+	}
+	out := process.Run(ctx, process.Command{Path: client, Stdin: sql + ";\n",
+		Args: append([]string{"--no-defaults", "--user=" + who.user, "--socket=" + v.String("socket"), "-B"}, flags...),
+		Env:  []string{"LC_ALL=C", "PATH=" + strings.Join(native.DefaultPath(), ":"), "MYSQL_PWD=" + who.password}})
 	if out.Code != 0 {
 		return "", &native.ExitError{Tool: v.String("client_binary"), Outcome: out}
 	}
@@ -99,21 +99,30 @@ func ask(ctx context.Context, c *native.Call, query string) (string, error) {
 }
 
 func start(ctx context.Context, c *native.Call) drivers.Result {
+	if replicated(c) {
+		return startCopy(ctx, c)
+	}
+	return startServer(ctx, c, c.Params.String("config"))
+}
+
+// startServer starts the server on a file of options and waits until it
+// listens.
+func startServer(ctx context.Context, c *native.Call, options string, more ...string) drivers.Result {
 	if _, alive, err := running(c); err != nil || alive {
 		return native.Failed(err)
 	}
-	uid, gid, err := owner(c)
+	o, err := owner(c)
 	if err != nil {
 		return native.Failed(err)
 	}
-	if err := prepare(ctx, c, uid, gid); err != nil {
+	if err := prepare(ctx, c, o); err != nil {
 		return native.Failed(err)
 	}
 	if err := c.Remove(c.Params.String("pid")); err != nil { // of a server that died
 		return native.Failed(err)
 	}
 	ended := make(chan *os.ProcessState, 1)
-	argv := command(c)
+	argv := command(c, options, more)
 	if err := c.Do(native.Quote(argv), func() error { return launch(c, argv, ended) }); err != nil {
 		return native.Failed(err)
 	}
@@ -137,11 +146,11 @@ func start(ctx context.Context, c *native.Call) drivers.Result {
 	}
 }
 
-func command(c *native.Call) []string {
+func command(c *native.Call, options string, more []string) []string {
 	v := c.Params
-	argv := []string{v.String("binary"), "--defaults-file=" + v.String("config"), "--pid-file=" + v.String("pid"),
+	argv := []string{v.String("binary"), "--defaults-file=" + options, "--pid-file=" + v.String("pid"),
 		"--socket=" + v.String("socket"), "--datadir=" + v.String("datadir"), "--log-error=" + v.String("log"), "--user=" + v.String("user")}
-	return append(argv, v.Words("additional_parameters")...)
+	return append(append(argv, v.Words("additional_parameters")...), more...)
 }
 
 // launch starts the server in a session of its own; it outlives the daemon.
@@ -162,45 +171,20 @@ func launch(c *native.Call, argv []string, ended chan<- *os.ProcessState) error 
 	return nil
 }
 
-func owner(c *native.Call) (uid, gid int, err error) {
-	u, err := user.Lookup(c.Params.String("user"))
-	if err != nil {
-		return 0, 0, err
-	}
-	g, err := user.LookupGroup(c.Params.String("group"))
-	if err != nil {
-		return 0, 0, err
-	}
-	uid, err1 := strconv.Atoi(u.Uid)
-	gid, err2 := strconv.Atoi(g.Gid)
-	return uid, gid, errors.Join(err1, err2)
+func owner(c *native.Call) (database.Owner, error) {
+	return database.LookupOwner(c.Params.String("user"), c.Params.String("group"))
 }
 
 // prepare creates what the server needs around its data, and the data base
 // itself if that is wanted.
-func prepare(ctx context.Context, c *native.Call, uid, gid int) error {
+func prepare(ctx context.Context, c *native.Call, o database.Owner) error {
 	v := c.Params
 	for _, path := range []string{v.String("pid"), v.String("socket"), v.String("log")} {
-		dir := filepath.Dir(path)
-		if st, err := os.Stat(dir); err == nil && st.IsDir() {
-			continue
-		}
-		err := c.Do(fmt.Sprintf("mkdir -p %s; chown %s:%s %s", dir, v.String("user"), v.String("group"), dir), func() error {
-			return errors.Join(os.MkdirAll(dir, 0o755), os.Chown(dir, uid, gid))
-		})
-		if err != nil {
+		if err := o.Folder(c, filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
 	}
-	log := v.String("log")
-	err := c.Do("touch "+log, func() error {
-		f, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY, 0o640)
-		if err != nil {
-			return err
-		}
-		return errors.Join(f.Close(), os.Chown(log, uid, gid))
-	})
-	if err != nil {
+	if err := o.Touch(c, v.String("log"), 0o640); err != nil {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(v.String("datadir"), "mysql")); err == nil {
@@ -218,24 +202,20 @@ func prepare(ctx context.Context, c *native.Call, uid, gid int) error {
 
 // lastError is what the end of the log tells of errors.
 func lastError(log string) string {
-	raw, err := os.ReadFile(log)
-	if err != nil {
-		return ""
+	if text := database.LogTail(log, 10, "[ERROR]"); text != "" {
+		return ": " + text
 	}
-	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
-	var found []string
-	for _, l := range lines[max(0, len(lines)-10):] {
-		if _, text, ok := strings.Cut(l, "[ERROR]"); ok && !strings.Contains(text, "Aborting") {
-			found = append(found, strings.TrimSpace(text))
-		}
-	}
-	if len(found) == 0 {
-		return ""
-	}
-	return ": " + strings.Join(found, "; ")
+	return ""
 }
 
 func stop(ctx context.Context, c *native.Call) drivers.Result {
+	if replicated(c) {
+		return stopCopy(ctx, c)
+	}
+	return stopServer(ctx, c)
+}
+
+func stopServer(ctx context.Context, c *native.Call) drivers.Result {
 	id, alive, err := running(c)
 	if err != nil {
 		return native.Failed(err)
@@ -245,38 +225,17 @@ func stop(ctx context.Context, c *native.Call) drivers.Result {
 	}
 	safe, guarded := guardian(id)
 	// An orderly end writes everything down; the guardian then ends too.
-	if err := send(c, id, syscall.SIGTERM); err != nil {
-		return native.Failed(err)
-	}
-	c.Waiting("the server (process %d) to end", id.Pid)
 	gone := func() bool { return !id.Alive() && (!guarded || !safe.Alive()) }
-	soft, cancel := context.WithTimeout(ctx, native.Remaining(ctx)*3/4)
-	err = c.Poll(soft, 50*time.Millisecond, gone)
-	cancel()
-	if err != nil {
+	if err := database.End(ctx, c, id, gone, database.Signal{Number: syscall.SIGTERM, Wait: native.Remaining(ctx) * 3 / 4}); err != nil {
 		// The guardian first: it would start the server again.
 		if guarded {
-			if err := send(c, safe, syscall.SIGKILL); err != nil {
+			if err := database.Send(c, safe, syscall.SIGKILL); err != nil {
 				return native.Failed(err)
 			}
 		}
-		if err := send(c, id, syscall.SIGKILL); err != nil {
+		if err := database.End(ctx, c, id, gone, database.Signal{Number: syscall.SIGKILL, Wait: time.Hour}); err != nil {
 			return native.Failed(err)
-		}
-		if err := c.Poll(ctx, 20*time.Millisecond, gone); err != nil {
-			return native.Fail(drivers.GenericError, "the server (process %d) does not end after SIGKILL", id.Pid)
 		}
 	}
 	return native.Failed(c.Remove(c.Params.String("pid")))
-}
-
-func send(c *native.Call, id process.Identity, sig syscall.Signal) error {
-	if !id.Alive() {
-		return nil
-	}
-	err := c.Do(fmt.Sprintf("kill -%d %d", int(sig), id.Pid), func() error { return id.Signal(sig) })
-	if errors.Is(err, os.ErrProcessDone) {
-		return nil
-	}
-	return err
 }

@@ -54,6 +54,7 @@ func server(t *testing.T) agenttest.Subject {
 }
 
 func TestContractOnARealServer(t *testing.T) {
+	t.Parallel()
 	s := server(t)
 	s.Break = func(t *testing.T) {
 		raw, err := os.ReadFile(filepath.Join(s.Params["pgdata"], "postmaster.pid"))
@@ -106,7 +107,9 @@ func TestRefusals(t *testing.T) {
 		{"pgdata", "/no/data", drivers.NotInstalled, "is its file system mounted"},
 		{"config", "/no/conf", drivers.NotInstalled, "/no/conf"},
 		{"pgdba", "nobody-knows", drivers.NotInstalled, "no user nobody-knows"},
-		{"rep_mode", "async", drivers.NotConfigured, "replication between servers"},
+		{"rep_mode", "async", drivers.NotConfigured, "needs a promotable clone"},
+		{"rep_mode", "slave", drivers.NotConfigured, "needs parameter master_ip"},
+		{"rep_mode", "often", drivers.NotConfigured, "none of none, sync"},
 	} {
 		s := subject(t, map[string]string{"pgctl": "/bin/true", "psql": "/bin/true", "pgdata": data, "pgdba": "root"})
 		s.Params[c.param] = c.value

@@ -2,11 +2,8 @@ package pgsql
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,29 +11,14 @@ import (
 	"time"
 
 	"gcrm/drivers"
+	"gcrm/drivers/database"
 	"gcrm/drivers/native"
 	"gcrm/drivers/process"
 )
 
 // running finds the server by the first line of postmaster.pid.
 func running(c *native.Call) (process.Identity, bool, error) {
-	raw, err := os.ReadFile(filepath.Join(c.Params.String("pgdata"), "postmaster.pid"))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return process.Identity{}, false, nil
-	}
-	if err != nil {
-		return process.Identity{}, false, fmt.Errorf("postmaster.pid: %w", err)
-	}
-	line, _, _ := strings.Cut(string(raw), "\n")
-	id, err := process.ParseIdentity(strings.TrimPrefix(line, "-"))
-	if err != nil {
-		return process.Identity{}, false, nil // not written in full yet
-	}
-	st, err := process.Look(id.Pid)
-	if err != nil || !st.Identity.Alive() || st.Name != "postgres" && st.Name != "postmaster" {
-		return process.Identity{}, false, nil
-	}
-	return st.Identity, true, nil
+	return database.Running(filepath.Join(c.Params.String("pgdata"), "postmaster.pid"), "postgres", "postmaster")
 }
 
 // orphans are processes of a server whose main process died. They hold its
@@ -78,29 +60,8 @@ func bury(ctx context.Context, c *native.Call) drivers.Result {
 	return native.OK()
 }
 
-// owner is the user of the server, with the groups of that user; nil if the
-// daemon itself runs as that user.
-func owner(c *native.Call) (*syscall.Credential, *user.User, error) {
-	u, err := user.Lookup(c.Params.String("pgdba"))
-	if err != nil {
-		return nil, nil, err
-	}
-	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
-	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
-	ids, err3 := u.GroupIds()
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return nil, nil, fmt.Errorf("user %s: %w", u.Username, err)
-	}
-	if int(uid) == os.Geteuid() {
-		return nil, u, nil
-	}
-	cred := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	for _, s := range ids {
-		if g, err := strconv.ParseUint(s, 10, 32); err == nil {
-			cred.Groups = append(cred.Groups, uint32(g))
-		}
-	}
-	return cred, u, nil
+func owner(c *native.Call) (database.Owner, error) {
+	return database.LookupOwner(c.Params.String("pgdba"), "")
 }
 
 // asOwner runs one of PostgreSQL's programs as the user of the server.
@@ -109,12 +70,12 @@ func asOwner(ctx context.Context, c *native.Call, env []string, argv ...string) 
 	if err != nil {
 		return "", err
 	}
-	cred, u, err := owner(c)
+	o, err := owner(c)
 	if err != nil {
 		return "", err
 	}
-	out := process.Run(ctx, process.Command{Path: path, Args: argv[1:], User: cred, Dir: c.Params.String("pgdata"),
-		Env: append([]string{"LC_ALL=C", "PATH=" + strings.Join(native.DefaultPath(), ":"), "HOME=" + u.HomeDir, "USER=" + u.Username,
+	out := process.Run(ctx, process.Command{Path: path, Args: argv[1:], User: o.Credential(), Dir: c.Params.String("pgdata"),
+		Env: append([]string{"LC_ALL=C", "PATH=" + strings.Join(native.DefaultPath(), ":"), "HOME=" + o.Home, "USER=" + o.Name,
 			"LD_LIBRARY_PATH=" + c.Params.String("pglibs")}, env...)})
 	if out.Code != 0 {
 		return out.Stdout, &native.ExitError{Tool: filepath.Base(argv[0]), Outcome: out}
@@ -130,25 +91,34 @@ func monitor(ctx context.Context, c *native.Call) drivers.Result {
 	case !alive:
 		return native.NotRunning()
 	}
-	if err := query(ctx, c); err != nil {
+	if replicated(c) {
+		return monitorCopy(ctx, c)
+	}
+	return answers(ctx, c)
+}
+
+// answers asks the query of parameter monitor_sql.
+func answers(ctx context.Context, c *native.Call) drivers.Result {
+	if _, err := ask(ctx, c, c.Params.String("monitor_sql")); err != nil {
 		return native.Fail(drivers.GenericError, "the server runs but does not answer: %v", err)
 	}
 	return native.OK()
 }
 
-func query(ctx context.Context, c *native.Call) error {
+// ask runs a query and returns the rows, columns separated by bars.
+func ask(ctx context.Context, c *native.Call, sql string) (string, error) {
 	v := c.Params
 	argv := []string{v.String("psql"), "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-p", strconv.Itoa(v.Int("pgport"))}
 	if host := firstOf(v.String("pghost"), v.String("socketdir")); host != "" {
 		argv = append(argv, "-h", host)
 	}
-	argv = append(argv, "-U", firstOf(v.String("monitor_user"), v.String("pgdba")), "-d", v.String("pgdb"), "-c", v.String("monitor_sql"))
+	argv = append(argv, "-U", firstOf(v.String("monitor_user"), v.String("pgdba")), "-d", v.String("pgdb"), "-c", sql)
 	var env []string
 	if p := v.String("monitor_password"); p != "" {
 		env = []string{"PGPASSWORD=" + p}
 	}
-	_, err := asOwner(ctx, c, env, argv...)
-	return err
+	out, err := asOwner(ctx, c, env, argv...)
+	return strings.TrimSpace(out), err
 }
 
 func firstOf(list ...string) string {
@@ -161,10 +131,23 @@ func firstOf(list ...string) string {
 }
 
 func start(ctx context.Context, c *native.Call) drivers.Result {
+	switch c.Params.String("rep_mode") {
+	case "slave":
+		if res := follow(c); res.RC != drivers.OK {
+			return res
+		}
+	case "sync", "async":
+		return startCopy(ctx, c)
+	}
+	return startServer(ctx, c)
+}
+
+// startServer starts the server as its files say, and waits until it answers.
+func startServer(ctx context.Context, c *native.Call) drivers.Result {
 	if _, alive, err := running(c); err != nil {
 		return native.Failed(err)
 	} else if alive {
-		return monitor(ctx, c)
+		return answers(ctx, c)
 	}
 	if res := bury(ctx, c); res.RC != drivers.OK {
 		return res
@@ -205,7 +188,10 @@ func start(ctx context.Context, c *native.Call) drivers.Result {
 	}
 	absent := 0
 	for {
-		res := monitor(ctx, c)
+		res := native.NotRunning()
+		if _, alive, err := running(c); err == nil && alive {
+			res = answers(ctx, c)
+		}
 		if res.RC == drivers.OK {
 			return res
 		}
@@ -223,27 +209,13 @@ func start(ctx context.Context, c *native.Call) drivers.Result {
 
 // lastError is what the end of the server's log tells of a failure.
 func lastError(log string) string {
-	st, err := os.Stat(log)
-	if err != nil || !st.Mode().IsRegular() {
+	if st, err := os.Stat(log); err != nil || !st.Mode().IsRegular() {
 		return " (parameter logfile names no file that would say why)"
 	}
-	raw, err := os.ReadFile(log)
-	if err != nil {
-		return ": " + err.Error()
+	if text := database.LogTail(log, 8, "FATAL:", "PANIC:", "DETAIL:", "HINT:"); text != "" {
+		return ": " + text
 	}
-	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
-	var found []string
-	for _, l := range lines[max(0, len(lines)-6):] {
-		for _, level := range []string{"FATAL:", "PANIC:", "HINT:"} {
-			if _, text, ok := strings.Cut(l, level); ok {
-				found = append(found, strings.TrimSpace(text))
-			}
-		}
-	}
-	if len(found) == 0 {
-		return "; see " + log
-	}
-	return ": " + strings.Join(found, "; ")
+	return "; see " + log
 }
 
 func folderOf(host string) string {
@@ -281,67 +253,48 @@ func removeLock(c *native.Call) error {
 // user of the server.
 func prepare(c *native.Call) error {
 	v := c.Params
-	_, u, err := owner(c)
+	o, err := owner(c)
 	if err != nil {
-		return err
-	}
-	uid, err1 := strconv.Atoi(u.Uid)
-	gid, err2 := strconv.Atoi(u.Gid)
-	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
 	if dir := v.String("socketdir"); dir != "" {
-		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-			err := c.Do("mkdir -p "+dir, func() error { return errors.Join(os.MkdirAll(dir, 0o775), os.Chown(dir, uid, gid)) })
-			if err != nil {
-				return err
-			}
-		}
-	}
-	log := v.String("logfile")
-	if _, err := os.Stat(log); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return c.Do("touch "+log, func() error {
-		f, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
+		if err := o.Folder(c, dir, 0o775); err != nil {
 			return err
 		}
-		return errors.Join(f.Close(), os.Chown(log, uid, gid))
-	})
+	}
+	return o.Touch(c, v.String("logfile"), 0o600)
 }
 
-// stop ends the server without waiting for its clients (a fast shutdown);
-// when that takes too long, at once and with recovery at the next start.
 func stop(ctx context.Context, c *native.Call) drivers.Result {
+	if replicated(c) {
+		return stopCopy(ctx, c)
+	}
+	_, res := stopServer(ctx, c, "stop_escalate")
+	return res
+}
+
+// stopServer ends the server without waiting for its clients (a fast
+// shutdown); when that takes longer than the parameter says, at once and with
+// recovery at the next start. orderly tells that it was not so.
+func stopServer(ctx context.Context, c *native.Call, patience string) (orderly bool, _ drivers.Result) {
 	id, alive, err := running(c)
 	if err != nil {
-		return native.Failed(err)
+		return false, native.Failed(err)
 	}
 	if !alive {
-		return bury(ctx, c)
+		return false, bury(ctx, c)
 	}
-	patience := min(time.Duration(max(c.Params.Int("stop_escalate"), 0))*second, native.Remaining(ctx)*3/4)
+	soft := min(time.Duration(max(c.Params.Int(patience), 0))*second, native.Remaining(ctx)*3/4)
 	gone := func() bool { return !id.Alive() }
-	for _, step := range []struct {
-		sig  syscall.Signal
-		name string
-		max  time.Duration
-	}{{syscall.SIGINT, "INT", patience}, {syscall.SIGQUIT, "QUIT", native.Remaining(ctx) / 8}, {syscall.SIGKILL, "KILL", time.Hour}} {
-		if step.max <= 0 {
-			continue
-		}
-		err := c.Do(fmt.Sprintf("kill -%s %d", step.name, id.Pid), func() error { return id.Signal(step.sig) })
-		if err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return native.Failed(err)
-		}
-		c.Waiting("the server (process %d) to end", id.Pid)
-		limit, cancel := context.WithTimeout(ctx, step.max)
-		err = c.Poll(limit, 20*time.Millisecond, gone)
-		cancel()
-		if err == nil {
-			return native.Failed(c.Remove(filepath.Join(c.Params.String("pgdata"), "postmaster.pid")))
+	if err := database.End(ctx, c, id, gone, database.Signal{Number: syscall.SIGINT, Wait: soft}); err == nil {
+		orderly = soft > 0
+	}
+	if !orderly {
+		err := database.End(ctx, c, id, gone, database.Signal{Number: syscall.SIGQUIT, Wait: native.Remaining(ctx) / 2},
+			database.Signal{Number: syscall.SIGKILL, Wait: time.Hour})
+		if err != nil {
+			return false, native.Failed(err)
 		}
 	}
-	return native.Fail(drivers.GenericError, "the server (process %d) does not end after SIGKILL", id.Pid)
+	return orderly, native.Failed(c.Remove(filepath.Join(c.Params.String("pgdata"), "postmaster.pid")))
 }

@@ -1,6 +1,6 @@
-// Package pgsql is the agent of a PostgreSQL server whose data moves with
-// shared or replicated storage: ocf:heartbeat:pgsql. Replication between
-// servers (rep_mode other than none) is left to the script of that name.
+// Package pgsql is the agent of PostgreSQL servers, ocf:heartbeat:pgsql: one
+// whose data moves with shared or replicated storage, or several that
+// replicate among themselves (rep_mode sync or async, a promotable clone).
 package pgsql
 
 import (
@@ -26,9 +26,8 @@ func Agent() *native.Agent {
 	text := func(name, def, short string) meta.Param {
 		return meta.Param{Name: name, Type: meta.String, Default: def, Short: short}
 	}
-	replication := func(name string, kind meta.Type, def string) meta.Param {
-		return meta.Param{Name: name, Type: kind, Default: def, Short: "For replication (not supported)",
-			Long: "Replication between servers is served by the script of this name only; the built-in agent refuses rep_mode other than none."}
+	replication := func(name string, kind meta.Type, def, short string) meta.Param {
+		return meta.Param{Name: name, Type: kind, Default: def, Short: short}
 	}
 	return &native.Agent{
 		Table: meta.Agent{
@@ -52,14 +51,24 @@ func Agent() *native.Agent {
 				text("logfile", "/dev/null", "File for the output of the server"),
 				text("socketdir", "", "Folder of the socket"),
 				{Name: "stop_escalate", Type: meta.Integer, Default: "90", Short: "Seconds until a stop becomes immediate"},
-				replication("rep_mode", meta.String, "none"), replication("node_list", meta.String, ""),
-				replication("restore_command", meta.String, ""), replication("archive_cleanup_command", meta.String, ""),
-				replication("recovery_end_command", meta.String, ""), replication("master_ip", meta.String, ""),
-				replication("repuser", meta.String, "postgres"), replication("primary_conninfo_opt", meta.String, ""),
-				replication("restart_on_promote", meta.Boolean, "false"), replication("replication_slot_name", meta.String, ""),
-				replication("tmpdir", meta.String, "/var/lib/pgsql/tmp"), replication("xlog_check_count", meta.Integer, "3"),
-				replication("crm_attr_timeout", meta.Integer, "5"), replication("stop_escalate_in_slave", meta.Integer, "90"),
-				replication("check_wal_receiver", meta.Boolean, "false"),
+				{Name: "rep_mode", Type: meta.String, Default: "none", Short: "How servers replicate: none, sync, async, slave",
+					Long: "none: one server. sync: commits wait for every standby that follows, and no acknowledged commit is lost when another takes over. " +
+						"async: a standby may take over without the last commits. slave: the server follows a primary outside of the resource."},
+				{Name: "node_list", Type: meta.String, Short: "Names of the nodes with a copy", Long: "Names of the nodes that have a copy of the data base; left out, all nodes of the cluster."},
+				replication("restore_command", meta.String, "", "Command that fetches archived WAL"),
+				replication("archive_cleanup_command", meta.String, "", "Command that cleans the archive"),
+				replication("recovery_end_command", meta.String, "", "Command at the end of recovery"),
+				replication("master_ip", meta.String, "", "Address of the primary, which moves with it"),
+				{Name: "repuser", Type: meta.String, Default: "postgres", Short: "User who replicates", Long: "User as whom standbys connect. " +
+					"A server that was primary and crashed is taken back by pg_rewind as this user, which therefore must be a superuser or have the grants of pg_rewind."},
+				replication("primary_conninfo_opt", meta.String, "", "Further words of the connection to the primary"),
+				replication("restart_on_promote", meta.Boolean, "false", "Promote by a restart, which keeps the timeline"),
+				replication("replication_slot_name", meta.String, "", "Prefix of replication slots"),
+				replication("tmpdir", meta.String, "/var/lib/pgsql/tmp", "Folder of the agent's files"),
+				{Name: "xlog_check_count", Type: meta.Integer, Default: "3", Short: "How often positions are compared", Long: "How often in a row the comparison of positions must come out the same before a copy stands for election."},
+				{Name: "crm_attr_timeout", Type: meta.Integer, Default: "5", Short: "Seconds that writing an attribute may take", Long: "Seconds that writing an attribute in the cluster may take before the action fails."},
+				replication("stop_escalate_in_slave", meta.Integer, "90", "As stop_escalate, for a standby"),
+				replication("check_wal_receiver", meta.Boolean, "false", "Tell in a node attribute whether the standby receives"),
 			},
 			Actions: []meta.Action{
 				{Name: "start", Timeout: 120 * second}, {Name: "stop", Timeout: 120 * second}, {Name: "status", Timeout: 60 * second},
@@ -68,16 +77,30 @@ func Agent() *native.Agent {
 				{Name: "meta-data", Timeout: 5 * second}, {Name: "validate-all", Timeout: 5 * second}, {Name: "methods", Timeout: 5 * second},
 			},
 		},
-		Check:   check,
-		Actions: map[string]native.Action{drivers.Start: start, drivers.Stop: stop, drivers.Monitor: monitor, "status": monitor},
+		Check: check,
+		Actions: map[string]native.Action{drivers.Start: start, drivers.Stop: stop, drivers.Monitor: monitor, "status": monitor,
+			drivers.Promote: promote, drivers.Demote: demote, drivers.Notify: notify},
 	}
 }
 
 func check(c *native.Call) drivers.Result {
 	v := c.Params
-	if mode := v.String("rep_mode"); mode != "none" && mode != "" {
-		return native.Fail(drivers.NotConfigured, "rep_mode=%s: the built-in pgsql agent serves a single server on storage that moves; "+
-			"for replication between servers install the resource-agents package, whose script of this name does it", mode)
+	switch mode := v.String("rep_mode"); mode {
+	case "none", "":
+		if c.MetaInt("promoted_max", c.MetaInt("master_max", 0)) > 0 {
+			return native.Fail(drivers.NotConfigured, "a promotable pgsql needs rep_mode=sync or async")
+		}
+	case "sync", "async":
+		if c.Action == drivers.Start && c.MetaInt("promoted_max", c.MetaInt("master_max", 0)) < 1 {
+			return native.Fail(drivers.NotConfigured, "rep_mode=%s needs a promotable clone (ms) of the resource", mode)
+		}
+		fallthrough
+	case "slave":
+		if v.String("master_ip") == "" {
+			return native.Fail(drivers.NotConfigured, "rep_mode=%s needs parameter master_ip", mode)
+		}
+	default:
+		return native.Fail(drivers.NotConfigured, "rep_mode=%s is none of none, sync, async, slave", mode)
 	}
 	for _, tool := range []string{"pgctl", "psql"} {
 		if _, err := c.Tool(v.String(tool)); err != nil {

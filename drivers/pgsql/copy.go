@@ -1,0 +1,633 @@
+package pgsql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gcrm/drivers"
+	"gcrm/drivers/native"
+	"gcrm/drivers/succession"
+)
+
+// A replicated server starts as a standby, whatever it was, and becomes the
+// primary by promote alone. Which copy may is decided by package succession.
+
+// replicated tells whether the servers replicate under the cluster's rule.
+func replicated(c *native.Call) bool {
+	mode := c.Params.String("rep_mode")
+	return mode == "sync" || mode == "async"
+}
+
+func rule(c *native.Call) succession.Rule {
+	return succession.Rule{Lagging: c.Params.String("rep_mode") == "async", Every: true, Compare: comparePositions}
+}
+
+// comparePositions orders "TIMELINE/LSN", both in hexadecimal with leading
+// zeros.
+func comparePositions(a, b string) (int, bool) { return strings.Compare(a, b), true }
+
+// position builds such a text from a timeline and an LSN as the server
+// prints it (HIGH/LOW in hexadecimal).
+func position(timeline, lsn string) (string, error) {
+	t, err := strconv.ParseUint(timeline, 10, 32)
+	high, low, ok := strings.Cut(lsn, "/")
+	h, err1 := strconv.ParseUint(high, 16, 32)
+	l, err2 := strconv.ParseUint(low, 16, 32)
+	if err := errors.Join(err, err1, err2); err != nil || !ok {
+		return "", fmt.Errorf("the server tells its position as %q/%q", timeline, lsn)
+	}
+	return fmt.Sprintf("%08X/%08X%08X", t, h, l), nil
+}
+
+// The position of a standby is what it has received or recovered; the
+// timeline is that of the newest record it must replay.
+const positionSQL = `SELECT greatest((SELECT timeline_id FROM pg_control_checkpoint()), (SELECT min_recovery_end_timeline FROM pg_control_recovery())),
+ greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), '0/0'::pg_lsn)`
+
+func ownPosition(ctx context.Context, c *native.Call) (string, error) {
+	row, err := ask(ctx, c, positionSQL)
+	if err != nil {
+		return "", err
+	}
+	t, lsn, _ := strings.Cut(row, "|")
+	return position(t, lsn)
+}
+
+func open(ctx context.Context, c *native.Call) (*succession.Ledger, error) {
+	l, err := succession.Open(ctx, c, c.Params.Words("node_list"), "xlog-loc")
+	if err != nil {
+		return nil, err
+	}
+	l.Limit, l.Looks = time.Duration(c.Params.Int("crm_attr_timeout"))*second, c.Params.Int("xlog_check_count")
+	return l, nil
+}
+
+// lock marks a server that was primary and did not end in order: it may have
+// commits that its successor does not have.
+func lockFile(c *native.Call) string { return filepath.Join(c.Params.String("tmpdir"), "PGSQL.lock") }
+func modeFile(c *native.Call) string {
+	return filepath.Join(c.Params.String("tmpdir"), "rep_mode.conf")
+}
+func signalFile(c *native.Call) string {
+	return filepath.Join(c.Params.String("pgdata"), "standby.signal")
+}
+
+// settings is the file that the agent keeps of the server's configuration.
+func settings(c *native.Call, synchronous []string) string {
+	v := c.Params
+	info := fmt.Sprintf("host=%s port=%d user=%s application_name=%s", v.String("master_ip"), v.Int("pgport"), v.String("repuser"), conninfo(c.Node.Name))
+	if o := v.String("primary_conninfo_opt"); o != "" {
+		info += " " + o
+	}
+	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+	var b strings.Builder
+	fmt.Fprintf(&b, "# written by the cluster; changes are lost\nprimary_conninfo = %s\nrecovery_target_timeline = 'latest'\n", quote(info))
+	for _, name := range []string{"restore_command", "archive_cleanup_command", "recovery_end_command"} {
+		if s := v.String(name); s != "" {
+			fmt.Fprintf(&b, "%s = %s\n", name, quote(s))
+		}
+	}
+	if slot := v.String("replication_slot_name"); slot != "" {
+		fmt.Fprintf(&b, "primary_slot_name = %s\n", quote(slotOf(slot, c.Node.Name)))
+	}
+	names := ""
+	if len(synchronous) > 0 {
+		quoted := make([]string, len(synchronous))
+		for i, n := range synchronous {
+			quoted[i] = `"` + n + `"`
+		}
+		names = fmt.Sprintf("FIRST %d (%s)", len(quoted), strings.Join(quoted, ", "))
+	}
+	fmt.Fprintf(&b, "synchronous_standby_names = %s\n", quote(names))
+	return b.String()
+}
+
+// conninfo writes a value of a connection string.
+func conninfo(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}
+
+// slotOf is the replication slot of a node.
+func slotOf(prefix, node string) string {
+	return prefix + "_" + strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(node))
+}
+
+// configure writes the agent's settings and sees to it that the server's
+// configuration includes them.
+func configure(c *native.Call, synchronous []string) error {
+	o, err := owner(c)
+	if err != nil {
+		return err
+	}
+	if err := o.Folder(c, c.Params.String("tmpdir"), 0o700); err != nil {
+		return err
+	}
+	if err := o.Write(c, modeFile(c), settings(c, synchronous), 0o600); err != nil {
+		return err
+	}
+	path := config(c)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	include := regexp.MustCompile(`(?m)^[ \t]*include(_if_exists)?[ \t=]+'` + regexp.QuoteMeta(modeFile(c)) + `'`)
+	if include.Match(raw) {
+		return nil
+	}
+	return o.Write(c, path, strings.TrimRight(string(raw), "\n")+"\ninclude_if_exists '"+modeFile(c)+"'\n", 0o600)
+}
+
+// synchronous lists the standbys that commits wait for, from the agent's file.
+func synchronous(c *native.Call) []string {
+	raw, err := os.ReadFile(modeFile(c))
+	if err != nil {
+		return nil
+	}
+	_, rest, ok := strings.Cut(string(raw), "\nsynchronous_standby_names = 'FIRST ")
+	if !ok {
+		return nil
+	}
+	line, _, _ := strings.Cut(rest, "\n")
+	var out []string
+	for _, m := range regexp.MustCompile(`"([^"]*)"`).FindAllStringSubmatch(line, -1) {
+		out = append(out, m[1])
+	}
+	return out
+}
+
+// commitsWaitFor changes the standbys that commits wait for.
+func commitsWaitFor(ctx context.Context, c *native.Call, names []string) error {
+	slices.Sort(names)
+	if slices.Equal(names, synchronous(c)) {
+		return nil
+	}
+	if err := configure(c, names); err != nil {
+		return err
+	}
+	return c.Do("psql -c 'SELECT pg_reload_conf()'", func() error {
+		_, err := ask(ctx, c, "SELECT pg_reload_conf()")
+		return err
+	})
+}
+
+// follow prepares the server for following the primary at master_ip.
+func follow(c *native.Call) drivers.Result {
+	major, err := version(c)
+	if err != nil {
+		return native.Failed(err)
+	}
+	if major < 13 {
+		return native.Fail(drivers.NotConfigured, "rep_mode=%s: %s has a data base of PostgreSQL %d; the built-in agent replicates from 13 on, the script of this name earlier ones too",
+			c.Params.String("rep_mode"), c.Params.String("pgdata"), major)
+	}
+	o, err := owner(c)
+	if err != nil {
+		return native.Failed(err)
+	}
+	if err := configure(c, nil); err != nil {
+		return native.Failed(err)
+	}
+	return native.Failed(o.Touch(c, signalFile(c), 0o600))
+}
+
+func version(c *native.Call) (int, error) {
+	raw, err := os.ReadFile(filepath.Join(c.Params.String("pgdata"), "PG_VERSION"))
+	if err != nil {
+		return 0, err
+	}
+	text, _, _ := strings.Cut(strings.TrimSpace(string(raw)), ".")
+	return strconv.Atoi(text)
+}
+
+func startCopy(ctx context.Context, c *native.Call) drivers.Result {
+	if _, alive, err := running(c); err != nil {
+		return native.Failed(err)
+	} else if alive {
+		return standing(ctx, c)
+	}
+	l, err := open(ctx, c)
+	if err != nil {
+		return native.Failed(err)
+	}
+	if err := l.Leave(ctx); err != nil { // what a server that died left
+		return native.Failed(err)
+	}
+	if res := bury(ctx, c); res.RC != drivers.OK {
+		return res
+	}
+	if res := rejoin(ctx, c, l); res.RC != drivers.OK {
+		return res
+	}
+	if res := follow(c); res.RC != drivers.OK {
+		return res
+	}
+	if res := startServer(ctx, c); res.RC != drivers.OK || c.Dry() {
+		return res
+	}
+	return standing(ctx, c)
+}
+
+// rejoin deals with a server that was primary and did not end in order. If
+// another is primary now, what this one has beyond its successor was never
+// acknowledged: it is taken back.
+func rejoin(ctx context.Context, c *native.Call, l *succession.Ledger) drivers.Result {
+	if there, err := native.Exists(lockFile(c)); err != nil || !there {
+		return native.Failed(err)
+	}
+	copies, err := l.Copies(ctx)
+	if err != nil {
+		return native.Failed(err)
+	}
+	v := c.Params
+	switch succession.Of(copies, c.Node.Name).Standing {
+	case succession.Latest, succession.Unknown:
+		return native.OK() // nobody took over
+	}
+	primary := succession.PrimaryOf(copies, c.Node.Name)
+	if primary == "" {
+		return native.Fail(drivers.GenericError, "the server on %s was primary and another took over, which is not there now: this copy may have commits of its own; "+
+			"it joins by itself once a primary runs (to take it as it is, remove %s)", c.Node.Name, lockFile(c))
+	}
+	source := fmt.Sprintf("host=%s port=%d user=%s dbname=%s", v.String("master_ip"), v.Int("pgport"), v.String("repuser"), v.String("pgdb"))
+	if o := v.String("primary_conninfo_opt"); o != "" {
+		source += " " + o
+	}
+	argv := []string{filepath.Join(filepath.Dir(tool(c, "pgctl")), "pg_rewind"), "--target-pgdata=" + v.String("pgdata"), "--source-server=" + source, "--config-file=" + config(c)}
+	keep, err := os.ReadFile(config(c))
+	if err != nil {
+		return native.Failed(err)
+	}
+	err = c.Do(native.Quote(argv), func() error {
+		_, err := asOwner(ctx, c, nil, argv...)
+		return err
+	})
+	if err != nil {
+		return native.Fail(drivers.GenericError, "the server on %s was primary and %s took over; what it has beyond that could not be taken back (%v): "+
+			"make its data anew with pg_basebackup and remove %s", c.Node.Name, primary, err, lockFile(c))
+	}
+	// The files of the configuration come from the source; this server's own
+	// stay.
+	o, err := owner(c)
+	if err == nil {
+		err = o.Write(c, config(c), string(keep), 0o600)
+	}
+	if err == nil {
+		err = c.Remove(lockFile(c))
+	}
+	return native.Failed(err)
+}
+
+// tool is the path of a program with links resolved: those that belong
+// together lie in one folder.
+func tool(c *native.Call, param string) string {
+	path, err := c.Tool(c.Params.String(param))
+	if err != nil {
+		return c.Params.String(param)
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
+// standing sets status and promotion score of a standby.
+func standing(ctx context.Context, c *native.Call) drivers.Result {
+	l, err := open(ctx, c)
+	if err != nil {
+		return native.Failed(err)
+	}
+	status := "HS:alone"
+	copies, err := l.Copies(ctx)
+	if err != nil {
+		return native.Failed(err)
+	}
+	if succession.PrimaryOf(copies, c.Node.Name) != "" {
+		switch succession.Of(copies, c.Node.Name).Standing {
+		case succession.Synchronous:
+			status = "HS:sync"
+		case succession.Asynchronous:
+			status = "HS:async"
+		case succession.Potential:
+			status = "HS:potential"
+		}
+	}
+	if err := l.SetStatus(ctx, status); err != nil {
+		return native.Failed(err)
+	}
+	why, err := l.Stand(ctx, rule(c), func() (string, error) { return ownPosition(ctx, c) })
+	if err != nil {
+		return native.Failed(err)
+	}
+	return drivers.Result{Output: why}
+}
+
+func monitorCopy(ctx context.Context, c *native.Call) drivers.Result {
+	recovering, err := ask(ctx, c, "SELECT pg_is_in_recovery()")
+	if err != nil {
+		return native.Fail(drivers.GenericError, "the server runs but does not answer: %v", err)
+	}
+	if c.Params.Bool("check_wal_receiver") {
+		if err := tellReceiver(ctx, c, recovering == "t"); err != nil {
+			return native.Failed(err)
+		}
+	}
+	if recovering == "t" {
+		return standing(ctx, c)
+	}
+	if res := answers(ctx, c); res.RC != drivers.OK {
+		return res
+	}
+	if err := keepBooks(ctx, c); err != nil {
+		return native.Fail(drivers.GenericError, "what the standbys are worth cannot be recorded: %v", err)
+	}
+	return drivers.Result{RC: drivers.RunningPromoted}
+}
+
+// tellReceiver sets the node attribute that parameter check_wal_receiver
+// asks for.
+func tellReceiver(ctx context.Context, c *native.Call, standby bool) error {
+	base, _, _ := strings.Cut(c.Resource, ":")
+	value := "normal (master)"
+	if standby {
+		rows, err := ask(ctx, c, "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'")
+		if err != nil {
+			return err
+		}
+		if value = "normal"; rows == "0" {
+			value = "ERROR"
+		}
+	}
+	return c.SetAttribute(ctx, base+"-receiver-status", &value)
+}
+
+// follower is a standby as the primary sees it.
+type follower struct {
+	state, sync string
+	flushed     bool // up to the point asked for
+}
+
+func followers(ctx context.Context, c *native.Call, lsn string) (map[string]follower, error) {
+	rows, err := ask(ctx, c, "SELECT application_name, state, sync_state, coalesce(flush_lsn >= '"+lsn+"'::pg_lsn, false) FROM pg_stat_replication")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]follower{}
+	for row := range strings.Lines(rows) {
+		if f := strings.Split(strings.TrimSpace(row), "|"); len(f) == 4 {
+			out[f[0]] = follower{f[1], f[2], f[3] == "t"}
+		}
+	}
+	return out, nil
+}
+
+// keepBooks records what every standby is worth, and has commits wait for
+// those that follow. It only trusts a standby when commits wait for it and
+// it has everything from before that; and distrusts it before they stop
+// waiting.
+func keepBooks(ctx context.Context, c *native.Call) error {
+	l, err := open(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := l.SetStatus(ctx, succession.PrimaryStatus); err != nil {
+		return err
+	}
+	if err := l.Record(ctx, c.Node.Name, succession.Latest); err != nil {
+		return err
+	}
+	limit, cancel := context.WithTimeout(ctx, min(3*time.Second, native.Remaining(ctx)/2))
+	defer cancel()
+	for {
+		settled, err := review(ctx, c, l)
+		if err != nil {
+			return err
+		}
+		if settled || c.Dry() || native.Sleep(limit, 200*time.Millisecond) != nil {
+			break
+		}
+	}
+	score := succession.ScorePrimary
+	return c.SetPromotionScore(ctx, &score)
+}
+
+// review is one round of keepBooks; settled is false while a standby is
+// about to become synchronous.
+func review(ctx context.Context, c *native.Call, l *succession.Ledger) (settled bool, err error) {
+	names := synchronous(c) // commits wait for these since before the next line
+	now, err := ask(ctx, c, "SELECT pg_current_wal_lsn()")
+	if err != nil {
+		return false, err
+	}
+	seen, err := followers(ctx, c, now)
+	if err != nil {
+		return false, err
+	}
+	copies, err := l.Copies(ctx)
+	if err != nil {
+		return false, err
+	}
+	sync := c.Params.String("rep_mode") == "sync"
+	settled = true
+	want := slices.Clone(names)
+	for _, node := range l.Nodes {
+		if strings.EqualFold(node, c.Node.Name) {
+			continue
+		}
+		f := seen[node]
+		is := succession.Disconnected
+		switch {
+		case f.state != "streaming" || !succession.Of(copies, node).Running:
+			// Of a node that is lost the server hears nothing for a while.
+			want = slices.DeleteFunc(want, func(n string) bool { return n == node })
+		case !sync:
+			is = succession.Asynchronous
+		case !slices.Contains(names, node):
+			want, settled = append(want, node), false
+			continue // its standing stays what it is until commits wait for it
+		case f.sync != "sync" || !f.flushed:
+			settled = false
+			continue
+		default:
+			is = succession.Synchronous
+		}
+		if err := l.Record(ctx, node, is); err != nil {
+			return false, err
+		}
+	}
+	return settled, commitsWaitFor(ctx, c, want)
+}
+
+func promote(ctx context.Context, c *native.Call) drivers.Result {
+	if !replicated(c) {
+		return native.Fail(drivers.NotConfigured, "promote needs rep_mode=sync or async")
+	}
+	if _, alive, err := running(c); err != nil {
+		return native.Failed(err)
+	} else if !alive {
+		return native.NotRunning()
+	}
+	recovering, err := ask(ctx, c, "SELECT pg_is_in_recovery()")
+	if err != nil {
+		return native.Failed(err)
+	}
+	if recovering == "f" {
+		return native.Failed(keepBooks(ctx, c))
+	}
+	l, err := open(ctx, c)
+	if err != nil {
+		return native.Failed(err)
+	}
+	own, err := ownPosition(ctx, c)
+	if err != nil {
+		return native.Failed(err)
+	}
+	if err := l.Claim(ctx, rule(c), own); err != nil {
+		return native.Fail(drivers.GenericError, "the server on %s is not promoted: %v", c.Node.Name, err)
+	}
+	o, err := owner(c)
+	if err != nil {
+		return native.Failed(err)
+	}
+	if err := configure(c, nil); err != nil {
+		return native.Failed(err)
+	}
+	if err := l.Succeed(ctx); err != nil {
+		return native.Failed(err)
+	}
+	if err := o.Write(c, lockFile(c), c.Node.Name+"\n", 0o600); err != nil {
+		return native.Failed(err)
+	}
+	if res := lead(ctx, c); res.RC != drivers.OK || c.Dry() {
+		return res
+	}
+	if err := slots(ctx, c, l.Nodes); err != nil {
+		return native.Failed(err)
+	}
+	return native.Failed(keepBooks(ctx, c))
+}
+
+// lead makes the standby a primary.
+func lead(ctx context.Context, c *native.Call) drivers.Result {
+	if c.Params.Bool("restart_on_promote") {
+		if _, res := stopServer(ctx, c, "stop_escalate_in_slave"); res.RC != drivers.OK {
+			return res
+		}
+		if err := c.Remove(signalFile(c)); err != nil {
+			return native.Failed(err)
+		}
+		if res := startServer(ctx, c); res.RC != drivers.OK {
+			return res
+		}
+	} else {
+		argv := []string{c.Params.String("pgctl"), "-D", c.Params.String("pgdata"), "-W", "promote"}
+		err := c.Do(native.Quote(argv), func() error {
+			_, err := asOwner(ctx, c, nil, argv...)
+			return err
+		})
+		if err != nil {
+			return native.Failed(err)
+		}
+	}
+	c.Waiting("the server to end its recovery")
+	err := c.Poll(ctx, 100*time.Millisecond, func() bool {
+		recovering, err := ask(ctx, c, "SELECT pg_is_in_recovery()")
+		return err == nil && recovering == "f"
+	})
+	if err != nil {
+		return native.Fail(drivers.GenericError, "the server does not end its recovery%s", lastError(c.Params.String("logfile")))
+	}
+	return native.OK()
+}
+
+// slots makes the replication slots of the other nodes.
+func slots(ctx context.Context, c *native.Call, nodes []string) error {
+	prefix := c.Params.String("replication_slot_name")
+	if prefix == "" {
+		return nil
+	}
+	for _, n := range nodes {
+		if strings.EqualFold(n, c.Node.Name) {
+			continue
+		}
+		slot := slotOf(prefix, n)
+		sql := "SELECT pg_create_physical_replication_slot('" + slot + "') WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '" + slot + "')"
+		if err := c.Do("psql -c "+native.Quote([]string{sql}), func() error { _, err := ask(ctx, c, sql); return err }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// demote makes the primary a standby again, which is a restart: a fast
+// shutdown sends everything to the standbys first.
+func demote(ctx context.Context, c *native.Call) drivers.Result {
+	if !replicated(c) {
+		return native.Fail(drivers.NotConfigured, "demote needs rep_mode=sync or async")
+	}
+	if _, alive, err := running(c); err != nil {
+		return native.Failed(err)
+	} else if alive {
+		if recovering, err := ask(ctx, c, "SELECT pg_is_in_recovery()"); err == nil && recovering == "t" {
+			return native.OK()
+		}
+	}
+	if res := stopCopy(ctx, c); res.RC != drivers.OK {
+		return res
+	}
+	return startCopy(ctx, c)
+}
+
+func stopCopy(ctx context.Context, c *native.Call) drivers.Result {
+	patience := "stop_escalate_in_slave"
+	primary := false
+	if there, err := native.Exists(signalFile(c)); err == nil && !there {
+		patience, primary = "stop_escalate", true
+	}
+	orderly, res := stopServer(ctx, c, patience)
+	if res.RC != drivers.OK {
+		return res
+	}
+	if primary && orderly {
+		// Its last record is in every standby that could take over.
+		if err := c.Remove(lockFile(c)); err != nil {
+			return native.Failed(err)
+		}
+	}
+	l, err := open(ctx, c)
+	if err != nil {
+		return native.Failed(err)
+	}
+	return native.Failed(l.Leave(ctx))
+}
+
+// notify has the standbys look at once when the primary is gone or new, and
+// the primary when a standby is.
+func notify(ctx context.Context, c *native.Call) drivers.Result {
+	if !replicated(c) || c.Meta["notify_type"] != "post" {
+		return native.OK()
+	}
+	if _, alive, err := running(c); err != nil || !alive {
+		return native.Failed(err)
+	}
+	recovering, err := ask(ctx, c, "SELECT pg_is_in_recovery()")
+	switch {
+	case err != nil:
+		return native.Failed(err)
+	case recovering == "t":
+		return standing(ctx, c)
+	}
+	return native.Failed(keepBooks(ctx, c))
+}
