@@ -271,6 +271,8 @@ func runConfigureSimulate(ctx context.Context, s *Session, c *call) error {
 	o := &simulateOptions{format: "plan"}
 	for _, w := range c.words {
 		switch w.Text {
+		case "commands", "--commands":
+			return s.rehearseStaged(ctx, o)
 		case "scores":
 			o.run.Scores, o.format = true, "text"
 		case "utilization":

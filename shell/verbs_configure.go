@@ -116,8 +116,9 @@ func configureLevel() *Level {
 			Example: "simulate", Long: "What is started, stopped, moved, promoted or fenced, why, and for how long services are\n" +
 				"down. With scores, utilization or actions the output is that of crm_simulate, with the\n" +
 				"scores, the capacities, or the actions and the status after them. nograph is what always\n" +
-				"holds here.",
-			Args: []Arg{anyOf("option", "nograph", "scores", "utilization", "actions")},
+				"holds here. With commands (or --commands) the nodes tell which commands and system calls\n" +
+				"they would carry out in their present state; nothing is carried out.",
+			Args: []Arg{anyOf("option", "nograph", "scores", "utilization", "actions", "commands", "--commands")},
 			run:  runConfigureSimulate},
 		&Verb{Name: "graph", Help: "Draw the configuration in the language of graphviz.",
 			Example: "graph dot config.dot", Args: []Arg{maybeOneOf("type", "dot"), maybe("file", argFile)}, run: runGraph},

@@ -62,6 +62,9 @@ func (a *administrated) ConfirmDown(_ context.Context, node, by string) error {
 	a.done = append(a.done, "confirm "+node)
 	return nil
 }
+func (a *administrated) Rehearse(context.Context, *cib.CIB) ([]client.Rehearsed, error) {
+	return []client.Rehearsed{}, nil
+}
 func (a *administrated) FencePlan(context.Context) (*client.FencePlan, error) {
 	return &client.FencePlan{}, nil
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -102,6 +103,19 @@ func (s *Server) administration(a Administrator) []route {
 					}
 				}
 				return out, nil
+			})},
+		{method: "POST", path: client.PathRehearse, help: "Shows the commands and system calls that a document would have the nodes carry out, and carries out none.",
+			request: client.RehearseRequest{}, answer: []client.Rehearsed{}, need: administer,
+			handle: answer(func(r *http.Request) (any, error) {
+				var req client.RehearseRequest
+				if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, client.MaxBody)).Decode(&req); err != nil {
+					return nil, &client.Error{Code: client.CodeRefused, Text: "unreadable request: " + err.Error()}
+				}
+				doc, err := cib.Parse(req.CIB)
+				if err != nil {
+					return nil, &client.Error{Code: client.CodeRefused, Text: err.Error()}
+				}
+				return a.Rehearse(r.Context(), doc)
 			})},
 		{method: "GET", path: client.PathFencePlan, help: "The fence devices, and how each node is fenced.", answer: client.FencePlan{}, need: readAll,
 			handle: answer(func(r *http.Request) (any, error) { return a.FencePlan(r.Context()) })},

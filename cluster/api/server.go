@@ -50,6 +50,8 @@ type Administrator interface {
 	Fence(ctx context.Context, node, action, by string) (proof string, err error)
 	ConfirmDown(ctx context.Context, node, by string) error
 	Fencings(ctx context.Context) ([]client.FenceEntry, error)
+	// Rehearse shows what a document would have the nodes do.
+	Rehearse(ctx context.Context, doc *cib.CIB) ([]client.Rehearsed, error)
 	FencePlan(ctx context.Context) (*client.FencePlan, error)
 	FenceTest(ctx context.Context, r client.FenceTestRequest, by string) (*client.FenceReport, error)
 }

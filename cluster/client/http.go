@@ -333,6 +333,13 @@ func (h *HTTP) FenceTest(ctx context.Context, r FenceTestRequest) (*FenceReport,
 	return report, h.send(ctx, http.MethodPost, PathFenceTest, nil, r, report)
 }
 
+// Rehearse implements Rehearser.
+func (h *HTTP) Rehearse(ctx context.Context, doc *cib.CIB) ([]Rehearsed, error) {
+	var out []Rehearsed
+	err := h.send(ctx, http.MethodPost, PathRehearse, nil, RehearseRequest{CIB: doc.Root.String()}, &out)
+	return out, err
+}
+
 // send makes a request that changes something.
 func (h *HTTP) send(ctx context.Context, method, path string, query url.Values, body, into any) error {
 	resp, err := h.do(ctx, method, path, query, body, nil)

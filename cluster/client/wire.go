@@ -30,6 +30,7 @@ const (
 	PathFencePlan = "/v1/fencing/plan"
 	PathFenceTest = "/v1/fencing/test"
 	PathTrial     = "/v1/trial"
+	PathRehearse  = "/v1/rehearse"
 	PathAudit     = "/v1/audit"
 	PathDrill     = "/v1/drill"
 	PathRotate    = "/v1/rotate"
@@ -292,6 +293,31 @@ type Warden interface {
 	// FenceTest checks the devices of a node, or really reboots it, and keeps
 	// in the configuration what came of it.
 	FenceTest(ctx context.Context, r FenceTestRequest) (*FenceReport, error)
+}
+
+// RehearseRequest asks what a document, which need not be committed, would
+// have the nodes do.
+type RehearseRequest struct {
+	CIB string // XML, with status
+}
+
+// Rehearsed is one action as its node would carry it out in its present state.
+type Rehearsed struct {
+	Node     string `json:"node"`
+	Resource string `json:"resource"`
+	Action   string `json:"action"`
+	Agent    string `json:"agent"`
+	// Steps are the commands and system calls, in order.
+	Steps []string `json:"steps"`
+	// Unclear says why the steps are not known, or not all of them.
+	Unclear string `json:"unclear,omitempty"`
+}
+
+// Rehearser is what a Cluster may offer besides: to show what nodes would do.
+type Rehearser interface {
+	// Rehearse returns the actions of agents, without monitors, that follow
+	// from a document, in an order that they could be carried out in.
+	Rehearse(ctx context.Context, doc *cib.CIB) ([]Rehearsed, error)
 }
 
 // VerdictRequest ends the trial of a version.

@@ -168,23 +168,29 @@ func (c *Controller) resourceAction(t *transition, i int) *flight {
 	a := t.actions[i]
 	key := operation.TransitionKey(a.ID, t.number, a.ExpectedRC, c.uuid)
 	f := &flight{stage: committing, transition: t.number, index: i, action: a, key: key,
-		node: executes(a), nodeID: a.NodeID}
-	f.job = operation.Job{Key: key, Node: a.Node, NodeID: a.NodeID, Task: a.Task, OperationKey: a.Key,
-		Interval: a.Interval, Timeout: a.Timeout, Params: a.Params, Meta: a.Meta,
-		ExpectedRC: a.ExpectedRC, StartFatal: t.plan.Header.StartFatal}
+		node: executes(a), nodeID: a.NodeID, job: JobOf(a)}
+	f.job.Key, f.job.StartFatal = key, t.plan.Header.StartFatal
+	return f
+}
+
+// JobOf is what an executor is asked for an action of a plan, without the key
+// of a transition.
+func JobOf(a *scheduler.Action) operation.Job {
+	job := operation.Job{Node: a.Node, NodeID: a.NodeID, Task: a.Task, OperationKey: a.Key,
+		Interval: a.Interval, Timeout: a.Timeout, Params: a.Params, Meta: a.Meta, ExpectedRC: a.ExpectedRC}
 	if r := a.Resource; r != nil {
-		f.job.Resource, f.job.Class, f.job.Provider, f.job.Type = r.ID, r.Class, r.Provider, r.Type
+		job.Resource, job.Class, job.Provider, job.Type = r.ID, r.Class, r.Provider, r.Type
 	}
-	if f.job.Timeout <= 0 {
-		f.job.Timeout = operation.DefaultTimeout
-		if ms, err := strconv.ParseInt(f.job.MetaValue("timeout"), 10, 64); err == nil && ms > 0 {
-			f.job.Timeout = time.Duration(ms) * time.Millisecond
+	if job.Timeout <= 0 {
+		job.Timeout = operation.DefaultTimeout
+		if ms, err := strconv.ParseInt(job.MetaValue("timeout"), 10, 64); err == nil && ms > 0 {
+			job.Timeout = time.Duration(ms) * time.Millisecond
 		}
 	}
-	if ms, err := strconv.ParseInt(f.job.MetaValue("start_delay"), 10, 64); err == nil && ms > 0 {
-		f.job.StartDelay = time.Duration(ms) * time.Millisecond
+	if ms, err := strconv.ParseInt(job.MetaValue("start_delay"), 10, 64); err == nil && ms > 0 {
+		job.StartDelay = time.Duration(ms) * time.Millisecond
 	}
-	return f
+	return job
 }
 
 // dispatch sends a job; its pending record, if it has one, is committed.

@@ -24,6 +24,7 @@ const (
 	methodStatus   = "controller.status"   // leader is asked
 	methodLeave    = "node.leave"
 	methodApplied  = "node.applied"
+	methodRehearse = "executor.rehearse"
 )
 
 type appliedAnswer struct{ Index uint64 }
@@ -73,6 +74,9 @@ func (n *Node) handle() {
 	})
 	handle(n, methodDrill, func(_ context.Context, from transport.Peer, r client.DrillRequest) (any, error) {
 		return nil, n.failNow(from.Name, r)
+	})
+	handle(n, methodRehearse, func(ctx context.Context, _ transport.Peer, jobs []operation.Job) (any, error) {
+		return n.rehearseHere(ctx, jobs)
 	})
 	handle(n, methodKeys, func(context.Context, transport.Peer, struct{}) (any, error) {
 		return keysAnswer{n.generation.Load()}, nil

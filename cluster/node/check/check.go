@@ -72,6 +72,8 @@ type Plan struct {
 	Running bool
 	// Managed are system services that the cluster starts and stops.
 	Managed []string
+	// Groups are volume groups that the cluster activates.
+	Groups []string
 }
 
 // check is one row of the table.

@@ -39,7 +39,7 @@ func table() []check {
 		list = append(list, check{name: "kernel modules for " + f.feature, feature: f.feature,
 			run: func(ctx context.Context, h Host, _ Plan) []Finding { return modules(ctx, h, f.feature, f.modules) }})
 	}
-	return list
+	return append(list, featureChecks()...)
 }
 
 func ports(_ context.Context, h Host, p Plan) []Finding {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -73,7 +74,7 @@ func checkPlan(ctx context.Context, dir, socket, name, address string) (check.Pl
 		if c, err := client.Dial(socket, "gcrm cluster"); err == nil {
 			defer c.Close()
 			if doc, err := c.CIB(ctx, false); err == nil {
-				p.Running, p.Managed = true, managedServices(doc)
+				p.Running, p.Managed, p.Groups = true, managedServices(doc), volumeGroups(doc)
 			}
 		}
 		return p, nil
@@ -92,6 +93,23 @@ func managedServices(doc *cib.CIB) []string {
 	for e := range doc.Primitives() {
 		if a := cib.AgentOf(e); a.Class == "systemd" || a.Class == "service" {
 			out = append(out, a.Type)
+		}
+	}
+	return out
+}
+
+// volumeGroups are those that the cluster activates.
+func volumeGroups(doc *cib.CIB) []string {
+	var out []string
+	for e := range doc.Primitives() {
+		name := map[string]string{"LVM": "volgrpname", "LVM-activate": "vgname"}[cib.AgentOf(e).Type]
+		if name == "" {
+			continue
+		}
+		for set := range e.Named("instance_attributes") {
+			if v, ok := cib.PairValue(set, name); ok && !slices.Contains(out, v) {
+				out = append(out, v)
+			}
 		}
 	}
 	return out
