@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,28 +74,72 @@ func cpu(pid int) float64 {
 }
 
 // TestFigures measures a volume between two processes on this host, beside a file with
-// direct I/O and a mirror made of two qemu-nbd (quorum over a file and NBD).
+// direct I/O and a mirror made of two qemu-nbd (quorum over a file and NBD), which do as
+// many flushes per write as the volume's other node did under protocol C:
+//
+//	go test ./replication/admin -run TestFigures -v -figures 10s
+//
+// It needs fio (with its nbd engine) and qemu-utils; on a machine that does nothing else.
 func TestFigures(t *testing.T) {
 	if *figures == 0 {
-		t.Skip("runs with -figures TIME")
+		t.Skip("SKIPPED: runs with -figures TIME")
+	}
+	for _, p := range []string{"fio", "qemu-nbd", "fallocate"} {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skipf("SKIPPED: %s is not installed (packages fio, qemu-utils, util-linux)", p)
+		}
+	}
+	loopback(t)
+	best := map[string]float64{}
+	perFlush := make([]int, len(rows)) // writes for each flush under protocol C
+	for _, protocol := range []string{"A", "B", "C"} {
+		t.Run("protocol "+protocol, func(t *testing.T) {
+			s := newSite(t, 410, "net { protocol "+protocol+"; max-buffers 8000; max-epoch-size 8000; } disk { resync-rate 1G; c-plan-ahead 0; al-extents 3389; }")
+			s.firstSync()
+			uri := "--uri=nbd+unix:///r0?socket=" + s.folder(0).NBD("r0")
+			for i, r := range rows {
+				a, b := s.status(0), s.status(1)
+				before := cpu(a.PID) + cpu(b.PID)
+				iops, bytes := fio(t, r, "--ioengine=nbd", uri)
+				used := cpu(a.PID) + cpu(b.PID) - before
+				writes := iops * figures.Seconds()
+				text := ""
+				if flushes := float64(s.status(1).Counters.Flushes - b.Counters.Flushes); !r.read && flushes > 0 {
+					perFlush[i] = max(1, int(writes/flushes+0.5))
+					text = fmt.Sprintf(", a flush for %d writes", perFlush[i])
+				}
+				best[protocol+r.name] = iops
+				t.Logf("%-32s %8.0f /s, %.2f s CPU per GiB%s", r.name, iops, used/bytes*(1<<30), text)
+			}
+			s.ok(0, "secondary", "r0")
+		})
+	}
+	compare := func(t *testing.T, r row, iops float64, text string) {
+		t.Logf("%-32s %8.0f /s%s; the volume has %.0f %%, %.0f %% and %.0f %% of it under A, B and C", r.name, iops, text,
+			best["A"+r.name]/iops*100, best["B"+r.name]/iops*100, best["C"+r.name]/iops*100)
+	}
+	flush := func(i int, option string) []string {
+		if perFlush[i] == 0 {
+			return nil
+		}
+		return []string{fmt.Sprintf("--%s=%d", option, perFlush[i])}
 	}
 	t.Run("file", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "file")
-		if out, err := exec.Command("fallocate", "-l", "400M", path).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		fio(t, rows[2], "--ioengine=libaio", "--direct=1", "--filename="+path) // writes every block once
-		for _, r := range rows {
-			iops, _ := fio(t, r, "--ioengine=libaio", "--direct=1", "--filename="+path)
-			t.Logf("%-32s %8.0f /s", r.name, iops)
+		shell(t, "fallocate", "-l", "400M", path)
+		target := []string{"--ioengine=libaio", "--direct=1", "--filename=" + path}
+		fio(t, rows[2], target...) // writes every block once
+		for i, r := range rows {
+			iops, _ := fio(t, r, target...)
+			t.Logf("%-32s %8.0f /s without flushes", r.name, iops)
+			iops, _ = fio(t, r, append(flush(i, "fdatasync"), target...)...)
+			compare(t, r, iops, " with the same flushes")
 		}
 	})
 	t.Run("qemu mirror", func(t *testing.T) {
 		dir := t.TempDir()
 		for _, n := range []string{"a", "b"} {
-			if out, err := exec.Command("fallocate", "-l", "400M", filepath.Join(dir, n)).CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
+			shell(t, "fallocate", "-l", "400M", filepath.Join(dir, n))
 		}
 		port := freePort(t)
 		start := func(args ...string) int {
@@ -112,26 +157,47 @@ func TestFigures(t *testing.T) {
 		near := start("-t", "-e", "4", "-k", sock, "--image-opts", fmt.Sprintf("driver=quorum,vote-threshold=1,read-pattern=fifo,"+
 			"children.0.driver=raw,children.0.file.driver=file,children.0.file.filename=%s/a,children.0.file.cache.direct=on,children.0.file.aio=native,"+
 			"children.1.driver=raw,children.1.file.driver=nbd,children.1.file.host=127.0.0.1,children.1.file.port=%d", dir, port))
-		uri := "--uri=nbd+unix:///?socket=" + sock
-		fio(t, rows[2], "--ioengine=nbd", uri)
-		for _, r := range rows {
+		target := []string{"--ioengine=nbd", "--uri=nbd+unix:///?socket=" + sock}
+		fio(t, rows[2], target...)
+		for i, r := range rows {
 			before := cpu(far) + cpu(near)
-			iops, bytes := fio(t, r, "--ioengine=nbd", uri)
-			t.Logf("%-32s %8.0f /s, %.2f s CPU per GiB", r.name, iops, (cpu(far)+cpu(near)-before)/bytes*(1<<30))
+			iops, bytes := fio(t, r, append(flush(i, "fsync"), target...)...)
+			compare(t, r, iops, fmt.Sprintf(", %.2f s CPU per GiB", (cpu(far)+cpu(near)-before)/bytes*(1<<30)))
 		}
 	})
-	for _, protocol := range []string{"A", "B", "C"} {
-		t.Run("protocol "+protocol, func(t *testing.T) {
-			s := newSite(t, 410, "net { protocol "+protocol+"; max-buffers 8000; max-epoch-size 8000; } disk { resync-rate 1G; c-plan-ahead 0; al-extents 3389; }")
-			s.firstSync()
-			uri := "--uri=nbd+unix:///r0?socket=" + s.folder(0).NBD("r0")
-			for _, r := range rows {
-				a, b := s.status(0).PID, s.status(1).PID
-				before := cpu(a) + cpu(b)
-				iops, bytes := fio(t, r, "--ioengine=nbd", uri)
-				t.Logf("%-32s %8.0f /s, %.2f s CPU per GiB", r.name, iops, (cpu(a)+cpu(b)-before)/bytes*(1<<30))
-			}
-			s.ok(0, "secondary", "r0")
-		})
+}
+
+// loopback measures what one TCP connection over loopback carries, in writes of 1 MiB.
+func loopback(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer l.Close()
+	go func() {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(2 * time.Second))
+		for b := make([]byte, 1<<20); ; {
+			if _, err := c.Write(b); err != nil {
+				return
+			}
+		}
+	}()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	began, total := time.Now(), 0
+	for b := make([]byte, 1<<20); ; {
+		n, err := c.Read(b)
+		if total += n; err != nil {
+			break
+		}
+	}
+	t.Logf("loopback: %.0f MiB/s", float64(total)/(1<<20)/time.Since(began).Seconds())
 }

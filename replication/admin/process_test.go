@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,8 @@ type site struct {
 	t    *testing.T
 	dir  string
 	conf string
+	// enter is what runs a command on a node: nothing, or the way into its namespace.
+	enter [2][]string
 }
 
 var nodes = []string{"alpha", "beta"}
@@ -54,10 +57,20 @@ func freePort(t *testing.T) int {
 // the test.
 func newSite(t *testing.T, megabytes int, options string) *site {
 	t.Helper()
+	var addresses [2]string
+	for i := range addresses {
+		addresses[i] = fmt.Sprintf("127.0.0.%d:%d", i+1, freePort(t))
+	}
+	return newSiteAt(t, megabytes, options, addresses, [2][]string{})
+}
+
+// newSiteAt is newSite with given addresses and namespaces.
+func newSiteAt(t *testing.T, megabytes int, options string, addresses [2]string, enter [2][]string) *site {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: needs root")
 	}
-	s := &site{t: t, dir: t.TempDir()}
+	s := &site{t: t, dir: t.TempDir(), enter: enter}
 	s.conf = filepath.Join(s.dir, "r0.res")
 	var text strings.Builder
 	fmt.Fprintf(&text, "resource r0 {\n%s\n", options)
@@ -69,8 +82,8 @@ func newSite(t *testing.T, megabytes int, options string) *site {
 		if err := os.Truncate(disk, int64(megabytes)<<20); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&text, "  on %s { device /dev/drbd_gcrm_test_%s_%d minor %d; disk %s; meta-disk internal; address 127.0.0.%d:%d; }\n",
-			n, n, os.Getpid(), 200+i, disk, i+1, freePort(t))
+		fmt.Fprintf(&text, "  on %s { device /dev/drbd_gcrm_test_%s_%d minor %d; disk %s; meta-disk internal; address %s; }\n",
+			n, n, os.Getpid(), 200+i, disk, addresses[i])
 	}
 	text.WriteString("}\n")
 	if err := os.WriteFile(s.conf, []byte(text.String()), 0o600); err != nil {
@@ -105,8 +118,10 @@ func (s *site) run(node int, args ...string) (out string, code int) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	argv := append([]string{"volume", args[0], "-c", s.conf, "--node", nodes[node], "--run-dir", string(s.folder(node))}, args[1:]...)
-	cmd := exec.CommandContext(ctx, exe, argv...)
+	argv := append(slices.Clone(s.enter[node]), exe)
+	argv = append(argv, "volume", args[0], "-c", s.conf, "--node", nodes[node], "--run-dir", string(s.folder(node)))
+	argv = append(argv, args[1:]...)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	var b bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &b, &b

@@ -55,6 +55,8 @@ type Counters struct {
 	AP int    `json:"ap"`
 	EP int    `json:"ep"`
 	WO string `json:"wo"`
+	// Flushes of the local disk.
+	Flushes uint64 `json:"flushes"`
 }
 
 // Progress is that of a resync or verify.
@@ -77,7 +79,7 @@ func picture(s volume.Status) Status {
 		Generations: fmt.Sprintf("%016X:%016X:%016X:%016X", s.Generation.Current, s.Generation.Bitmap, s.Generation.History[0], s.Generation.History[1]),
 		Counters: Counters{NS: s.Counters.Sent / 2, NR: s.Counters.Received / 2, DW: s.Counters.Written / 2, DR: s.Counters.Read / 2,
 			AL: s.Counters.LogWrites, BM: s.Counters.BitmapWrites, LO: s.Counters.Local, PE: s.Pending.Peer, UA: s.Pending.Unanswered,
-			AP: s.Pending.Application, EP: s.Pending.Epochs, WO: string(s.WriteOrder)},
+			AP: s.Pending.Application, EP: s.Pending.Epochs, WO: string(s.WriteOrder), Flushes: s.Counters.Flushes},
 	}
 	for _, f := range []struct {
 		flag wire.State
