@@ -67,7 +67,7 @@ func mergeColocations(list, add []*colocation, insert func([]*colocation, *coloc
 
 // thisWith lists the colocations in which r is (or stands for) the dependent.
 func (e *engine) thisWith(r *resource) []*colocation {
-	if r.isPrimitive() && (r.parent == nil || r.parent.variant == vGroup && r.parent.parent == nil && e.older.has(olderGroups)) {
+	if e.older.has(olderInstances) || r.isPrimitive() && (r.parent == nil || r.parent.variant == vGroup && r.parent.parent == nil && e.older.has(olderGroups)) {
 		return r.thisWith
 	}
 	return e.collectThisWith(r, r, nil)
@@ -75,7 +75,7 @@ func (e *engine) thisWith(r *resource) []*colocation {
 
 // withThis lists the colocations in which r is the primary.
 func (e *engine) withThis(r *resource) []*colocation {
-	if r.isPrimitive() && (r.parent == nil || r.parent.variant == vGroup && r.parent.parent == nil && e.older.has(olderGroups)) {
+	if e.older.has(olderInstances) || r.isPrimitive() && (r.parent == nil || r.parent.variant == vGroup && r.parent.parent == nil && e.older.has(olderGroups)) {
 		return r.withThis
 	}
 	return e.collectWithThis(r, r, nil)
@@ -238,6 +238,12 @@ func (e *engine) colocationAffects(dependent, primary *resource, c *colocation, 
 	if !preview && !dependent.unprovisioned {
 		return affectsNothing
 	}
+	if e.older.has(olderRoles) {
+		if affectsInOlder(c, dependent, primary) {
+			return affectsLocation
+		}
+		return affectsNothing
+	}
 	if c.dependentRole != roleUnknown && c.dependentRole != d.nextRole {
 		return affectsNothing
 	}
@@ -359,7 +365,7 @@ func (e *engine) colocateScores(dependent, primary *resource, c *colocation) {
 }
 
 func (e *engine) colocatePriority(dependent, primary *resource, c *colocation) {
-	if dependent.assigned == nil {
+	if dependent.assigned == nil || primary.assigned == nil && e.older.has(olderRoles) {
 		return
 	}
 	if c.primaryRole != roleUnknown && primary.assigned != nil && roleResource(primary).nextRole != c.primaryRole {

@@ -125,6 +125,8 @@ var olderNames = [...]string{
 	"the node of a pending operation is not named after a simulation since 3.0",
 	"groups, clones and bundles that are unmanaged on offline nodes alone are listed since 3.0",
 	"guest nodes that are offline are not listed, in whatever state, since 3.0",
+	"instances of clones stay where they are if one is wanted there, and share all colocations of their clone, since 2.1.6 to 2.1.7",
+	"roles in colocations count for their resources alone since 2.1.6",
 }
 
 // takenBack returns the changes that have to be taken back to get the peer's
@@ -139,10 +141,19 @@ func takenBack(c *cib.CIB, d *difference) older {
 			return 1 << i
 		}
 	}
-	if !equal(olderAll) {
-		return 0
-	}
 	left := olderAll
+	for !equal(left) {
+		switch left { // the reworked placement of clones may be taken back wrongly
+		case olderAll:
+			left = olderAll &^ olderRoles
+		case olderAll &^ olderRoles:
+			left = olderAll &^ olderInstances
+		case olderAll &^ olderInstances:
+			left = olderAll &^ (olderInstances | olderRoles)
+		default:
+			return 0
+		}
+	}
 	for i := range olderNames {
 		if less := left &^ (1 << i); equal(less) {
 			left = less

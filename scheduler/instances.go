@@ -87,6 +87,9 @@ func (e *engine) compareInstances(a, b *resource) int {
 	if c := e.compareByColocation(a, b); c != 0 {
 		return c
 	}
+	if e.older.has(olderInstances) {
+		return strings.Compare(a.id, b.id)
+	}
 	return instanceOrder(a, b)
 }
 
@@ -147,6 +150,10 @@ func (e *engine) colocatedScore(r *resource) (int, bool) {
 }
 
 func (e *engine) assignInstances(coll *resource, instances []*resource, total, perNode int) {
+	if e.older.has(olderInstances) {
+		e.assignInstancesAsInOlder(coll, instances, total, perNode)
+		return
+	}
 	available := 0
 	for i := range coll.allowed {
 		if coll.allowed[i].in {

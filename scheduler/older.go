@@ -23,7 +23,9 @@ const (
 	olderPendingNode                      // a pending operation's node is named where pending operations are not shown
 	olderUnlisted                         // what is unmanaged on offline nodes alone does not make its group, clone or bundle appear
 	olderGuestList                        // guests that are offline are listed if they are in standby or maintenance
-	olderAll            = olderGuestList<<1 - 1
+	olderInstances                        // instances that would rather be elsewhere do not stay, and know of their clone's colocations by chance
+	olderRoles                            // roles in colocations count by their sign
+	olderAll            = olderRoles<<1 - 1
 )
 
 func (o older) has(bit older) bool { return o&bit != 0 }

@@ -366,7 +366,7 @@ func (e *engine) assignGroup(r *resource, prefer *node, stopIfFail bool) *node {
 		return nil
 	}
 	r.assigning = true
-	if e.older.has(olderGroups) && r.parent == nil {
+	if e.older.has(olderGroups) && (r.parent == nil || e.older.has(olderInstances)) {
 		groupAsInOlder(r)
 	}
 	r.role = r.children[0].role

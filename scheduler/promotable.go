@@ -234,6 +234,9 @@ func (e *engine) sortPromotable(clone *resource) {
 			e.trace.promote(clone, inst, n)
 		}
 	}
+	if e.older.has(olderRoles) {
+		e.promoteWithAsInOlder(clone)
+	}
 	for _, c := range e.withThis(clone) {
 		if c.primaryRole == rolePromoted && influences(c, nil) {
 			e.walkScores(c.dependent, clone, clone.id, &clone.allowed, c, float32(c.score)/float32(infinity), walkActive|walkNonNegative)
