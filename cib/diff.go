@@ -177,8 +177,9 @@ func keyedChildren(e *Element, comments bool) []keyedElement {
 		switch {
 		case k.e.IsComment(): // by position
 			k.addressable = true
-		case k.e.Has("id"):
-			k.addressable = count[k.key] == 1
+		case k.e.Has("id"): // which a path gives in one kind of quotes
+			id := k.e.ID()
+			k.addressable = count[k.key] == 1 && !(strings.Contains(id, "'") && strings.Contains(id, `"`))
 		default:
 			k.addressable = names[k.e.Name] == 1
 		}

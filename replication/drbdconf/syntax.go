@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/alecthomas/participle/v2"
@@ -67,23 +68,29 @@ type word struct {
 	Punct  string `parser:"| @(':' | '[' | ']')"`
 }
 
-var lexerRules = lexer.MustSimple([]lexer.SimpleRule{
-	{Name: "Comment", Pattern: `#[^\n]*`},
-	{Name: "Space", Pattern: `[ \t\r\n]+`},
-	{Name: "String", Pattern: `"(?:[^"\\\n]|\\[^\n])*"`},
-	{Name: "Word", Pattern: `[A-Za-z0-9/._\-]+`},
-	{Name: "IPv6", Pattern: `\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9_.\-]+)?\]`},
-	{Name: "Punct", Pattern: `[{};\[\]:]`},
-	// Everything else is a token too, so that skipped sections may hold it and the
-	// message about it elsewhere is ours.
-	{Name: "Other", Pattern: `[^{}; \t\r\n]`},
+// lexerRules and parser are made when the first file is read: most commands
+// read none.
+var lexerRules = sync.OnceValue(func() *lexer.StatefulDefinition {
+	return lexer.MustSimple([]lexer.SimpleRule{
+		{Name: "Comment", Pattern: `#[^\n]*`},
+		{Name: "Space", Pattern: `[ \t\r\n]+`},
+		{Name: "String", Pattern: `"(?:[^"\\\n]|\\[^\n])*"`},
+		{Name: "Word", Pattern: `[A-Za-z0-9/._\-]+`},
+		{Name: "IPv6", Pattern: `\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9_.\-]+)?\]`},
+		{Name: "Punct", Pattern: `[{};\[\]:]`},
+		// Everything else is a token too, so that skipped sections may hold it and the
+		// message about it elsewhere is ours.
+		{Name: "Other", Pattern: `[^{}; \t\r\n]`},
+	})
 })
 
-var parser = participle.MustBuild[document](
-	participle.Lexer(lexerRules),
-	participle.Elide("Comment", "Space"),
-	participle.UseLookahead(2),
-)
+var parser = sync.OnceValue(func() *participle.Parser[document] {
+	return participle.MustBuild[document](
+		participle.Lexer(lexerRules()),
+		participle.Elide("Comment", "Space"),
+		participle.UseLookahead(2),
+	)
+})
 
 // text is the value of the word without quotes and escapes.
 func (w *word) text() string {
@@ -141,7 +148,7 @@ func parseText(p *problems, file, text string) *document {
 	if !checkTokens(p, file, text) {
 		return nil
 	}
-	doc, err := parser.ParseString(file, text)
+	doc, err := parser().ParseString(file, text)
 	if err != nil {
 		p.errs = append(p.errs, syntaxError(p, file, text, err))
 		return nil
@@ -153,12 +160,12 @@ func parseText(p *problems, file, text string) *document {
 // characters outside the language, open strings, overlong words, unbalanced braces.
 func checkTokens(p *problems, file, text string) bool {
 	errsBefore := len(p.errs)
-	lex, err := lexerRules.LexString(file, text)
+	lex, err := lexerRules().LexString(file, text)
 	if err != nil {
 		p.errorf(lexer.Position{Filename: file, Line: 1, Column: 1}, 1, "", "%v", err)
 		return false
 	}
-	names := lexer.SymbolsByRune(lexerRules)
+	names := lexer.SymbolsByRune(lexerRules())
 	var open []lexer.Token
 	skipDepth := -1 // nesting at which a skip section began
 	atTop := true   // the next token may start a top-level item
