@@ -18,6 +18,7 @@ import (
 	"gcrm/cluster/node/daemon"
 	"gcrm/cluster/transport"
 	"gcrm/drivers/dlm"
+	"gcrm/drivers/dlm/dlmc"
 	"gcrm/drivers/dlm/kernel"
 	"gcrm/drivers/dlm/lockspace"
 	"gcrm/drivers/process"
@@ -105,7 +106,7 @@ func (o Options) run(ctx context.Context, settings *daemon.Settings, api *client
 	return serve(ctx, setup{
 		Self: self, Node: settings.Name, Cluster: settings.Cluster,
 		Settings: kernel.Settings{Cluster: first.Cluster, SCTP: o.SCTP, Port: o.Port}, Host: host, Daemon: api, Listener: l,
-		Credentials: loaded.Credentials, Addresses: controlAddresses, Folder: o.Folder, Log: o.Log, Journal: o.Journal,
+		Credentials: loaded.Credentials, Addresses: controlAddresses, Folder: o.Folder, Log: o.Log, Journal: o.Journal, Tools: true,
 		Renew: func() (transport.Credentials, error) {
 			k, err := keys.Load(time.Now())
 			return k.Credentials, err
@@ -193,6 +194,9 @@ type setup struct {
 	Folder    dlm.Folder
 	Log       *slog.Logger
 	Journal   *dlm.Journal
+	// Tools serves the sockets that dlm_tool and lvmlockd ask at, of which a
+	// host has one each.
+	Tools bool
 }
 
 // renewInterval is how often credentials are read again.
@@ -219,6 +223,15 @@ func serve(ctx context.Context, s setup) error {
 		return errors.Join(err, s.Host.Close())
 	}
 	defer window.Close()
+	if s.Tools {
+		// Programs only look; without them the lock manager works as well.
+		tools, err := dlmc.Listen(dlmc.Source{Report: control.Report, Debug: s.Journal.Text})
+		if err != nil {
+			s.Log.Warn("dlm_tool cannot ask: another control daemon has its sockets", "err", err)
+		} else {
+			defer tools.Close()
+		}
+	}
 	if s.Renew != nil {
 		go renew(work, s, mesh)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"gcrm/drivers/dlm/kernel"
 	"gcrm/drivers/dlm/lockspace"
@@ -48,6 +50,16 @@ func (r Report) Name(node int) string {
 		return n
 	}
 	return fmt.Sprintf("node %d", node)
+}
+
+// Missing are the nodes that the kernel was not told of, in order.
+func (r Report) Missing() (out []int) {
+	for _, node := range slices.Sorted(maps.Keys(r.Names)) {
+		if !slices.ContainsFunc(r.Nodes, func(n kernel.Node) bool { return n.Node == node }) {
+			out = append(out, node)
+		}
+	}
+	return out
 }
 
 // errEnded is for who asks a control daemon that is gone.
