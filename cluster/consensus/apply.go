@@ -155,15 +155,9 @@ func (c *Consensus) propose(ctx context.Context, e entry) (answer, error) {
 	if err != nil {
 		return answer{}, &RefusedError{err.Error()}
 	}
-	f := c.current().raft.Apply(data, c.cfg.Timing.IO)
-	done := make(chan error, 1)
-	go func() { done <- f.Error() }()
-	select {
-	case err = <-done:
-	case <-ctx.Done():
-		return answer{}, ctx.Err()
-	}
-	if err != nil {
+	r := c.current()
+	f := r.raft.Apply(data, c.cfg.Timing.IO)
+	if err := r.outcome(ctx, f); err != nil {
 		return answer{}, err
 	}
 	a, ok := f.Response().(answer)
@@ -207,7 +201,7 @@ func (c *Consensus) readIndex() (uint64, error) {
 	}
 	r := c.current()
 	state, _ := r.machine.current()
-	if err := r.raft.VerifyLeader().Error(); err != nil {
+	if err := r.outcome(context.Background(), r.raft.VerifyLeader()); err != nil {
 		return 0, notLeader{}
 	}
 	return state.Index, nil

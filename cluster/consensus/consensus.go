@@ -296,7 +296,7 @@ func (c *Consensus) follow(r *instance) {
 		case leads := <-r.notify:
 			term := r.raft.CurrentTerm()
 			if leads {
-				if err := r.raft.Barrier(0).Error(); err != nil {
+				if err := r.outcome(context.Background(), r.raft.Barrier(0)); err != nil {
 					leads = false
 				} else if err := c.record(r); err != nil {
 					c.cfg.Log.Warn("the forced change could not be recorded", "err", err)
@@ -336,6 +336,21 @@ func (c *Consensus) current() *instance {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.run
+}
+
+// outcome waits for what raft was asked for. Raft's library answers nobody any
+// more for what it had under way when it was shut down.
+func (r *instance) outcome(ctx context.Context, f raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-r.stop:
+		return raft.ErrRaftShutdown
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // halt ends an instance, once; log and snapshots stay open.
@@ -520,29 +535,33 @@ func (c *Consensus) Transfer(to string) error {
 		return nil
 	}
 	if to == "" {
-		return r.raft.LeadershipTransfer().Error()
+		return r.outcome(context.Background(), r.raft.LeadershipTransfer())
 	}
-	return r.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(to)).Error()
+	return r.outcome(context.Background(), r.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(to)))
 }
 
 // AddLearner makes the leader send the log to a node, without a vote.
 func (c *Consensus) AddLearner(node string) error {
-	return c.current().raft.AddNonvoter(raft.ServerID(node), raft.ServerAddress(node), 0, 0).Error()
+	r := c.current()
+	return r.outcome(context.Background(), r.raft.AddNonvoter(raft.ServerID(node), raft.ServerAddress(node), 0, 0))
 }
 
 // AddVoter gives a node a vote; the caller is the leader.
 func (c *Consensus) AddVoter(node string) error {
-	return c.current().raft.AddVoter(raft.ServerID(node), raft.ServerAddress(node), 0, 0).Error()
+	r := c.current()
+	return r.outcome(context.Background(), r.raft.AddVoter(raft.ServerID(node), raft.ServerAddress(node), 0, 0))
 }
 
 // RemoveVoter takes a node out of the electorate; the caller is the leader.
 func (c *Consensus) RemoveVoter(node string) error {
-	return c.current().raft.RemoveServer(raft.ServerID(node), 0, 0).Error()
+	r := c.current()
+	return r.outcome(context.Background(), r.raft.RemoveServer(raft.ServerID(node), 0, 0))
 }
 
 // Snapshot writes the state to a snapshot now.
 func (c *Consensus) Snapshot() error {
-	err := c.current().raft.Snapshot().Error()
+	r := c.current()
+	err := r.outcome(context.Background(), r.raft.Snapshot())
 	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return nil
 	}

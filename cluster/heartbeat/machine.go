@@ -123,6 +123,7 @@ type peer struct {
 	// the new one has until grace to come up.
 	told      uint64
 	level     uint8
+	epoch     uint64
 	grace     time.Time
 	links     []*link
 	toldEpoch uint64
@@ -287,7 +288,7 @@ func (m *Machine) receive(over int, data []byte) error {
 	}
 	l.count(k.seq)
 	l.heard, l.lastSent = m.now, k.sent
-	p.level = k.level
+	p.level, p.epoch = k.level, k.epoch
 	greet := k.echoIncarnation != m.cfg.Incarnation
 	if !greet {
 		// The peer cannot have what was not sent yet.
@@ -361,14 +362,20 @@ func (m *Machine) judge(p *peer) {
 			m.linkDown(p, i, why)
 		}
 	}
+	// A peer of an older epoch is about to throw its log away and start again as
+	// another incarnation; it does not come in before.
+	current := p.epoch >= m.epoch
 	switch {
-	case alive && (!p.up || p.told != p.incarnation):
+	case alive && current && (!p.up || p.told != p.incarnation):
 		p.up, p.told = true, p.incarnation
 		m.event(Event{Kind: PeerUp, Peer: p.name, Incarnation: p.incarnation, Level: p.level})
-	case !alive && p.up && !(p.told != p.incarnation && m.now.Before(p.grace)):
+	case p.up && (!alive || !current && p.told != p.incarnation) && !(p.told != p.incarnation && m.now.Before(p.grace)):
 		why := fmt.Sprintf("silent for %v", m.cfg.Timing.DeadAfter)
 		if oneWay {
 			why = fmt.Sprintf("heartbeats go one way only for %v", m.cfg.Timing.DeadAfter)
+		}
+		if alive {
+			why = "it stays in an older epoch of the electorate"
 		}
 		m.down(p, why, false)
 	}

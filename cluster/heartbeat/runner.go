@@ -43,6 +43,7 @@ type Runner struct {
 
 	mu      sync.Mutex
 	machine *Machine
+	urgent  bool // the links are real
 	queue   []Event
 	wake    chan struct{}
 	warned  map[string]bool
@@ -59,6 +60,7 @@ func Start(cfg RunnerConfig) *Runner {
 		// What arrives while this process does not run must not be lost.
 		if u, ok := c.(*net.UDPConn); ok {
 			u.SetReadBuffer(1 << 20)
+			r.urgent = true
 		}
 		r.wg.Go(func() { r.listen(i, c) })
 	}
@@ -141,6 +143,11 @@ func (r *Runner) step(f func(*Machine)) {
 }
 
 func (r *Runner) tick(ctx context.Context) {
+	if r.urgent {
+		if err := hasten(); err != nil {
+			r.cfg.Log.Info("heartbeats have no priority over other processes; a host that is busy for long may look dead to the others", "err", err)
+		}
+	}
 	t := time.NewTicker(r.cfg.Machine.Timing.Interval / 2)
 	defer t.Stop()
 	r.step(func(m *Machine) { m.Tick(time.Now()) })

@@ -22,7 +22,7 @@ import (
 func (n *Node) attend() {
 	t := time.NewTicker(n.timing.Interval)
 	defer t.Stop()
-	var lost, next time.Time
+	var lost, next, knocked time.Time
 	done := false
 	for {
 		select {
@@ -41,6 +41,12 @@ func (n *Node) attend() {
 			// The others may already have taken its vote: it has no right to
 			// go on alone any more.
 			return
+		}
+		if n.quorate() {
+			knocked = time.Now()
+		} else if time.Since(knocked) > n.timing.Detection {
+			knocked = time.Now()
+			n.wg.Go(n.knock)
 		}
 		if n.quorate() || !admitted {
 			// A node that was never part of a quorum runs nothing and may
@@ -67,6 +73,23 @@ func (n *Node) attend() {
 		case notTwo:
 			n.inquorate()
 			done = true
+		}
+	}
+}
+
+// knock connects to every node that is there, so that this one is told if the
+// others went on without it: a node without a vote would never speak to them by
+// itself, and a leader that refuses it cannot tell it why.
+func (n *Node) knock() {
+	ctx, cancel := context.WithTimeout(n.ctx, n.timing.Detection)
+	defer cancel()
+	for _, p := range n.knownPeers() {
+		n.mu.Lock()
+		up := n.seen[p.Name].up
+		n.mu.Unlock()
+		if p.Name != n.cfg.Name && up {
+			// Whatever is to be learned from it comes by way of a refusal.
+			_ = n.wire.Call(ctx, p.Name, methodApplied, nil, &appliedAnswer{})
 		}
 	}
 }

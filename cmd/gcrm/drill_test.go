@@ -36,7 +36,7 @@ commit
 		t.Errorf("from the node itself: %v\n%s", err, out)
 	}
 	before := a.must("configure", "show")
-	cmd := a.program("cluster", "drill", "kill", "node2", "--json", "--limit", "1m", "--service", a.dir)
+	cmd := a.program("cluster", "drill", "kill", "node2", "--json", "--limit", limitOfTests.String(), "--service", a.dir)
 	var progress strings.Builder
 	cmd.Stderr = &progress
 	out, err := cmd.Output()

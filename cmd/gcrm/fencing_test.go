@@ -89,7 +89,7 @@ func twoMachines(t *testing.T) (a, b *machine) {
 		t.Fatal(err)
 	}
 	a, b = list[0], list[1]
-	a.must("cluster", "init", "--name", "pair", "--node", a.name, "--address", a.addr, "--detection", "1s", "--state-dir", a.path("state"))
+	a.must("cluster", "init", "--name", "pair", "--node", a.name, "--address", a.addr, "--detection", "2s", "--state-dir", a.path("state"))
 	a.start()
 	a.waits("the daemon", func() bool { _, err := a.gcrm("cluster", "token"); return err == nil })
 	token := regexp.MustCompile(`gcrm1\.\S+`).FindString(a.must("cluster", "token"))
@@ -219,9 +219,9 @@ func (m *machine) end() {
 
 func (m *machine) waits(what string, f func() bool) {
 	m.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !f(); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(limitOfTests); !f(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			m.t.Fatalf("%s: not within a minute: %s", m.name, what)
+			m.t.Fatalf("%s: not within %v: %s", m.name, limitOfTests, what)
 		}
 	}
 }

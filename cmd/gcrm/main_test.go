@@ -10,15 +10,8 @@ import (
 // asProgram makes the test binary behave as the program.
 const asProgram = "GCRM_TEST_AS_PROGRAM"
 
-// asVersion and asLevel stand for what the linker sets in a release.
-const (
-	asVersion = "GCRM_TEST_AS_VERSION"
-	asLevel   = "GCRM_TEST_AS_LEVEL"
-)
-
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		version, level = os.Getenv(asVersion), os.Getenv(asLevel)
 		os.Exit(run())
 	}
 	testscript.Main(m, map[string]func(){"gcrm": func() { os.Exit(run()) }})

@@ -16,10 +16,7 @@ import (
 // and the node comes back when it has booted.
 func TestDrillKill(t *testing.T) {
 	t.Parallel() // it waits more than it works
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "fence_files"), []byte(strings.ReplaceAll(fenceAgent, "DIR", dir)), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := switchFolder(t)
 	crashed := make(chan struct{}, 2)
 	hosts := cluster(t, 2, func(h *host) {
 		h.agents, h.schedule = dir, scheduler.Schedule
@@ -31,30 +28,11 @@ func TestDrillKill(t *testing.T) {
 		}
 	})
 	c := hosts[0].client()
-	doc, err := c.CIB(t.Context(), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf := doc.Configuration().Clone()
-	conf.Child("resources").Add(
-		cib.NewElement("primitive", "id", "switch", "class", "stonith", "type", "fence_files").Add(
-			cib.NewElement("instance_attributes", "id", "ia").Add(cib.NewElement("nvpair", "id", "hl", "name", "pcmk_host_list", "value", "n1 n2"))),
-		cib.NewElement("primitive", "id", "d", "class", "ocf", "provider", "pacemaker", "type", "Dummy"))
-	conf.Ensure("constraints").Add(cib.NewElement("rsc_location", "id", "l", "rsc", "d", "node", "n2", "score", "100"))
-	conf.Child("crm_config").Child("cluster_property_set").Add(cib.NewElement("nvpair", "id", "act", "name", "stonith-action", "value", "off"))
-	if _, err := c.Apply(t.Context(), cib.Change{Configuration: &cib.ConfigurationChange{Base: doc.Version(), XML: conf.String()}}); err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		i, err := c.Info(t.Context())
-		now, cerr := c.CIB(t.Context(), true)
-		if err == nil && cerr == nil && i.Transition.Idle && i.Transition.ComputedAtVersion.Compare(now.Version()) >= 0 && strings.Contains(now.String(), "d_last_0") {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the resources do not start")
-		}
-	}
+	edit(t, c, func(conf *cib.Element) {
+		addSwitch(conf)
+		dummyOn(conf, "n2")
+	})
+	started(t, c, "d")
 	// The machine boots when its power is back.
 	go func() {
 		for t.Context().Err() == nil {
@@ -74,7 +52,7 @@ func TestDrillKill(t *testing.T) {
 		}
 	}()
 	var told []string
-	report, err := drill.Run(t.Context(), drill.Config{Cluster: c, Kind: drill.Kill, Node: "n2", Limit: time.Minute, Tell: func(s string) { told = append(told, s) }})
+	report, err := drill.Run(t.Context(), drill.Config{Cluster: c, Kind: drill.Kill, Node: "n2", Limit: patience, Tell: func(s string) { told = append(told, s) }})
 	if err != nil {
 		t.Fatalf("%v; told %q, report %+v", err, told, report)
 	}
@@ -98,29 +76,13 @@ func TestDrillCut(t *testing.T) {
 	t.Parallel() // it waits more than it works
 	hosts := cluster(t, 3, func(h *host) { h.schedule = scheduler.Schedule })
 	c := hosts[0].client()
-	doc, err := c.CIB(t.Context(), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf := doc.Configuration().Clone()
-	conf.Child("crm_config").Child("cluster_property_set").Add(cib.NewElement("nvpair", "id", "se", "name", "stonith-enabled", "value", "false"))
-	conf.Child("resources").Add(cib.NewElement("primitive", "id", "d", "class", "ocf", "provider", "pacemaker", "type", "Dummy"))
-	conf.Ensure("constraints").Add(cib.NewElement("rsc_location", "id", "l", "rsc", "d", "node", "n3", "score", "100"))
-	if _, err := c.Apply(t.Context(), cib.Change{Configuration: &cib.ConfigurationChange{Base: doc.Version(), XML: conf.String()}}); err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		i, err := c.Info(t.Context())
-		now, cerr := c.CIB(t.Context(), true)
-		if err == nil && cerr == nil && i.Transition.Idle && i.Transition.ComputedAtVersion.Compare(now.Version()) >= 0 && strings.Contains(now.String(), "d_last_0") {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the resource does not start")
-		}
-	}
+	edit(t, c, func(conf *cib.Element) {
+		setProperty(conf, "stonith-enabled", "false")
+		dummyOn(conf, "n3")
+	})
+	started(t, c, "d")
 	var told []string
-	report, err := drill.Run(t.Context(), drill.Config{Cluster: c, Kind: drill.Cut, Node: "n3", Force: true, Limit: 30 * time.Second, Tell: func(s string) { told = append(told, s) }})
+	report, err := drill.Run(t.Context(), drill.Config{Cluster: c, Kind: drill.Cut, Node: "n3", Force: true, Limit: patience, Tell: func(s string) { told = append(told, s) }})
 	if err != nil {
 		t.Fatalf("%v; told %q, report %+v", err, told, report)
 	}
@@ -128,4 +90,10 @@ func TestDrillCut(t *testing.T) {
 		t.Errorf("report: %+v, told %q", report, told)
 	}
 	members(t, c, "n1* n2* n3*")
+}
+
+// dummyOn enters a resource that does nothing, on a node that it prefers.
+func dummyOn(conf *cib.Element, node string) {
+	conf.Ensure("resources").Add(cib.NewElement("primitive", "id", "d", "class", "ocf", "provider", "pacemaker", "type", "Dummy"))
+	conf.Ensure("constraints").Add(cib.NewElement("rsc_location", "id", "l", "rsc", "d", "node", node, "score", "100"))
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,28 +48,22 @@ func TestHealthTellsOfTheDisk(t *testing.T) {
 	}
 	f.Close()
 	// Whatever is written next fails.
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	wait(t, "a full disk is told", func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		c.Apply(ctx, cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{{Attribute: &cib.AttributeEdit{Node: "1", Name: "x", Value: strings.Repeat("x", 1<<20)}}}}})
 		cancel()
-		out, _ := h.command("health")
-		if strings.Contains(out, "cannot store its state") {
-			break
+		if out, _ := h.command("health"); !strings.Contains(out, "cannot store its state") {
+			return errors.New(out)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("a full disk is not told:\n%s", out)
-		}
-	}
+		return nil
+	})
 	if err := os.Remove(filepath.Join(h.dir, "filler")); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		out, _ := h.command("health")
-		if !strings.Contains(out, "cannot store its state") && strings.Contains(out, "MiB are free") {
-			return
+	wait(t, "it is well again", func() error {
+		if out, _ := h.command("health"); strings.Contains(out, "cannot store its state") || !strings.Contains(out, "MiB are free") {
+			return errors.New(out)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("it is not well again:\n%s", out)
-		}
-	}
+		return nil
+	})
 }

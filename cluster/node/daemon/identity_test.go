@@ -1,25 +1,15 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"gcrm/cib"
 	"gcrm/cluster/client"
 )
-
-// command runs "gcrm cluster ARGS" against a host's daemon.
-func (h *host) command(args ...string) (out string, status int) {
-	h.t.Helper()
-	var b bytes.Buffer
-	status = ClusterCommand(h.t.Context(), append(args, "--socket", h.socket()), Streams{Out: &b, Err: &b})
-	return b.String(), status
-}
 
 func TestAdministratorFromElsewhere(t *testing.T) {
 	t.Parallel() // it waits more than it works
@@ -53,7 +43,7 @@ func TestAdministratorFromElsewhere(t *testing.T) {
 		t.Cleanup(func() { c.Close() })
 		return c
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	root := dial(file(h, "root"))
 	events, err := root.Watch(ctx)

@@ -3,22 +3,21 @@ package daemon
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"gcrm/cluster/client"
 	"gcrm/cluster/node"
 )
 
 // What would go wrong after joining is told before, and the token is still good.
 func TestJoinIsProbed(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	hosts := cluster(t, 1, nil)
-	c := hosts[0].client()
 	contact := hostAddress(t, hosts[0])
-	token, err := c.Token(t.Context(), time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := hosts[0].token()
 	try := func(name, address, token string) error {
 		_, err := Join(t.Context(), JoinOptions{StateDir: t.TempDir(), Node: name, Address: address, Contact: contact, Token: token})
 		return err
@@ -40,18 +39,17 @@ func TestJoinIsProbed(t *testing.T) {
 // A node that the new one could not reach is told before.
 func TestJoinNeedsTheWayToEveryNode(t *testing.T) {
 	t.Parallel() // it waits more than it works
-	hosts := cluster(t, 3, nil)
-	token, err := hosts[0].client().Token(t.Context(), time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
+	// Its port is closed at once; the others notice the crash much later.
+	hosts := cluster(t, 3, func(h *host) { h.detection = 10 * time.Second })
+	token, c := hosts[0].token(), hosts[0].client()
 	hosts[2].crash()
-	// The port is closed at once; the others notice a little later.
-	_, err = Join(t.Context(), JoinOptions{StateDir: t.TempDir(), Node: "n4", Address: freeAddress(t), Contact: hostAddress(t, hosts[0]), Token: token})
-	if err != nil && (!strings.Contains(err.Error(), "n3 cannot be reached") || !strings.Contains(err.Error(), "firewall-cmd")) {
+	_, err := Join(t.Context(), JoinOptions{StateDir: t.TempDir(), Node: "n4", Address: freeAddress(t), Contact: hostAddress(t, hosts[0]), Token: token})
+	if i, ierr := c.Info(t.Context()); ierr != nil || !slices.ContainsFunc(i.Members, func(m client.Member) bool { return m.Name == "n3" && m.Online }) {
+		t.Skipf("this machine is too busy: the crash was noticed before (%+v, %v); told: %v", i, ierr, err)
+	}
+	if err == nil || !strings.Contains(err.Error(), "n3 cannot be reached") || !strings.Contains(err.Error(), "firewall-cmd") {
 		t.Errorf("%v", err)
 	}
-	t.Logf("told: %v", err)
 }
 
 func fingerprintOf(t *testing.T, token string) string {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 // A message on a shared disk kills a node: it ends itself when it reads it, and
 // the others know that it did once msgwait is over.
 func TestPoisonPill(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	disk := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(disk, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -33,54 +35,33 @@ func TestPoisonPill(t *testing.T) {
 	}
 	d.Close()
 	methods := fencing.NewRegistry(map[string]fencing.Method{"fence_sbd": sbd.New()}, nil, nil)
-	one, two := newHost(t), newHost(t)
 	died := make(chan string, 9)
-	for _, m := range []*host{one, two} {
-		m.methods = methods
-		m.keeper = &keeper.Settings{Devices: []string{disk}, Timeout: 5 * time.Second}
-		m.reset = func(how sbd.Command, why string) { t.Errorf("the wrong node dies: %s", why) }
-	}
-	two.reset = func(how sbd.Command, why string) {
-		died <- how.String() + ": " + why
-		two.crash()
-	}
-	s, err := Init(InitOptions{StateDir: one.dir, Cluster: "c", Node: "node1", Address: freeAddress(t), Detection: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	one.run()
-	c1 := one.client()
-	members(t, c1, "node1*")
-	token, err := c1.Token(t.Context(), time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Join(t.Context(), JoinOptions{StateDir: two.dir, Node: "node2", Address: freeAddress(t), Contact: s.Addresses[0], Token: token}); err != nil {
-		t.Fatal(err)
-	}
-	two.run()
-	members(t, c1, "node1* node2*")
-	doc, err := c1.CIB(t.Context(), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf := doc.Configuration().Clone()
-	conf.Child("resources").Add(cib.NewElement("primitive", "id", "pill", "class", "stonith", "type", "fence_sbd").Add(
-		cib.NewElement("instance_attributes", "id", "pill-ia").Add(cib.NewElement("nvpair", "id", "pill-devices", "name", "devices", "value", disk))))
-	if _, err := c1.Apply(t.Context(), cib.Change{Configuration: &cib.ConfigurationChange{Base: doc.Version(), XML: conf.String()}}); err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		r, err := c1.FenceTest(t.Context(), client.FenceTestRequest{Node: "node2"})
-		if err == nil && slices.ContainsFunc(r.Checks, func(k client.FenceCheck) bool { return k.Reached && k.Knows }) {
-			break
+	k := 0
+	hosts := cluster(t, 2, func(h *host) {
+		h.methods = methods
+		h.keeper = &keeper.Settings{Devices: []string{disk}, Timeout: 5 * time.Second}
+		if h.reset = func(how sbd.Command, why string) { t.Errorf("the wrong node dies: %s", why) }; k == 1 {
+			h.reset = func(how sbd.Command, why string) {
+				died <- how.String() + ": " + why
+				h.crash()
+			}
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the disk does not know node2: %+v, %v", r, err)
+		k++
+	})
+	c1 := hosts[0].client()
+	edit(t, c1, func(conf *cib.Element) {
+		conf.Ensure("resources").Add(cib.NewElement("primitive", "id", "pill", "class", "stonith", "type", "fence_sbd").Add(
+			cib.NewElement("instance_attributes", "id", "pill-ia").Add(cib.NewElement("nvpair", "id", "pill-devices", "name", "devices", "value", disk))))
+	})
+	wait(t, "the disk knows n2", func() error {
+		r, err := c1.FenceTest(t.Context(), client.FenceTestRequest{Node: "n2"})
+		if err == nil && !slices.ContainsFunc(r.Checks, func(k client.FenceCheck) bool { return k.Reached && k.Knows }) {
+			err = fmt.Errorf("%+v", r)
 		}
-	}
+		return err
+	})
 	begun := time.Now()
-	proof, err := c1.Fence(t.Context(), "node2", "reboot")
+	proof, err := c1.Fence(t.Context(), "n2", "reboot")
 	if err != nil || !strings.HasPrefix(proof, "reported: ") || !strings.Contains(proof, "waited 4s") {
 		t.Errorf("%s, %v", proof, err)
 	}
@@ -92,7 +73,7 @@ func TestPoisonPill(t *testing.T) {
 		if how != "reset: a message on "+disk {
 			t.Error(how)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Error("the node did not read the message")
 	}
 }
