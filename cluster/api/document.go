@@ -57,8 +57,7 @@ func reserved(client string) bool {
 
 func (s *Server) apply(r *http.Request) (any, error) {
 	var req client.ApplyRequest
-	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, client.MaxBody))
-	if err := d.Decode(&req); err != nil {
+	if err := receive(r, client.MaxBody, &req); err != nil {
 		return nil, malformed(fmt.Errorf("unreadable request: %w", err))
 	}
 	if req.Request == "" || len(req.Request) > 64 {

@@ -128,7 +128,7 @@ func (s *Server) admit(next http.Handler) http.Handler {
 				Text: "user " + id.User + " may not use the cluster's daemon; be root or a member of the group " + adminGroup})
 			return
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), controlKey{}, http.NewResponseController(w))))
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"gcrm/cib"
 	"gcrm/cluster/client"
@@ -124,8 +125,26 @@ func (s *Server) permitted(r route) http.Handler {
 	})
 }
 
+// bodyLimit is how long a client may take to send what it asks for.
+const bodyLimit = 30 * time.Second
+
+// receive reads a request's body, of at most so many bytes.
+func receive(r *http.Request, limit int64, into any) error {
+	if c, ok := r.Context().Value(controlKey{}).(*http.ResponseController); ok {
+		// Not every connection can have deadlines; the bound of bytes holds anyway.
+		if c.SetReadDeadline(time.Now().Add(bodyLimit)) == nil {
+			defer c.SetReadDeadline(time.Time{})
+		}
+	}
+	return json.NewDecoder(http.MaxBytesReader(nil, r.Body, limit)).Decode(into)
+}
+
+// controlKey is under what the context of a request has the control of its
+// connection.
+type controlKey struct{}
+
 func decode(r *http.Request, into any) error {
-	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<20)).Decode(into); err != nil {
+	if err := receive(r, 1<<20, into); err != nil {
 		return &client.Error{Code: client.CodeMalformed, Text: "unreadable request: " + err.Error()}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -98,6 +99,9 @@ type JoinAnswer struct {
 	DetectionInMilliseconds int64
 }
 
+// maxAddresses is how many networks a node can have.
+const maxAddresses = 8
+
 // maxSkew is how far the clock of a node that joins may be off.
 const maxSkew = time.Hour
 
@@ -114,20 +118,34 @@ func (n *Node) Invite(ctx context.Context, life time.Duration) (Token, error) {
 	return t, translate(err)
 }
 
-// join answers a node that wants to join.
-func (n *Node) join(ctx context.Context, body []byte) ([]byte, error) {
-	var req JoinRequest
+// readJoinRequest reads what somebody who is not known yet has sent, and refuses
+// what cannot become a node.
+func readJoinRequest(body []byte, now time.Time) (req JoinRequest, err error) {
 	if err := json.Unmarshal(body, &req); err != nil {
-		return nil, fmt.Errorf("unreadable request: %w", err)
+		return req, fmt.Errorf("unreadable request: %w", err)
 	}
 	if err := ValidName(req.Name); err != nil {
+		return req, err
+	}
+	if len(req.Addresses) == 0 || len(req.Addresses) > maxAddresses {
+		return req, errors.New("the node has no usable address")
+	}
+	for _, a := range req.Addresses {
+		if _, err := netip.ParseAddrPort(a); err != nil {
+			return req, fmt.Errorf("%q is no address with a port", a)
+		}
+	}
+	if skew := now.Sub(req.Time); skew > maxSkew || skew < -maxSkew {
+		return req, fmt.Errorf("the clock of %s is off by %v; set it right (for example with 'chronyc makestep') and join again", req.Name, skew.Round(time.Second))
+	}
+	return req, nil
+}
+
+// join answers a node that wants to join.
+func (n *Node) join(ctx context.Context, body []byte) ([]byte, error) {
+	req, err := readJoinRequest(body, time.Now())
+	if err != nil {
 		return nil, err
-	}
-	if len(req.Addresses) == 0 || len(req.Addresses) > 8 {
-		return nil, errors.New("the node has no usable address")
-	}
-	if skew := time.Since(req.Time); skew > maxSkew || skew < -maxSkew {
-		return nil, fmt.Errorf("the clock of %s is off by %v; set it right (for example with 'chronyc makestep') and join again", req.Name, skew.Round(time.Second))
 	}
 	if err := n.fits(req); err != nil {
 		return nil, err
@@ -135,14 +153,15 @@ func (n *Node) join(ctx context.Context, body []byte) ([]byte, error) {
 	cons := n.cons.Load()
 	admission := &consensus.Admission{Hash: Token{Secret: req.Secret}.hash(), At: time.Now(), Member: consensus.Member{Name: req.Name,
 		Addresses: req.Addresses, Witness: req.Witness, Since: time.Now(), Reason: "it joined"}}
+	// Who has no good token must not even make the log grow.
+	now, err := cons.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := now.Admissible(admission); err != nil {
+		return nil, err
+	}
 	if req.Probe {
-		now, err := cons.Read(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if err := now.Admissible(admission); err != nil {
-			return nil, err
-		}
 		return json.Marshal(JoinProbe{Cluster: n.cfg.Cluster, Build: n.cfg.Build, Time: time.Now(), Members: now.Members, Padding: req.Padding})
 	}
 	if _, err := cons.Apply(ctx, consensus.NewRequest(), consensus.Command{Admit: admission}); err != nil {

@@ -37,8 +37,11 @@ func (t *Transport) meet(conn *tls.Conn) error {
 	case t.cfg.Join == nil:
 		own.Refusal = &Refusal{Code: RefusedCluster, Text: "node " + t.cfg.Node + " takes nobody in"}
 	}
-	if err := writeHello(conn, own); err != nil || own.Refusal != nil {
-		return errors.Join(err, own.Refusal)
+	if err := writeHello(conn, own); err != nil {
+		return err
+	}
+	if own.Refusal != nil {
+		return own.Refusal
 	}
 	f, err := readFrame(conn, maxJoin)
 	if err != nil {

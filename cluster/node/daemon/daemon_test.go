@@ -14,7 +14,7 @@ import (
 func TestInitJoinLeaveReturn(t *testing.T) {
 	t.Parallel() // it waits more than it works
 	one, two, three := newHost(t), newHost(t), newHost(t)
-	s, err := Init(InitOptions{StateDir: one.dir, Cluster: "c", Node: "node1", Address: freeAddress(t), Detection: time.Second})
+	s, err := Init(InitOptions{StateDir: one.dir, Cluster: "c", Node: "node1", Address: freeAddress(t), Detection: one.detection})
 	if err != nil {
 		t.Fatal(err)
 	}

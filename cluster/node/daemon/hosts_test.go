@@ -81,7 +81,7 @@ type host struct {
 
 // newHost is a machine without a node; what runs on it in the end crashes.
 func newHost(t *testing.T) *host {
-	h := &host{t: t, dir: t.TempDir(), detection: time.Second}
+	h := &host{t: t, dir: t.TempDir(), detection: 3 * time.Second}
 	t.Cleanup(func() {
 		h.crash()
 		if t.Failed() {
