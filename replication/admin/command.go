@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcrm/replication/drbdconf"
+	"gcrm/replication/nbd"
 )
 
 // Program is "gcrm volume".
@@ -108,7 +109,8 @@ Options:
       --run-dir DIR      sockets of the processes (default: /run/gcrm/volume; also GCRM_VOLUME_DIR)
       --force, --discard-my-data, --json, --proc, --overview, --xml
       --timeout TIME     how long to wait (wait-connect, wait-sync)
-      --device KIND      of up and serve: none (NBD socket only) or loop (a block device, by FUSE)
+      --device KIND      of up and serve: none (NBD socket only), nbd (a block device, by the kernel's NBD client),
+                         loop (a block device, by FUSE) or auto (nbd if the kernel has it, else loop)
       --no-connect       of up: attach only
       --listen ADDR      of up and serve: NBD over TCP
       --tls-cert FILE --tls-key FILE --tls-ca FILE  TLS for that; with a CA clients need a certificate
@@ -206,10 +208,15 @@ func (in *invocation) parse(args []string) error {
 	switch {
 	case len(in.args) > 1:
 		return fmt.Errorf("one resource at a time, not %q", in.args)
-	case in.device != "none" && in.device != "loop":
-		return fmt.Errorf("--device %s: use none or loop", in.device)
+	case !slices.Contains([]string{"none", "nbd", "loop", "auto"}, in.device):
+		return fmt.Errorf("--device %s: use none, nbd, loop or auto", in.device)
 	case (in.cert == "") != (in.key == ""):
 		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if in.device == "auto" {
+		if in.device = "loop"; nbd.KernelClient() {
+			in.device = "nbd"
+		}
 	}
 	return nil
 }

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"gcrm/replication/fusefile"
 )
 
@@ -46,19 +44,15 @@ func TestFileSystemSurvivesItsPrimary(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	s := newSite(t, 64, "net { ping-timeout 30; } disk { resync-rate 400M; c-plan-ahead 0; }")
 	s.firstSync("--device", "loop")
-	mnt := filepath.Join(s.dir, "mnt")
-	if err := os.Mkdir(mnt, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	shell(t, "mkfs.ext4", "-q", s.status(0).Device)
-	t.Cleanup(func() { _ = unix.Unmount(mnt, unix.MNT_DETACH) })
+	room, mnt := newRoom(t, s.dir), ""
 	primary, confirmed := 0, 0
 	mount := func() string {
 		st := s.status(primary)
 		if st.Device == "" {
 			t.Fatalf("no block device: %+v", st)
 		}
-		shell(t, "mount", "-t", "ext4", st.Device, mnt)
+		mnt = room.mount(st.Device)
 		return st.Device
 	}
 	for round := range *killCount {
@@ -83,12 +77,9 @@ func TestFileSystemSurvivesItsPrimary(t *testing.T) {
 		close(stop)
 		confirmed = <-ended
 		// What a dead node does not do any more.
-		_ = unix.Unmount(mnt, unix.MNT_DETACH)
-		for tries := 0; fusefile.DetachLoop(device) != nil; tries++ {
-			if tries == 1000 {
-				t.Fatalf("%s cannot be taken away", device)
-			}
-			time.Sleep(20 * time.Millisecond)
+		room.powerOff()
+		if err := fusefile.AbandonLoop(device); err != nil {
+			t.Fatal(err)
 		}
 		dead := primary
 		primary = 1 - primary
@@ -99,9 +90,7 @@ func TestFileSystemSurvivesItsPrimary(t *testing.T) {
 		if found < confirmed {
 			t.Fatalf("round %d: %d records on the other node, %d were confirmed by fsync", round, found, confirmed)
 		}
-		if err := unix.Unmount(mnt, 0); err != nil {
-			t.Fatal(err)
-		}
+		room.unmount()
 		shell(t, "e2fsck", "-fn", device)
 		s.ok(dead, "up", "--device", "loop", "r0")
 		s.ok(dead, "wait-connect", "--timeout", "60s", "r0")
@@ -115,6 +104,70 @@ func TestFileSystemSurvivesItsPrimary(t *testing.T) {
 			t.Errorf("%s is left", loop)
 		}
 	}
+}
+
+// room is a mount namespace: a file system mounted in there is not kept alive by other
+// programs that happen to copy the host's namespace.
+type room struct {
+	t      *testing.T
+	mnt    string
+	holder *exec.Cmd
+}
+
+func newRoom(t *testing.T, dir string) *room {
+	t.Helper()
+	m := &room{t: t, mnt: filepath.Join(dir, "mnt")}
+	if err := os.Mkdir(m.mnt, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m.enter()
+	t.Cleanup(m.powerOff)
+	return m
+}
+
+func (m *room) enter() {
+	m.t.Helper()
+	m.holder = exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", "echo; exec sleep infinity")
+	ready, err := m.holder.StdoutPipe()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if err := m.holder.Start(); err != nil {
+		m.t.Skipf("SKIPPED: no mount namespaces here: %v", err)
+	}
+	if _, err := ready.Read(make([]byte, 1)); err != nil {
+		m.t.Fatalf("unshare: %v", err)
+	}
+}
+
+// into is what runs a command in the room.
+func (m *room) into() []string {
+	return []string{"nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", m.holder.Process.Pid), "--"}
+}
+
+// mount gives the path by which everybody reaches the file system.
+func (m *room) mount(device string) string {
+	m.t.Helper()
+	if m.holder == nil {
+		m.enter()
+	}
+	shell(m.t, append(m.into(), "mount", "-t", "ext4", device, m.mnt)...)
+	return fmt.Sprintf("/proc/%d/root%s", m.holder.Process.Pid, m.mnt)
+}
+
+func (m *room) unmount() {
+	m.t.Helper()
+	shell(m.t, append(m.into(), "umount", m.mnt)...)
+}
+
+// powerOff ends the room with all that is mounted.
+func (m *room) powerOff() {
+	if m.holder == nil {
+		return
+	}
+	_ = m.holder.Process.Kill()
+	_ = m.holder.Wait()
+	m.holder = nil
 }
 
 func shell(t *testing.T, argv ...string) {

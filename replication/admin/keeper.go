@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcrm/replication/fusefile"
+	"gcrm/replication/nbd"
 )
 
 // Keeper starts the process of a resource again whenever it dies, and keeps what must
@@ -31,7 +32,7 @@ func (k *Keeper) clear(path string) {
 		k.Log(err.Error())
 	}
 	if loop != "" {
-		if err := fusefile.DetachLoop(loop); err != nil {
+		if err := fusefile.AbandonLoop(loop); err != nil {
 			k.Log(err.Error())
 		}
 	}
@@ -61,6 +62,15 @@ func (k *Keeper) Run(ctx context.Context) error {
 			k.clear(path)
 		}()
 		defer channel.Close()
+	}
+	if o.Device == "nbd" {
+		drop := func() {
+			if err := nbd.DropKernel(kernelName(o.Resource)); err != nil {
+				k.Log(err.Error())
+			}
+		}
+		drop() // what a keeper before this one may have left
+		defer drop()
 	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -255,7 +256,7 @@ func TestWithKernel(t *testing.T) {
 			k.options = plain
 		}},
 	}
-	steps = append(steps, kernelStep{"resize", 8 * time.Minute, k.resize})
+	steps = append(steps, kernelStep{"resize", 8 * time.Minute, k.resize}, kernelStep{"nbd", 8 * time.Minute, k.kernelClient})
 	for _, s := range steps {
 		k.step(t, s.name, s.limit, s.run)
 	}
@@ -303,6 +304,56 @@ func (k *kernelSite) resize(t *testing.T) {
 	k.kernel("drbdadm up r0")
 	k.gcrm("up", "r0")
 	k.same("after a new start")
+}
+
+// kernelClient runs gcrm on both sides, in the machine with a device of the kernel's NBD
+// client, and kills its process while a file system on the device is written.
+func (k *kernelSite) kernelClient(t *testing.T) {
+	k.end()
+	k.configure("net { verify-alg sha1; }")
+	binary := filepath.Join(t.TempDir(), "gcrm")
+	build := exec.CommandContext(k.ctx, "go", "build", "-o", binary, "gcrm/cmd/gcrm")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED: no static gcrm could be built: %v\n%s", err, out)
+	}
+	if out, err := exec.CommandContext(k.ctx, *labPath, "cp", binary, "node1:/root/gcrm").CombinedOutput(); err != nil {
+		t.Fatalf("lab cp: %v\n%s", err, out)
+	}
+	there := func(script string) string {
+		t.Helper()
+		return k.kernel("gcrm() { c=$1; shift; /root/gcrm volume $c -c /etc/drbd.d/r0.res --node node1 \"$@\"; }; " + script)
+	}
+	t.Cleanup(func() {
+		_ = exec.Command(*labPath, "sh", "-t", "60", "node1", "umount -l /mnt; pkill -9 -x gcrm; modprobe -r nbd; rm -rf /run/gcrm /root/gcrm").Run()
+	})
+	k.gcrm("create-md", "--force", "r0")
+	k.gcrm("up", "r0")
+	there("umount /mnt 2>/dev/null; modprobe nbd; gcrm create-md --force r0; gcrm up --device nbd r0; gcrm wait-connect --timeout 120s r0; gcrm primary --force r0; gcrm wait-sync --timeout 120s r0")
+	device := there("gcrm status --json r0 | grep -o '/dev/nbd[0-9]*' | head -1")
+	t.Logf("the device is %s: %s", device, there("blockdev --getsize64 "+device))
+	there("mkfs.ext4 -q " + device + " && mount " + device + " /mnt")
+	out := there(`
+		(for i in $(seq 1 60); do dd if=/dev/urandom of=/mnt/f$i bs=16k count=4 conv=fsync 2>/dev/null || echo failed $i; done; echo written) > /tmp/writer 2>&1 &
+		sleep 2
+		old=$(gcrm status --json r0 | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')
+		kill -9 $old
+		wait
+		new=$(gcrm status --json r0 | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')
+		echo "process $old, then $new"; cat /tmp/writer; ls /mnt | grep -c '^f'; dmesg | grep -i 'I/O error' | tail -3`)
+	t.Logf("%s", out)
+	if strings.Contains(out, "failed") || strings.Contains(out, "I/O error") || !strings.Contains(out, "written\n60") {
+		t.Error("the file system noticed that the process died")
+	}
+	if out := there("gcrm secondary r0 2>&1 || true"); !strings.Contains(out, "in use") {
+		t.Errorf("a mounted device was taken away: %s", out)
+	}
+	sum := there("umount /mnt; sha256sum " + device + " | cut -d' ' -f1; gcrm wait-sync --timeout 60s r0")
+	if mine := k.hash(k.blocks()); mine != sum {
+		t.Errorf("the disks differ: %s and %s", mine, sum)
+	}
+	there("gcrm secondary r0; gcrm down r0; ! grep -qs . /sys/block/nbd0/backend")
+	k.gcrm("down", "r0")
 }
 
 // setSize changes the size of both disks.

@@ -48,8 +48,8 @@ func TestMySQLSurvivesItsNode(t *testing.T) {
 	s.firstSync("--device", "loop")
 	shell(t, "mkfs.ext4", "-q", s.status(0).Device)
 	d.mount(0)
-	shell(t, "mariadb-install-db", "--no-defaults", "--datadir="+d.data(), "--user=root", "--auth-root-authentication-method=normal",
-		"--skip-test-db", "--innodb-log-file-size=8M")
+	shell(t, append(d.room.into(), "mariadb-install-db", "--no-defaults", "--datadir="+d.data(), "--user=root", "--auth-root-authentication-method=normal",
+		"--skip-test-db", "--innodb-log-file-size=8M")...)
 	d.start(0)
 	d.query("CREATE DATABASE w; CREATE TABLE w.t (n INT PRIMARY KEY, filler TEXT) ENGINE=InnoDB")
 	primary, confirmed := 0, 0
@@ -84,18 +84,9 @@ func TestMySQLSurvivesItsNode(t *testing.T) {
 		s.ok(primary, "wait-sync", "--timeout", "120s", "r0")
 	}
 	d.stop()
-	if err := unix.Unmount(d.mnt, 0); err != nil {
-		t.Fatal(err)
-	}
+	d.room.unmount()
 	shell(t, "e2fsck", "-fn", s.status(primary).Device)
-	// Another program that makes mount namespaces may hold the device a little longer.
-	limit := time.Now().Add(time.Minute)
-	for out, code := s.run(primary, "down", "r0"); code != 0; out, code = s.run(primary, "down", "r0") {
-		if time.Now().After(limit) {
-			t.Fatalf("down: %s", out)
-		}
-		time.Sleep(time.Second)
-	}
+	s.ok(primary, "down", "r0")
 	s.ok(1-primary, "down", "r0")
 }
 
@@ -104,7 +95,7 @@ type database struct {
 	t      *testing.T
 	s      *site
 	spaces []string // of the nodes and the client
-	mnt    string
+	room   *room
 	server *exec.Cmd
 	ended  chan struct{}
 }
@@ -139,14 +130,8 @@ func newDatabase(t *testing.T) *database {
 	}
 	d.s = newSiteAt(t, 400, "net { ping-timeout 30; } disk { resync-rate 400M; c-plan-ahead 0; rs-discard-granularity 1048576; }",
 		[2]string{"10.66.0.1:7788", "10.66.0.2:7788"}, [2][]string{d.into(0), d.into(1)})
-	d.mnt = filepath.Join(d.s.dir, "mnt")
-	if err := os.Mkdir(d.mnt, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		d.stop()
-		_ = unix.Unmount(d.mnt, unix.MNT_DETACH)
-	})
+	d.room = newRoom(t, d.s.dir)
+	t.Cleanup(d.stop)
 	return d
 }
 
@@ -154,11 +139,11 @@ func (d *database) into(space int) []string {
 	return []string{"nsenter", "--net=/run/netns/" + d.spaces[space], "--"}
 }
 
-func (d *database) data() string { return filepath.Join(d.mnt, "data") }
+func (d *database) data() string { return filepath.Join(d.room.mnt, "data") }
 
 func (d *database) mount(node int) {
 	d.t.Helper()
-	shell(d.t, "mount", "-t", "ext4", d.s.status(node).Device, d.mnt)
+	d.room.mount(d.s.status(node).Device)
 }
 
 // start takes the address over and runs the server.
@@ -171,7 +156,7 @@ func (d *database) start(node int) {
 		d.t.Fatal(err)
 	}
 	defer log.Close()
-	argv := append(d.into(node), "mariadbd", "--no-defaults", "--user=root", "--datadir="+d.data(), "--socket="+filepath.Join(d.s.dir, "sql"),
+	argv := append(append(d.room.into(), d.into(node)...), "mariadbd", "--no-defaults", "--user=root", "--datadir="+d.data(), "--socket="+filepath.Join(d.s.dir, "sql"),
 		"--pid-file="+filepath.Join(d.s.dir, "mariadb.pid"), "--bind-address="+databaseAddress, "--port=3306", "--skip-grant-tables",
 		"--innodb-flush-log-at-trx-commit=1", "--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--skip-name-resolve")
 	d.server = exec.Command(argv[0], argv[1:]...)
@@ -223,12 +208,9 @@ func (d *database) powerOff(node int) {
 	<-d.ended
 	d.server = nil
 	shell(d.t, "ip", "-n", d.spaces[node], "addr", "del", databaseAddress+"/24", "dev", "eth0")
-	_ = unix.Unmount(d.mnt, unix.MNT_DETACH)
-	for tries := 0; fusefile.DetachLoop(device) != nil; tries++ {
-		if tries == 2000 {
-			d.t.Fatalf("%s cannot be taken away", device)
-		}
-		time.Sleep(20 * time.Millisecond)
+	d.room.powerOff()
+	if err := fusefile.AbandonLoop(device); err != nil {
+		d.t.Fatal(err)
 	}
 }
 

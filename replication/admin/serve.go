@@ -35,7 +35,7 @@ type ServeOptions struct {
 	CertFile string // TLS of that
 	KeyFile  string
 	CAFile   string // clients must have a certificate of it
-	Device   string // none, or loop: a block device on a FUSE file
+	Device   string // none; loop: a block device on a FUSE file; nbd: one of the kernel's NBD client
 	// Fence does the work of crm-fence-peer.sh and crm-unfence-peer.sh in the
 	// cluster of gcrm; nil leaves it to the scripts.
 	Fence func(ctx context.Context, resource string, unfence bool) int
@@ -66,7 +66,8 @@ type server struct {
 	takingMu sync.Mutex
 	fuse     *fusefile.Server
 	channel  *os.File
-	loop     string
+	device   string // the block device, empty without one
+	kernel   *nbd.KernelDevice
 }
 
 func bootID() string {
@@ -216,9 +217,15 @@ func (s *server) restore(ctx context.Context) error {
 	if err := s.v.Promote(limit, false); err != nil {
 		s.setWanted(func(w *wanted) { w.Primary = false })
 		s.serveFile(false)
+		if err := nbd.DropKernel(kernelName(s.o.Resource)); err != nil {
+			s.log(err.Error())
+		}
 		return fmt.Errorf("was Primary before, but cannot be again: %w", err)
 	}
 	s.serveFile(true)
+	if s.o.Device == "nbd" {
+		return s.attachDevice()
+	}
 	return nil
 }
 
@@ -328,8 +335,8 @@ func (s *server) serveFile(resume bool) {
 	}
 	s.fuse = fusefile.New(s.channel, (*patient)(s))
 	mount := s.o.Folder.Mount(s.o.Resource)
-	s.loop = fusefile.FindLoop(mount)
-	if resume || s.loop != "" {
+	s.device = fusefile.FindLoop(mount)
+	if resume || s.device != "" {
 		if err := s.fuse.Resume(); err != nil {
 			s.log(err.Error())
 		}
@@ -341,16 +348,42 @@ func (s *server) serveFile(resume bool) {
 	}()
 }
 
+// kernelName is how a successor finds the device of the kernel's NBD client.
+func kernelName(resource string) string { return "gcrm:" + resource }
+
+// attachKernel makes a device of the kernel's NBD client, or takes over what the process
+// before this one left.
+func (s *server) attachKernel() error {
+	if s.kernel != nil {
+		return nil
+	}
+	if err := s.v.Open(); err != nil {
+		return err
+	}
+	k, err := s.nbd.AttachKernel(kernelName(s.o.Resource), (*patient)(s))
+	if err != nil {
+		s.v.Release()
+		return err
+	}
+	s.kernel, s.device = k, k.Path
+	s.log("block device " + k.Path)
+	s.link(k.Path)
+	return nil
+}
+
 // attachDevice makes the block device of a Primary.
 func (s *server) attachDevice() error {
-	if s.channel == nil || s.loop != "" {
+	if s.o.Device == "nbd" {
+		return s.attachKernel()
+	}
+	if s.channel == nil || s.device != "" {
 		return nil
 	}
 	loop, err := fusefile.AttachLoop(s.o.Folder.Mount(s.o.Resource))
 	if err != nil {
 		return err
 	}
-	s.loop = loop
+	s.device = loop
 	s.log("block device " + loop)
 	s.link(loop)
 	return nil
@@ -379,10 +412,15 @@ func (s *server) watchSize() {
 		if size := s.v.Size(); size != known {
 			known = size
 			s.mu.Lock()
+			if s.kernel != nil {
+				if err := s.kernel.Resize(); err != nil {
+					s.log(err.Error())
+				}
+			}
 			if s.fuse != nil {
 				s.fuse.Grown()
-				if s.loop != "" {
-					if err := fusefile.ResizeLoop(s.loop, s.o.Folder.Mount(s.o.Resource)); err != nil {
+				if s.device != "" {
+					if err := fusefile.ResizeLoop(s.device, s.o.Folder.Mount(s.o.Resource)); err != nil {
 						s.log(err.Error())
 					}
 				}
@@ -409,18 +447,24 @@ func (s *server) names() []string {
 }
 
 func (s *server) detachDevice() error {
-	if s.loop == "" {
+	if s.device == "" {
 		return nil
 	}
-	if err := fusefile.DetachLoop(s.loop); err != nil {
+	if s.kernel != nil {
+		if err := s.kernel.Detach(); err != nil {
+			return err
+		}
+		s.kernel = nil
+		s.v.Release()
+	} else if err := fusefile.DetachLoop(s.device); err != nil {
 		return err
 	}
 	for _, name := range s.names() {
-		if to, err := os.Readlink(name); err == nil && to == s.loop {
+		if to, err := os.Readlink(name); err == nil && to == s.device {
 			_ = os.Remove(name)
 		}
 	}
-	s.loop = ""
+	s.device = ""
 	return nil
 }
 
@@ -436,7 +480,7 @@ func (s *server) status() *Status {
 	if s.channel != nil {
 		st.File = s.o.Folder.Mount(s.o.Resource)
 	}
-	st.Device = s.loop
+	st.Device = s.device
 	return &st
 }
 
@@ -544,7 +588,7 @@ func (s *server) demote(ctx context.Context) error {
 	if s.v.State().Role() != wire.Primary {
 		return s.detachDevice()
 	}
-	loop := s.loop
+	loop := s.device
 	if err := s.detachDevice(); err != nil {
 		return err
 	}

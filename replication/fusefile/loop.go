@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,6 +86,20 @@ func DetachLoop(name string) error {
 	return nil
 }
 
+// AbandonLoop takes a loop device away whose file is dead. If somebody still uses it, it
+// goes when that ends, and FindLoop does not find it any more.
+func AbandonLoop(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.IoctlSetInt(int(f.Fd()), unix.LOOP_CLR_FD, 0); err != nil && !errors.Is(err, unix.ENXIO) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
 // ResizeLoop makes a loop device as large as its file has become.
 func ResizeLoop(name, path string) error {
 	var st unix.Stat_t
@@ -109,7 +124,11 @@ func FindLoop(path string) string {
 		return ""
 	}
 	for _, e := range entries {
-		b, err := os.ReadFile("/sys/block/" + e.Name() + "/loop/backing_file")
+		dir := "/sys/block/" + e.Name() + "/loop/"
+		if b, err := os.ReadFile(dir + "autoclear"); err == nil && strings.TrimSpace(string(b)) == "1" {
+			continue // given up already
+		}
+		b, err := os.ReadFile(dir + "backing_file")
 		if err == nil && len(b) > 0 && string(b[:len(b)-1]) == path {
 			return "/dev/" + e.Name()
 		}
