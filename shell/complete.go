@@ -421,8 +421,12 @@ func (s *Session) paramCandidates(name cib.AgentName) []Candidate {
 		return nil
 	}
 	var out []Candidate
-	for i := range m.Params {
-		p := &m.Params[i]
+	params := m.Params
+	if name.Class == "stonith" {
+		params = slices.Concat(params, cib.FencingParams())
+	}
+	for i := range params {
+		p := &params[i]
 		if strings.HasPrefix(p.Name, "_") || p.Deprecated {
 			continue
 		}

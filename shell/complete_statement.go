@@ -356,7 +356,11 @@ func (k *statementContext) parameters() {
 		return
 	}
 	if typed {
-		if p := m.Param(name); p != nil {
+		p := m.Param(name)
+		if p == nil && k.agent().Class == "stonith" {
+			p = cib.FencingParam(name)
+		}
+		if p != nil {
 			k.values(name+"=", paramValues(p)...)
 		}
 		return

@@ -152,6 +152,12 @@ func (s *Session) agentText(name cib.AgentName, a *metaAnswer) string {
 			fmt.Fprintf(&b, "    %s  %s\n", v.Value, oneLine(v.Short.In("en")))
 		}
 	}
+	if name.Class == "stonith" {
+		b.WriteString("\nParameters of every fence device:\n\n")
+		for _, p := range cib.FencingParams() {
+			fmt.Fprintf(&b, "    %s: %s\n", s.color.attrName(p.Name), p.Short.In("en"))
+		}
+	}
 	if len(m.Actions) > 0 {
 		b.WriteString("\nOperations and what the agent advises:\n\n")
 		for _, act := range m.Actions {

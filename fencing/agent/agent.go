@@ -180,6 +180,9 @@ func (b *bounded) Write(p []byte) (int, error) {
 // in front are left off.
 func lastLine(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
+	for len(lines) > 1 && (strings.TrimSpace(lines[len(lines)-1]) == "" || strings.Contains(lines[len(lines)-1], "use '-h' for usage")) {
+		lines = lines[:len(lines)-1]
+	}
 	l := strings.TrimSpace(lines[len(lines)-1])
 	if i := strings.Index(l, ": "); i > 0 && i < 40 && strings.HasSuffix(l[:i], "ERROR") {
 		l = l[i+2:]

@@ -59,6 +59,7 @@ func TestOutcomes(t *testing.T) {
 		{"unreadable", "status", "exit 8", fencing.Failed, fencing.PowerUnknown, "could not be read"},
 		{"bad parameters are no state", "off", "exit 2", fencing.Failed, fencing.PowerUnknown, "wrong parameters"},
 		{"login", "off", "echo 'ERROR: password hush42 wrong' >&2; exit 3", fencing.Failed, fencing.PowerUnknown, "******"},
+		{"a line about help is no reason", "off", "printf 'ERROR: the plug is missing\\n\\nPlease use '\\''-h'\\'' for usage\\n' >&2; exit 1", fencing.Failed, fencing.PowerUnknown, "plug is missing"},
 		{"killed", "off", "kill -9 $$", fencing.Failed, fencing.PowerUnknown, "signal"},
 		{"input not read", "off", "exec <&-; exit 0", fencing.Succeeded, fencing.PowerUnknown, ""},
 	} {

@@ -118,6 +118,7 @@ func TestWithIpmiSim(t *testing.T) {
 			}
 		}
 	}
+	methodtest.Program(t, "fence_ipmilan", "", map[string]string{"ip": params["ip"], "ipport": params["ipport"], "username": "admin", "password": "secret", "lanplus": "1", "cipher": "3", "power_wait": "0"}, "ipmitool")
 	for _, f := range []struct {
 		name, hint string
 		more       []string

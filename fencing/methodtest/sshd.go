@@ -68,7 +68,7 @@ func StartSSHD(t *testing.T, command string) *SSHD {
 	hostPublic := write("host", host.private, 0o600)
 	_, client := newKey(t)
 	_, stranger := newKey(t)
-	write("authorized", "restrict "+client.public+"\n", 0o600)
+	write("authorized", "restrict,pty "+client.public+"\n", 0o600)
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gcrm/fencing"
+	"gcrm/fencing/methodtest"
 )
 
 // board is a faithful fake: systems whose power changes after a while, basic
@@ -132,6 +133,10 @@ func TestPower(t *testing.T) {
 			if o := do(t, params, s.action); o.Code != fencing.Succeeded || o.Power != s.power {
 				t.Fatalf("sessions=%v %s: %+v", sessions, s.action, o)
 			}
+		}
+		if !sessions { // which the program does not know
+			methodtest.Program(t, "fence_redfish", "", map[string]string{"ip": params["ip"], "ipport": params["ipport"], "username": "admin", "password": "secret",
+				"ssl_insecure": "1", "systems_uri": "/redfish/v1/Systems/1"})
 		}
 		if b.open != 0 {
 			t.Errorf("%d sessions were left open", b.open)

@@ -3,7 +3,6 @@ package snmp
 import (
 	"bytes"
 	"cmp"
-	"flag"
 	"fmt"
 	"maps"
 	"net"
@@ -17,7 +16,7 @@ import (
 	"time"
 
 	"gcrm/fencing"
-	"gcrm/fencing/agent"
+	"gcrm/fencing/methodtest"
 )
 
 // handler answers snmpd for the outlets of a power switch: "oids" holds lines
@@ -211,7 +210,9 @@ func TestVendors(t *testing.T) {
 						t.Fatalf("%s %s: %+v\n%s", s.action, s.plug, o, b)
 					}
 				}
-				program(t, v.agent, params, two)
+				theirs := maps.Clone(params)
+				maps.Copy(theirs, map[string]string{"shell_timeout": "5", "community": "private", "power_wait": "0"})
+				methodtest.Program(t, v.agent, two, theirs, "snmpget")
 				if o := call(fencing.List, ""); !slices.Contains(o.Hosts, two) {
 					t.Errorf("list: %+v", o)
 				}
@@ -227,31 +228,6 @@ func TestVendors(t *testing.T) {
 					}
 				}
 			})
-		}
-	}
-}
-
-var programs = flag.Bool("programs", false, "let the distribution's agents do the same with the devices (two minutes)")
-
-// program lets the distribution's agent of the name do the same with the device.
-func program(t *testing.T, name string, params map[string]string, plug string) {
-	if !*programs {
-		return
-	}
-	p, err := agent.Finder{}.Find(name)
-	if _, missing := exec.LookPath("snmpget"); err != nil || missing != nil {
-		t.Logf("SKIPPED: the program %s is not installed, or it lacks snmpget: %v, %v", name, err, missing)
-		return
-	}
-	params = maps.Clone(params)
-	params["plug"], params["shell_timeout"], params["community"], params["power_wait"] = plug, "5", "private", "0"
-	for _, s := range []struct {
-		action string
-		power  fencing.Power
-	}{{fencing.Status, fencing.PowerOn}, {fencing.Off, 0}, {fencing.Status, fencing.PowerOff}, {fencing.On, 0}, {fencing.Status, fencing.PowerOn}} {
-		if o := p.Do(t.Context(), fencing.Call{Action: s.action, Params: params}); o.Code != fencing.Succeeded || o.Power != s.power {
-			t.Errorf("program %s, %s: %+v", name, s.action, o)
-			return
 		}
 	}
 }

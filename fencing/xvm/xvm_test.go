@@ -115,6 +115,7 @@ func TestTCPWithFenceVirtd(t *testing.T) {
 	port := realHost(t, "tcp", `address = "127.0.0.1"; family = "ipv4"; hash = "sha256"; auth = "sha256";`, key)
 	params := map[string]string{"ipaddr": "127.0.0.1", "ipport": strconv.Itoa(port), "key_file": key, "timeout": "30"}
 	cycle(t, New("fence_virt"), params)
+	methodtest.Program(t, "fence_virt", "", map[string]string{"ipaddr": "127.0.0.1", "ipport": strconv.Itoa(port), "key_file": key, "timeout": "30", "port": "test"})
 
 	params["key_file"] = writeKey(t, "another")
 	o := New("fence_xvm").Do(t.Context(), fencing.Call{Action: fencing.Monitor, Params: params})
@@ -126,8 +127,10 @@ func TestTCPWithFenceVirtd(t *testing.T) {
 func TestMulticastWithFenceVirtd(t *testing.T) {
 	key := writeKey(t, "some secret")
 	port := realHost(t, "multicast", `address = "225.0.0.12"; family = "ipv4"; interface = "lo"; hash = "sha512"; auth = "sha512";`, key)
-	cycle(t, New("fence_xvm"), map[string]string{"ipport": strconv.Itoa(port), "key_file": key, "interface": "lo",
-		"hash": "sha512", "auth": "sha512", "timeout": "30", "retrans": "5"})
+	params := map[string]string{"ipport": strconv.Itoa(port), "key_file": key, "interface": "lo", "hash": "sha512", "auth": "sha512", "timeout": "30", "retrans": "5"}
+	cycle(t, New("fence_xvm"), params)
+	params["port"] = "test"
+	methodtest.Program(t, "fence_xvm", "", params)
 }
 
 // fakeHost answers each TCP request by a function that gets the decoded
