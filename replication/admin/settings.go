@@ -111,7 +111,6 @@ func (r *Resource) withoutEffect() []string {
 		}
 	}
 	n, d := r.Net, r.Disk
-	say(d.OnIOError == drbdconf.PassOn, "on-io-error pass_on: a disk that fails is detached")
 	say(d.DiskTimeout != 0, "disk-timeout")
 	say(!d.Drain && d.Flushes, "disk-drain no")
 	say(d.ReadBalancing == "when-congested-remote", "read-balancing when-congested-remote: reads are local")
@@ -122,7 +121,7 @@ func (r *Resource) withoutEffect() []string {
 	say(d.MinRate == 0, "c-min-rate 0: a resync is not throttled for applications")
 	say(n.OnCongestion != "block", "on-congestion "+n.OnCongestion+": writes wait")
 	say(r.Conf.ResourceOptions(r.Res, r.Local).CPUMask != "", "cpu-mask")
-	for _, h := range []string{"before-resync-target", "before-resync-source", "local-io-error"} {
+	for _, h := range []string{"before-resync-target", "before-resync-source"} {
 		say(r.Conf.Handler(r.Res, h) != "", "handler "+h)
 	}
 	return out
@@ -193,6 +192,7 @@ func (r *Resource) Settings() (volume.Settings, error) {
 			AfterSB:    [3]uint32{uint32(n.AfterSB0), uint32(n.AfterSB1), uint32(n.AfterSB2)},
 			RRConflict: uint32(n.RRConflict), AlwaysASBP: n.AlwaysASBP, TwoPrimaries: n.AllowTwoPrimaries,
 			Fencing:       map[drbdconf.Fencing]engine.FencingPolicy{drbdconf.FencingResource: engine.FencingResourceOnly, drbdconf.FencingStonith: engine.FencingStonith}[d.Fencing],
+			OnIOError:     map[drbdconf.IOErrorPolicy]engine.IOErrorPolicy{drbdconf.PassOn: engine.IOErrorPassOn, drbdconf.CallLocalIOError: engine.IOErrorCall}[d.OnIOError],
 			SuspendNoData: r.Conf.ResourceOptions(r.Res, r.Local).SuspendIfInaccessible,
 			CramHMACAlg:   n.CramHMACAlg, SharedSecret: n.SharedSecret, VerifyAlg: n.VerifyAlg, CsumsAlg: n.CsumsAlg, IntegrityAlg: n.DataIntegrityAlg,
 			CsumsAfterCrashOnly: n.CsumsAfterCrashOnly, ReadBalancing: readBalancing(d.ReadBalancing),

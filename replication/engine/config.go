@@ -37,6 +37,19 @@ const (
 	FencingStonith // resource-and-stonith
 )
 
+// IOErrorPolicy says what an error of the local disk leads to (on-io-error).
+type IOErrorPolicy int
+
+const (
+	// IOErrorDetach gives the disk up; reads and writes go to the peer.
+	IOErrorDetach IOErrorPolicy = iota
+	// IOErrorCall runs the handler local-io-error first.
+	IOErrorCall
+	// IOErrorPassOn keeps the disk, whose data does not count as good any more. The
+	// application sees the error only if the peer cannot help.
+	IOErrorPassOn
+)
+
 // ReadBalancing says which node reads, when both have good data. From Stripes32K on
 // it goes by the place: stripes of 32 KiB, 64 KiB and so on up to 1 MiB.
 type ReadBalancing int
@@ -60,6 +73,7 @@ type Config struct {
 	AlwaysASBP   bool
 	TwoPrimaries bool
 	Fencing      FencingPolicy
+	OnIOError    IOErrorPolicy
 	// SuspendNoData freezes I/O instead of failing it when no up-to-date data is
 	// reachable (on-no-data-accessible suspend-io).
 	SuspendNoData bool

@@ -110,6 +110,30 @@ func (e *Engine) limitSize(sectors uint64) uint64 {
 	return sectors
 }
 
+// ioError does what the configuration says about an error in reading or writing data.
+func (e *Engine) ioError(o *op) {
+	if !e.hasDisk {
+		return
+	}
+	if e.cfg.OnIOError != IOErrorPassOn {
+		e.giveUpDisk()
+		return
+	}
+	e.bitmap.SetSectors(o.sector, o.sectors())
+	if e.state.Disk() > wire.Inconsistent {
+		e.note("local disk failed: its data does not count as good any more")
+		e.change(e.state.WithDisk(wire.Inconsistent), hard)
+	}
+}
+
+// giveUpDisk is loseDisk with the handler that may be configured for it.
+func (e *Engine) giveUpDisk() {
+	if e.hasDisk && e.cfg.OnIOError == IOErrorCall {
+		e.emit(Effect{Kind: RunHandler, Name: "local-io-error"})
+	}
+	e.loseDisk()
+}
+
 // loseDisk gives up the local disk after an error.
 func (e *Engine) loseDisk() {
 	if !e.hasDisk {

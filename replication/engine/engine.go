@@ -321,5 +321,5 @@ func (e *Engine) Tick(now time.Duration) {
 // MetaFailed says that the metadata could not be written: the disk is given up.
 func (e *Engine) MetaFailed(now time.Duration) {
 	e.now = now
-	e.loseDisk()
+	e.giveUpDisk()
 }

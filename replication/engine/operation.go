@@ -250,7 +250,7 @@ func (e *Engine) DiskDone(now time.Duration, tag uint64, data []byte, err error)
 func (e *Engine) logWritten(err error) {
 	e.sending.logFor = nil
 	if err != nil {
-		e.loseDisk()
+		e.giveUpDisk()
 		return
 	}
 	e.log.Commit()

@@ -59,7 +59,7 @@ func (e *Engine) readDone(o *op, data []byte, err error) {
 	}
 	if e.hasDisk {
 		e.bitmap.SetSectors(o.sector, o.sectors())
-		e.loseDisk()
+		e.ioError(o)
 	}
 	o.restarted = true
 	e.runRead(o)

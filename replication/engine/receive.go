@@ -235,10 +235,10 @@ func (e *Engine) peerWriteDone(o *op, err error) {
 		}
 		e.receiving.writes--
 	}
-	e.free(o)
 	if err != nil {
-		e.loseDisk()
+		e.ioError(o)
 	}
+	e.free(o)
 	e.endEpoch()
 	e.maybeFinishTarget()
 }
@@ -274,7 +274,7 @@ func (e *Engine) epochFlushed(o *op, err error) {
 	e.receiving.flushing = false
 	if err != nil {
 		// What the peer believes to be safe is not: without the disk, nothing is claimed.
-		e.loseDisk()
+		e.giveUpDisk()
 		e.protocolError("the local disk does not flush")
 		return
 	}
@@ -321,10 +321,10 @@ func (e *Engine) readForPeerDone(o *op, data []byte, err error) {
 			e.send(wire.Message{Command: reply, Sector: o.sector, ID: o.id, Size: o.size, Data: data})
 		}
 	}
-	e.free(o)
 	if err != nil {
-		e.loseDisk()
+		e.ioError(o)
 	}
+	e.free(o)
 }
 
 // dropPeerWork forgets what was under way for a connection that is gone. Disk

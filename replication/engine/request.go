@@ -273,7 +273,7 @@ func (e *Engine) appDiskDone(o *op, data []byte, err error) {
 	case appFlush:
 		if err != nil {
 			o.local = partFailed
-			e.loseDisk()
+			e.giveUpDisk()
 		} else {
 			o.local = partOK
 		}
@@ -285,7 +285,7 @@ func (e *Engine) appDiskDone(o *op, data []byte, err error) {
 		o.local = partFailed
 		if e.hasDisk {
 			e.bitmap.SetSectors(o.sector, o.sectors())
-			e.loseDisk()
+			e.ioError(o)
 		}
 	}
 	e.settleWrite(o)

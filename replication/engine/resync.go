@@ -230,7 +230,11 @@ func (e *Engine) sumRead(o *op, data []byte, err error) {
 	defer e.free(o)
 	switch {
 	case err != nil:
-		e.loseDisk()
+		e.ioError(o)
+		if e.hasDisk && !o.dropped && e.resync.running {
+			// Then the data itself has to come.
+			e.send(wire.Message{Command: wire.CmdResyncRequest, Sector: o.sector, ID: wire.SyncerID, Size: o.size})
+		}
 	case !o.dropped && e.resync.running:
 		e.send(wire.Message{Command: wire.CmdChecksumRequest, Sector: o.sector, ID: wire.SyncerID, Size: o.size, Digest: digestOf(e.cfg.CsumsAlg, data)})
 	}
@@ -340,10 +344,13 @@ func (e *Engine) resyncStored(o *op, err error) {
 			e.answerWrite(o, wire.CmdResyncWriteAck)
 		}
 	}
-	e.free(o)
 	if err != nil {
-		e.loseDisk()
+		e.ioError(o)
+		if e.hasDisk {
+			e.resync.failed += o.sectors()
+		}
 	}
+	e.free(o)
 	e.maybeFinishTarget()
 }
 

@@ -119,7 +119,7 @@ func (e *Engine) verifyReadDone(o *op, data []byte, err error) {
 	e.deactivate(o)
 	defer e.free(o)
 	if err != nil {
-		defer e.loseDisk()
+		defer e.ioError(o)
 	}
 	if o.dropped {
 		return

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -337,6 +338,48 @@ func TestDisklessPrimaryGoesOnByItsPeer(t *testing.T) {
 	sameData(t, pair)
 	if got := pair[0].read(88, 4096); got[0] != 8 {
 		t.Errorf("read %d after the disk came back", got[0])
+	}
+}
+
+// TestErrorsArePassedOn keeps a disk with a bad place (on-io-error pass_on): the
+// application sees nothing as long as the peer has the data, and the next resync
+// repairs what can be repaired.
+func TestErrorsArePassedOn(t *testing.T) {
+	var bad atomic.Int32 // node + 1 whose blocks 100 to 102 fail
+	pair := newPair(t, diskSize, func(i int, s *Settings) {
+		s.Engine.OnIOError = engine.IOErrorPassOn
+		s.Fault = func(op *blockdev.Op) error {
+			if int(bad.Load()) == i+1 && op.Kind != blockdev.Flush && op.Offset < 103*4096 && op.Offset+int64(max(len(op.Data), int(op.Size))) > 100*4096 {
+				return errors.New("bad place")
+			}
+			return nil
+		}
+	})
+	firstSync(t, pair)
+	pair[0].must(pair[0].write(800, bytes.Repeat([]byte{1}, 8192)))
+	for i, n := range pair {
+		bad.Store(int32(i) + 1)
+		fill := byte(10 + i)
+		pair[0].must(pair[0].write(800, bytes.Repeat([]byte{fill}, 8192)))
+		pair[0].must(pair[0].write(1600, bytes.Repeat([]byte{fill}, 4096)))
+		n.await("a disk that is not good", func(s wire.State) bool { return s.Disk() == wire.Inconsistent })
+		if got := pair[0].read(800, 8192); got[0] != fill || got[8191] != fill {
+			t.Errorf("node %d has a bad disk: read %d", i, got[0])
+		}
+		if got := pair[0].read(1600, 4096); got[0] != fill {
+			t.Errorf("node %d has a bad disk: read %d elsewhere", i, got[0])
+		}
+		bad.Store(0)
+		n.must(n.Disconnect(t.Context(), true))
+		n.must(n.Connect(t.Context(), false))
+		sameData(t, pair)
+	}
+	// Alone there is nobody to help.
+	pair[1].Kill()
+	pair[0].await("the loss of the peer", func(s wire.State) bool { return s.Conn() < wire.Connected })
+	bad.Store(1)
+	if r := pair[0].call(Request{Kind: Read, Sector: 800, Size: 4096}); r.err != engine.ErrIO {
+		t.Errorf("a read of a bad place gave %v", r.err)
 	}
 }
 
