@@ -12,7 +12,7 @@
 //     flushes the data device, writes the bitmap pages and then the super block, all
 //     durable, before it carries out any later effect. If that fails it carries out
 //     the rest of the batch and calls MetaFailed: the disk is given up then, and the
-//     peer's copy is what is left.
+//     peer's copy is what is left. MoveMeta is synchronous in the same way.
 //  3. Send keeps the order per socket. Messages are encoded with Dialect, except the
 //     features packet, which always has the oldest header. Data is not copied: a
 //     buffer given to Write belongs to the engine until the request completes; the
@@ -34,6 +34,6 @@
 // A flush completes, under protocol C, only when the peer has made the writes before
 // it durable too; the kernel waits for the local disk alone.
 //
-// Left to later: several volumes on one connection, thin resync, congestion (Ahead),
-// change of size, disk-timeout, pausing a resync, on-io-error pass_on.
+// Left to later: several volumes on one connection, congestion (Ahead), disk-timeout,
+// pausing a resync.
 package engine

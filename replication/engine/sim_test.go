@@ -386,7 +386,9 @@ func (n *simNode) carryOut(f Effect) {
 			n.crash() // just before
 			return
 		}
-		_ = n.disk.Sync()
+		if w.broken != "metadata durable before the data" {
+			_ = n.disk.Sync()
+		}
 		if w.broken == "bitmap not written" {
 			f.Pages = nil
 		}
@@ -494,6 +496,9 @@ func (n *simNode) transmit(m wire.Message) {
 		*ch = channel{gen: gen}
 	}
 	ch.last = max(ch.last, w.now+w.between(50*time.Microsecond, 4*time.Millisecond))
+	if w.broken == "messages out of order" {
+		ch.last = w.now + w.between(50*time.Microsecond, 4*time.Millisecond)
+	}
 	life := peer.life
 	w.after(ch.last-w.now, func() {
 		if !peer.up || peer.life != life || peer.conn != gen || w.cut {

@@ -128,6 +128,7 @@ func TestBrokenRunnersAreCaught(t *testing.T) {
 	}{
 		{"no activity log", 17}, {"a flush that does nothing", 4}, {"writes reported before they are done", 1}, {"bitmap not written", 2},
 		{"generations not written", 13}, {"flags not written", 1}, {"a fence that does not fence", 3},
+		{"messages out of order", 7}, {"metadata durable before the data", 65},
 	} {
 		t.Run(c.broken, func(t *testing.T) {
 			for seed := c.first; seed < c.first+80; seed++ {
