@@ -11,6 +11,7 @@ import (
 func (v *verifier) semantics() {
 	v.fencing()
 	v.filesystems()
+	v.dualPrimary()
 	v.lockManager()
 	v.orderLoops()
 	v.colocations()
@@ -139,22 +140,6 @@ func (v *verifier) filesystems() {
 		case r.clone != nil && !strings.HasPrefix(r.params["options"], "bind"):
 			v.demandForce(r.clone.id, "use gfs2 or ocfs2, or do not clone it",
 				"%s of %s is not a cluster file system, a clone would mount it on several nodes at once", fs, r.id)
-		}
-	}
-}
-
-// lockManager warns if a cluster with a lock manager would stop it when quorum
-// is lost, which cannot work.
-func (v *verifier) lockManager() {
-	policy, _ := v.cib.Property("no-quorum-policy")
-	if policy == "freeze" {
-		return
-	}
-	for _, r := range v.resources {
-		if r.agent.Class == "ocf" && r.agent.Type == "controld" {
-			v.add(Warning, r.id, "set the cluster property no-quorum-policy=freeze",
-				"without quorum the lock manager cannot be stopped cleanly")
-			return
 		}
 	}
 }

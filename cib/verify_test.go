@@ -103,6 +103,14 @@ func TestParseAgentMeta(t *testing.T) {
 
 const fencedOff = `<cluster_property_set id="cib-bootstrap-options"><nvpair id="se" name="stonith-enabled" value="false"/></cluster_property_set>`
 
+const dlmClone = `<clone id="c"><primitive id="dlm" class="ocf" provider="pacemaker" type="controld"/></clone>`
+
+// gfs2 is a file system with mount options.
+func gfs2(options string) string {
+	return `<primitive id="fs" class="ocf" provider="heartbeat" type="Filesystem"><instance_attributes id="fa"><nvpair id="f1" name="fstype" value="gfs2"/>` +
+		`<nvpair id="f2" name="options" value="` + options + `"/></instance_attributes></primitive>`
+}
+
 // TestVerify gives fragments of configurations and the problems they must
 // have; "!x" must not appear.
 func TestVerify(t *testing.T) {
@@ -178,6 +186,22 @@ func TestVerify(t *testing.T) {
 		"dual primary with gfs2": {resources: `<master id="ms"><meta_attributes id="mm"><nvpair id="m1" name="master-max" value="2"/></meta_attributes><primitive id="drbd" class="ocf" provider="linbit" type="drbd"/></master>
 			<clone id="cfs"><primitive id="fs" class="ocf" provider="heartbeat" type="Filesystem"><instance_attributes id="fa"><nvpair id="f1" name="fstype" value="gfs2"/></instance_attributes></primitive></clone>`, want: []string{"!cluster file system"}},
 		"dlm": {resources: `<clone id="c"><primitive id="dlm" class="ocf" provider="pacemaker" type="controld"/></clone>`, want: []string{"warning: dlm: without quorum the lock manager"}},
+		"dual primary without fencing": {config: fencedOff, resources: `<master id="ms"><meta_attributes id="mm"><nvpair id="m1" name="master-max" value="2"/></meta_attributes><primitive id="drbd" class="ocf" provider="linbit" type="drbd"/></master>`,
+			want: []string{"ms: its volume is promoted on several nodes at once while fencing is off"}},
+		"dual primary with fencing": {resources: `<master id="ms"><meta_attributes id="mm"><nvpair id="m1" name="master-max" value="2"/></meta_attributes><primitive id="drbd" class="ocf" provider="linbit" type="drbd"/></master>`,
+			want: []string{"!while fencing is off"}},
+		"gfs2 alone":       {resources: `<clone id="cfs">` + gfs2(`noatime`) + `</clone>`, want: []string{"fs: gfs2 needs the kernel's lock manager, and no resource controls it"}},
+		"gfs2 on one node": {resources: gfs2(`lockproto=lock_nolock`), want: []string{"!lock manager"}},
+		"gfs2 not ordered": {resources: dlmClone + `<clone id="cfs">` + gfs2(`noatime`) + `</clone>`, constraints: `<rsc_order id="o" first="c" then="cfs" kind="Optional"/>`,
+			want: []string{"fs: gfs2 is not ordered after the lock manager c"}},
+		"gfs2 ordered in turn": {resources: dlmClone + `<clone id="cl">` + dummy("lvm") + `</clone><clone id="cfs">` + gfs2(`noatime`) + `</clone>`,
+			constraints: `<rsc_order id="o1" first="c" then="cl"/><rsc_order id="o2" first="cl" then="cfs" kind="Mandatory"/>`, want: []string{"!not ordered"}},
+		"gfs2 in a group":       {resources: `<clone id="cg"><group id="g"><primitive id="dlm" class="ocf" provider="pacemaker" type="controld"/>` + gfs2(`noatime`) + `</group></clone>`, want: []string{"!not ordered"}},
+		"gfs2 first in a group": {resources: `<clone id="cg"><group id="g">` + gfs2(`noatime`) + `<primitive id="dlm" class="ocf" provider="pacemaker" type="controld"/></group></clone>`, want: []string{"fs: gfs2 is not ordered"}},
+		"lock table of another cluster": {config: `<cluster_property_set id="cib-bootstrap-options"><nvpair id="cn" name="cluster-name" value="cluster1"/></cluster_property_set>`,
+			resources: gfs2(`noatime,locktable=other:kvm1`), want: []string{"fs: its lock table other:kvm1 is not one of cluster cluster1"}},
+		"own lock table": {config: `<cluster_property_set id="cib-bootstrap-options"><nvpair id="cn" name="cluster-name" value="cluster1"/></cluster_property_set>`,
+			resources: gfs2(`locktable=cluster1:kvm1`), want: []string{"!lock table"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			doc := mustParse(t, `<cib validate-with="pacemaker-3.9" admin_epoch="0" epoch="1" num_updates="0"><configuration><crm_config>`+c.config+`</crm_config><nodes>`+c.nodes+
