@@ -18,6 +18,9 @@ type brain struct {
 
 // brains are all policies, with the verdict that the kernel comes to. The kernel that
 // takes part is the judge: it computes its verdict by itself, and says so in its log.
+// With call-pri-lost-after-sb a Primary that should give its data up is not demoted,
+// since no role may change in the middle of a handshake: it runs the handler, which is
+// expected to end the node, and drops the connection.
 var brains = []brain{
 	{"0pri-disconnect", "net { after-sb-0pri disconnect; }", "", 3, 4, "", ""},
 	{"0pri-younger", "net { after-sb-0pri discard-younger-primary; }", "kernel", 3, 4, "", "kernel"},
@@ -39,12 +42,12 @@ var brains = []brain{
 	{"1pri-discard-secondary-kernel", "net { after-sb-1pri discard-secondary; }", "", 9, 4, "gcrm", "gcrm"},
 	{"1pri-violently", "net { after-sb-0pri discard-least-changes; after-sb-1pri violently-as0p; }", "", 9, 4, "kernel", "kernel"},
 	{"1pri-violently-refused", "net { after-sb-0pri discard-least-changes; after-sb-1pri violently-as0p; }", "", 9, 4, "gcrm", ""},
-	{"1pri-call", "net { after-sb-0pri discard-least-changes; after-sb-1pri call-pri-lost-after-sb; }", "", 9, 4, "gcrm", "kernel"},
-	{"1pri-call-kernel", "net { after-sb-0pri discard-least-changes; after-sb-1pri call-pri-lost-after-sb; }", "", 4, 9, "kernel", "gcrm"},
+	{"1pri-call", "net { after-sb-0pri discard-least-changes; after-sb-1pri call-pri-lost-after-sb; }", "", 9, 4, "gcrm", ""},
+	{"1pri-call-kernel", "net { after-sb-0pri discard-least-changes; after-sb-1pri call-pri-lost-after-sb; }", "", 4, 9, "kernel", ""},
 	{"2pri-disconnect", "net { allow-two-primaries yes; after-sb-0pri discard-least-changes; }", "", 4, 9, "both", ""},
 	{"2pri-violently-refused", "net { allow-two-primaries yes; after-sb-0pri discard-least-changes; after-sb-2pri violently-as0p; }", "", 4, 9, "both", ""},
-	{"2pri-call", "net { allow-two-primaries yes; after-sb-0pri discard-least-changes; after-sb-2pri call-pri-lost-after-sb; }", "", 9, 4, "both", "kernel"},
-	{"2pri-call-kernel", "net { allow-two-primaries yes; after-sb-0pri discard-least-changes; after-sb-2pri call-pri-lost-after-sb; }", "", 4, 9, "both", "gcrm"},
+	{"2pri-call", "net { allow-two-primaries yes; after-sb-0pri discard-least-changes; after-sb-2pri call-pri-lost-after-sb; }", "", 9, 4, "both", ""},
+	{"2pri-call-kernel", "net { allow-two-primaries yes; after-sb-0pri discard-least-changes; after-sb-2pri call-pri-lost-after-sb; }", "", 4, 9, "both", ""},
 }
 
 func (b brain) run(k *kernelSite) {

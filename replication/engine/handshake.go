@@ -135,7 +135,12 @@ func (e *Engine) Receive(now time.Duration, m *wire.Message) {
 		e.pumpData() // what it may have left behind
 		return
 	}
-	e.receiving.queue = append(e.receiving.queue, *m)
+	if r := &e.receiving; len(r.queue) == 0 {
+		r.queue = append(r.room[:0], *m)
+		r.room = r.queue[:0]
+	} else {
+		r.queue = append(r.queue, *m)
+	}
 	e.pumpData()
 }
 

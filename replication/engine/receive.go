@@ -10,6 +10,7 @@ import (
 // receiveSide is what a node keeps about the peer's writes on one connection.
 type receiveSide struct {
 	queue  []wire.Message // of the data socket, not looked at yet
+	room   []wire.Message // for the next queue
 	epoch  int            // writes since the last barrier
 	writes int            // of the peer, under way
 	// barrier is set while the end of an epoch holds up the queue.

@@ -67,7 +67,8 @@ func (l *Link) Start(r Receiver) {
 // peer sends nothing new before it has heard the same, for what is received.
 func (l *Link) SetDialect(d wire.Dialect) {
 	if *l.dialect.Load() != d {
-		l.dialect.Store(&d)
+		own := d // only what is kept has to live longer
+		l.dialect.Store(&own)
 	}
 }
 

@@ -18,7 +18,6 @@ type disk struct {
 	noSync     bool
 	logs       chan logJob
 	logging    sync.WaitGroup // transactions under way
-	ops        sync.Pool
 }
 
 // logJob is a transaction of the activity log with the pages of the bitmap that go
@@ -46,7 +45,6 @@ func (v *Volume) openDisk() (*disk, error) {
 		return nil, err
 	}
 	d := &disk{data: data, meta: data, noSync: s.NoMetaFlush, logs: make(chan logJob, 1)}
-	d.ops.New = func() any { return new(blockdev.Op) }
 	ok := false
 	defer func() {
 		if !ok {
@@ -112,8 +110,8 @@ func (v *Volume) startDisk(f *engine.Effect) {
 		})
 		return
 	}
-	op := v.disk.ops.Get().(*blockdev.Op)
-	*op = blockdev.Op{Tag: f.Tag, Offset: int64(f.Sector) * blockdev.SectorSize, Done: v.onDiskDone(), FUA: f.FUA}
+	op := v.ops.Get().(*blockdev.Op)
+	*op = blockdev.Op{Tag: f.Tag, Offset: int64(f.Sector) * blockdev.SectorSize, Done: v.onDisk, FUA: f.FUA}
 	switch f.Kind {
 	case engine.FlushDisk:
 		op.Kind = blockdev.Flush
@@ -135,9 +133,7 @@ func (v *Volume) startDisk(f *engine.Effect) {
 	v.disk.queue.Submit(op)
 }
 
-// onDiskDone is the callback of all operations.
-func (v *Volume) onDiskDone() func(*blockdev.Op, error) { return v.done }
-
+// done is the end of an operation.
 func (v *Volume) done(op *blockdev.Op, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -165,6 +161,8 @@ func (v *Volume) done(op *blockdev.Op, err error) {
 		v.pool.Put(op.Data)
 	}
 	v.given = nil
+	*op = blockdev.Op{}
+	v.ops.Put(op) // the queue does not look at it any more
 }
 
 // writeLog hands a transaction to the metadata writer. The pages are encoded now,

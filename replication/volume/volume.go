@@ -55,7 +55,9 @@ type Volume struct {
 	dialing context.CancelFunc
 	closed  bool
 
-	slots   []*Request // requests by tag
+	ops     sync.Pool                 // of blockdev.Op
+	onDisk  func(*blockdev.Op, error) // v.done, made once
+	slots   []*Request                // requests by tag
 	free    []uint64
 	given   []byte // data of the event under way that became a request's
 	later   []release
@@ -87,6 +89,8 @@ type release struct {
 func New(s Settings) *Volume {
 	v := &Volume{set: s, start: time.Now(), e: engine.New(s.Engine), replies: map[uint64]chan wire.Result{}, changed: make(chan struct{})}
 	v.room.L = &v.mu
+	v.ops.New = func() any { return new(blockdev.Op) }
+	v.onDisk = v.done
 	v.last = v.e.State()
 	v.ctx, v.stop = context.WithCancel(context.Background())
 	v.wg.Go(v.tick)
