@@ -462,7 +462,7 @@ func (e *engine) stoppedInstances(w *textWriter, r *resource) {
 	}
 	slices.SortFunc(nodes, func(a, b *node) int { return a.rank - b.rank })
 	for _, n := range nodes {
-		if occupied(r, n) {
+		if r.runsOn(n) || !e.older.has(olderUnlisted) && occupied(r, n) {
 			continue
 		}
 		state := "Stopped"

@@ -256,7 +256,7 @@ func (e *engine) primitiveActions(r *resource) {
 			needStop, r.stopUnexpected = true, true
 		}
 	}
-	if r.startPending && r.assigned != nil {
+	if r.startPending { // dependents wait for it, wherever it is
 		e.startAction(r, r.assigned, true).set(fPrintAlways)
 	}
 	switch {
