@@ -75,12 +75,15 @@ func commonText(sections map[string][]string, used map[string]bool) map[string][
 					line = after
 				}
 			}
-			if last := len(list) - 1; last >= 0 && strings.HasPrefix(line, "* Stopped: [") && strings.HasPrefix(list[last], "* Stopped: [") {
-				names := append(strings.Fields(list[last])[3:], strings.Fields(line)[3:]...)
+			if strings.HasPrefix(line, "* Stopped: [") {
+				names := strings.Fields(line)[3:]
+				if last := len(list) - 1; last >= 0 && strings.HasPrefix(list[last], "* Stopped: [") {
+					names = append(names, strings.Fields(list[last])[3:]...)
+					list = list[:last]
+				}
 				names = slices.DeleteFunc(names, func(s string) bool { return s == "]" })
 				slices.Sort(names)
-				list[last] = "* Stopped: [ " + strings.Join(names, " ") + " ]"
-				continue
+				line = "* Stopped: [ " + strings.Join(names, " ") + " ]"
 			}
 			list = append(list, line)
 		}
@@ -126,6 +129,7 @@ var olderNames = [...]string{
 	"groups, clones and bundles that are unmanaged on offline nodes alone are listed since 3.0",
 	"guest nodes that are offline are not listed, in whatever state, since 3.0",
 	"instances of clones stay where they are if one is wanted there, and share all colocations of their clone, since 2.1.6 to 2.1.7",
+	"mandatory colocations with clones look at their node attribute since 2.1.6",
 	"roles in colocations count for their resources alone since 2.1.6",
 }
 

@@ -309,7 +309,12 @@ func (e *engine) intersectNodes(dependent *resource, primary *resource, c *coloc
 			continue
 		}
 		value := e.colocAttr(e.nodes[i], c.attr, dependent)
-		j := slices.IndexFunc(nodes, func(x candidate) bool { return strings.EqualFold(value, e.colocAttr(x.n, c.attr, primary)) })
+		j := slices.IndexFunc(nodes, func(x candidate) bool {
+			if e.older.has(olderExclude) {
+				return x.n == e.nodes[i]
+			}
+			return strings.EqualFold(value, e.colocAttr(x.n, c.attr, primary))
+		})
 		if j < 0 {
 			dependent.allowed[i].score = -infinity
 			e.trace.add(dependent, e.nodes[i], -infinity, cause{by: ByColocation, coloc: c, rsc: primary})

@@ -24,6 +24,7 @@ const (
 	olderUnlisted                         // what is unmanaged on offline nodes alone does not make its group, clone or bundle appear
 	olderGuestList                        // guests that are offline are listed if they are in standby or maintenance
 	olderInstances                        // instances that would rather be elsewhere do not stay, and know of their clone's colocations by chance
+	olderExclude                          // mandatory colocations with clones compare nodes, whatever their attribute
 	olderRoles                            // roles in colocations count by their sign
 	olderAll            = olderRoles<<1 - 1
 )
