@@ -127,7 +127,7 @@ func (e *engine) probeResource(r *resource, n *node) bool {
 		top = r
 	}
 	flags := oOrdered
-	if !p.runnable() && len(top.runningOn) == 0 {
+	if !p.runnable() && len(r.runningOn) == 0 {
 		flags |= oUnrunnableFirstBlocks
 	}
 	e.newOrdering(r, "", p, top, opKey(top.id, taskStart, 0), nil, flags)
