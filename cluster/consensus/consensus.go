@@ -180,7 +180,9 @@ func (c *Consensus) raftConfig(notify chan<- bool) *raft.Config {
 	t := c.cfg.Timing
 	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout, conf.CommitTimeout = t.Heartbeat, t.Election, t.Lease, t.Commit
 	conf.MaxAppendEntries = maxBatch
-	conf.BatchApplyCh = true
+	// What waits in a buffer when raft ends is never answered. Entries that
+	// come at the same time are written together all the same.
+	conf.BatchApplyCh = false
 	conf.SnapshotThreshold = snapshotEvery
 	conf.SnapshotInterval = 10 * time.Second
 	conf.TrailingLogs = trailingEntries

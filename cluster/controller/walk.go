@@ -375,7 +375,12 @@ func (c *Controller) fenced(in Fenced) {
 			continue
 		}
 		c.event(slog.LevelWarn, a.Node, "%s was fenced", a.Node)
-		c.change(a.Node+" was fenced", a.NodeID, c.downEdits(a), f)
+		edits := c.downEdits(a)
+		if len(edits) == 0 {
+			c.complete(f, true, "it was removed from the cluster meanwhile")
+			continue
+		}
+		c.change(a.Node+" was fenced", a.NodeID, edits, f)
 	}
 }
 
@@ -392,6 +397,11 @@ func (c *Controller) downEdits(a *scheduler.Action) []cib.StatusEdit {
 			id, uname = a.NodeID, a.Node
 		} else if n, ok := c.doc.Node(name); ok {
 			id, uname = n.ID, n.Uname
+		}
+		// A node that was removed meanwhile must not get a state again: another
+		// one may come under its name.
+		if n, ok := c.doc.Node(uname); (!ok || n.ID != id) && c.doc.NodeState(id) == nil && name == a.Node {
+			continue
 		}
 		edits = append(edits, cib.StatusEdit{Node: &cib.NodeStateEdit{ID: id, Uname: uname, Fenced: true,
 			Attributes: []cib.Attr{{Name: "in_ccm", Value: "false"}, {Name: "crmd", Value: "offline"},

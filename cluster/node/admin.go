@@ -300,7 +300,9 @@ func (n *Node) Remove(ctx context.Context, name string) error {
 	return err
 }
 
-// remove is the leader's part of Remove.
+// remove is the leader's part of Remove. Its steps are in an order in which
+// the scheduler never sees a node that could run something: the state of the
+// node, down, goes last. What was interrupted can be asked for again.
 func (n *Node) remove(ctx context.Context, name string) error {
 	cons := n.cons.Load()
 	lead, _ := cons.Leadership()
@@ -308,10 +310,13 @@ func (n *Node) remove(ctx context.Context, name string) error {
 		return errors.New("this node does not lead any more; try again")
 	}
 	state, _ := cons.State()
-	m, ok := state.Member(name)
+	m, known := state.Member(name)
+	entry, entered := state.CIB.Node(name)
 	switch {
-	case !ok:
+	case !known && !entered:
 		return fmt.Errorf("the cluster has no node %s", name)
+	case !known:
+		m.Name, m.ID = name, entry.ID
 	case m.State == consensus.Online:
 		return fmt.Errorf("node %s is online; stop its daemon first ('gcrm cluster stop' there)", name)
 	case m.State == consensus.Lost:
@@ -326,14 +331,26 @@ func (n *Node) remove(ctx context.Context, name string) error {
 			return err
 		}
 	}
+	if known {
+		if _, err := cons.ApplyAsLeader(ctx, lead.Term, consensus.Command{Forget: []string{name}}); err != nil {
+			return err
+		}
+	}
+	if err := n.strike(ctx, lead.Term, name); err != nil {
+		return err
+	}
 	status := cib.Change{Origin: cib.Origin{Client: membershipClient}, Status: &cib.StatusChange{
 		Edits: []cib.StatusEdit{{Node: &cib.NodeStateEdit{ID: m.ID, Uname: m.Name, Gone: true}}}}}
 	n.sign(&status)
-	if _, err := cons.ApplyAsLeader(ctx, lead.Term, consensus.Command{Forget: []string{name}, Change: &status}); err != nil {
-		return err
-	}
+	_, err = cons.ApplyAsLeader(ctx, lead.Term, consensus.Command{Change: &status})
+	return err
+}
+
+// strike removes the entry of a node from the configuration.
+func (n *Node) strike(ctx context.Context, term uint64, name string) error {
+	cons := n.cons.Load()
 	for ctx.Err() == nil {
-		state, _ = cons.State()
+		state, _ := cons.State()
 		entry, ok := state.CIB.Node(name)
 		if !ok {
 			return nil
@@ -344,7 +361,7 @@ func (n *Node) remove(ctx context.Context, name string) error {
 		change := cib.Change{Origin: cib.Origin{Client: membershipClient, Message: "node " + name + " was removed"},
 			Configuration: &cib.ConfigurationChange{Base: state.CIB.Version(), XML: conf.String()}}
 		n.sign(&change)
-		_, err := cons.ApplyAsLeader(ctx, lead.Term, consensus.Command{Change: &change})
+		_, err := cons.ApplyAsLeader(ctx, term, consensus.Command{Change: &change})
 		if !errors.Is(err, cib.ErrConflict) {
 			return err
 		}

@@ -53,6 +53,9 @@ type Config struct {
 	Bootstrap bool
 	// Detection is how long the crash of a node may go unnoticed.
 	Detection time.Duration
+	// Clock tells the date, which administrators and NTP may move; time.Now if
+	// nil. Whatever is measured is measured by time.Now.
+	Clock func() time.Time
 	// JoinPatience is how long a new leader waits for nodes that were never
 	// seen before it lets the scheduler judge them (dc-deadtime).
 	JoinPatience time.Duration
@@ -142,6 +145,9 @@ func (c *Config) complete() error {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
 	}
 	if c.Expelled == nil {
 		c.Expelled = func(string) {}

@@ -56,7 +56,7 @@ func (n *Node) view(state *consensus.State) view {
 			held[name] = true
 		}
 	}
-	return view{state: state, self: n.cfg.Name, seen: seen, held: held, incarnation: n.incarnation, level: n.cfg.Level, seeds: n.cfg.Seeds, cluster: n.cfg.Cluster, now: time.Now()}
+	return view{state: state, self: n.cfg.Name, seen: seen, held: held, incarnation: n.incarnation, level: n.cfg.Level, seeds: n.cfg.Seeds, cluster: n.cfg.Cluster, now: n.cfg.Clock()}
 }
 
 // govern keeps the membership while this node leads, and hands leadership to
@@ -259,7 +259,7 @@ func (n *Node) sign(c *cib.Change) {
 		c.Origin.User = "gcrm"
 	}
 	if c.Origin.Time.IsZero() {
-		c.Origin.Time = time.Now()
+		c.Origin.Time = n.cfg.Clock()
 	}
 }
 

@@ -81,6 +81,7 @@ func reconcile(v view) (consensus.Command, string, bool) {
 		case s.up && s.incarnation > m.Expelled && (m.State != consensus.Online || m.Incarnation != s.incarnation):
 			m.State, m.Incarnation, m.Since, m.Reason = consensus.Online, s.incarnation, v.now, "heartbeats go both ways"
 			if !m.Witness {
+				edits = append(edits, namesakes(v.state.CIB, m)...)
 				edits = append(edits, stateEdit(m, true, "member", "member", "online", true))
 			}
 			note("%s is a member (incarnation %d)", m.Name, m.Incarnation)
@@ -196,6 +197,17 @@ func stateEdit(m consensus.Member, inCCM bool, join, expected, crmd string, fres
 	}}}
 }
 
+// namesakes removes what is left of removed members of the same name.
+func namesakes(doc *cib.CIB, m consensus.Member) []cib.StatusEdit {
+	var edits []cib.StatusEdit
+	for s := range doc.Status().Named("node_state") {
+		if s.Get("uname") == m.Name && s.ID() != m.ID {
+			edits = append(edits, cib.StatusEdit{Node: &cib.NodeStateEdit{ID: s.ID(), Uname: m.Name, Gone: true}})
+		}
+	}
+	return edits
+}
+
 // forgetAttributes removes all transient attributes of a node; its history
 // stays.
 func forgetAttributes(doc *cib.CIB, id string) []cib.StatusEdit {
@@ -211,11 +223,23 @@ func forgetAttributes(doc *cib.CIB, id string) []cib.StatusEdit {
 // themselves.
 func nodeEntries(v view) (consensus.Command, string, bool) {
 	doc := v.state.CIB
+	founded := len(v.state.Members) > 0
 	var missing []consensus.Member
+	var clean []cib.StatusEdit
 	for _, m := range roster(v) {
-		if _, ok := doc.Node(m.Name); !ok && !m.Witness {
-			missing = append(missing, m)
+		if _, ok := doc.Node(m.Name); ok || m.Witness {
+			continue
 		}
+		missing = append(missing, m)
+		// Who was invited and has not started yet runs nothing: without a
+		// state it would be one that nobody has seen, and be fenced.
+		if founded && m.State == consensus.Joining && doc.NodeState(m.ID) == nil {
+			clean = append(clean, stateEdit(m, false, "down", "down", "offline", true))
+		}
+	}
+	if len(clean) > 0 {
+		return consensus.Command{Change: &cib.Change{Origin: origin(v), Status: &cib.StatusChange{Edits: clean}}},
+			fmt.Sprintf("%d nodes were invited and are still down", len(clean)), true
 	}
 	if len(missing) == 0 {
 		return consensus.Command{}, "", false

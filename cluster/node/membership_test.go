@@ -245,3 +245,38 @@ func TestIncarnationGrows(t *testing.T) {
 		last = n
 	}
 }
+
+// A node that was invited and has not started yet is down, not one that nobody
+// has seen, which would be fenced; and what a removed node of its name has left
+// goes when it comes.
+func TestInvitedNodeIsDown(t *testing.T) {
+	r := newReplica(t, "a")
+	r.settle()
+	apply := func(cmd consensus.Command) {
+		t.Helper()
+		next, err := r.state.Apply(r.state.Index+1, cmd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.state = next
+	}
+	apply(consensus.Command{Invite: &consensus.Invitation{Hash: "h", Expires: time.Unix(200, 0)}})
+	apply(consensus.Command{Admit: &consensus.Admission{Hash: "h", At: time.Unix(150, 0), Member: consensus.Member{Name: "b"}}})
+	r.v.state = r.state
+	if cmd, what, _ := reconcile(r.v); cmd.Change == nil || cmd.Change.Status == nil {
+		t.Errorf("the first step is %q: the node is in the configuration before it has a state", what)
+	}
+	r.settle()
+	r.expect("invited", "b", "2", "joining/0/0", down)
+	if _, ok := r.state.CIB.Node("b"); !ok {
+		t.Error("the invited node is not in the configuration")
+	}
+	apply(consensus.Command{Change: &cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{{
+		Node: &cib.NodeStateEdit{ID: "9", Uname: "b", Attributes: []cib.Attr{{Name: "crmd", Value: "offline"}}}}}}}})
+	r.v.seen["b"] = sight{up: true, incarnation: 20}
+	r.settle()
+	r.expect("came", "b", "2", "online/20/0", online)
+	if r.state.CIB.NodeState("9") != nil {
+		t.Error("the state of the removed node of the same name is still there")
+	}
+}

@@ -107,7 +107,7 @@ func Start(cfg Config) (*Node, error) {
 		}
 		n.generation.Store(g)
 	}
-	if n.incarnation, err = nextIncarnation(cfg.Files, n.started); err != nil {
+	if n.incarnation, err = nextIncarnation(cfg.Files, cfg.Clock()); err != nil {
 		return nil, fmt.Errorf("state folder %s: %w", cfg.StateDir, err)
 	}
 	if n.peers, err = readPeers(cfg.Files); err != nil {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"gcrm/drivers"
-	"gcrm/fencing"
 )
 
 // once is an agent whose resource may be active on one node at a time; it
@@ -25,6 +24,7 @@ func (*once) Metadata(context.Context) (string, error) {
 func (o *once) Run(ctx context.Context, r drivers.Request) drivers.Result {
 	l, w := o.life, o.life.host.w
 	at := r.Resource + "@" + l.host.name
+	l.awake(ctx)
 	w.mu.Lock()
 	select {
 	case <-l.over:
@@ -48,6 +48,10 @@ func (o *once) Run(ctx context.Context, r drivers.Request) drivers.Result {
 	if r.Action == drivers.Start {
 		w.stats.Starts++
 		w.startsLocked(l, r.Resource)
+	}
+	fault := w.agentFaults[r.Resource+" "+r.Action+"@"+l.host.name]
+	if fault == agentHangs {
+		took = time.Hour
 	}
 	w.mu.Unlock()
 	gone := false
@@ -85,6 +89,10 @@ func (o *once) Run(ctx context.Context, r drivers.Request) drivers.Result {
 		return drivers.Result{RC: drivers.GenericError, Status: drivers.TimedOut}
 	}
 	active := w.active[r.Resource]
+	if fault == agentFails && r.Action != drivers.Monitor {
+		w.noteLocked("%s: %s of %s fails", l.host.name, r.Action, r.Resource)
+		return drivers.Result{RC: drivers.GenericError}
+	}
 	switch r.Action {
 	case drivers.Start:
 		w.noteLocked("%s: %s started", l.host.name, r.Resource)
@@ -179,77 +187,4 @@ type device struct{ life *life }
 func (*device) Metadata(context.Context) (string, error) {
 	return `<resource-agent name="fence_sim"><parameters><parameter name="port"/></parameters><actions>
 <action name="on"/><action name="off"/><action name="reboot"/><action name="status"/><action name="list"/><action name="monitor"/></actions></resource-agent>`, nil
-}
-
-// Do implements fencing.Method.
-func (d *device) Do(ctx context.Context, c fencing.Call) fencing.Outcome {
-	w := d.life.host.w
-	w.mu.Lock()
-	took := 20*time.Millisecond + time.Duration(w.agents.Int64N(int64(300*time.Millisecond)))
-	fails := w.deviceFails
-	w.mu.Unlock()
-	select {
-	case <-time.After(took):
-	case <-ctx.Done():
-		return fencing.Fail("", "given up")
-	case <-d.life.over:
-		return fencing.Fail("", "given up")
-	}
-	if fails {
-		return fencing.Fail("", "the switch does not answer")
-	}
-	var target *host
-	for _, h := range w.hosts {
-		if h.name == c.Target {
-			target = h
-		}
-	}
-	switch c.Action {
-	case "list":
-		var names []string
-		for _, h := range w.hosts {
-			names = append(names, h.name)
-		}
-		return fencing.Outcome{Hosts: names}
-	case "status":
-		if target == nil {
-			return fencing.Fail("", "no plug %s", c.Target)
-		}
-		if target.powered() {
-			return fencing.Outcome{Power: fencing.PowerOn}
-		}
-		return fencing.Outcome{Power: fencing.PowerOff}
-	case "off", "reboot":
-		if target == nil {
-			return fencing.Fail("", "no plug %s", c.Target)
-		}
-		w.mu.Lock()
-		w.stats.Fencings++
-		w.fenced[target.name]++
-		w.noteLocked("%s: the switch does %s of %s", d.life.host.name, c.Action, target.name)
-		lying := w.lying
-		w.mu.Unlock()
-		if lying {
-			return fencing.Outcome{Power: fencing.PowerOff, Text: "a lie"}
-		}
-		target.powerOff()
-		if c.Action == "reboot" {
-			w.wg.Go(func() {
-				time.Sleep(time.Second)
-				w.net.mu.Lock()
-				off := !target.on
-				w.net.mu.Unlock()
-				if off && !w.closed() {
-					target.boot()
-				}
-			})
-		}
-		return fencing.Outcome{Power: fencing.PowerOff, Text: "switched off"}
-	case "on":
-		if target != nil {
-			target.boot()
-		}
-		return fencing.Outcome{Power: fencing.PowerOn}
-	}
-	return fencing.Outcome{}
 }

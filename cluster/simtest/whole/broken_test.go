@@ -80,12 +80,16 @@ func TestBreakagesAreCaught(t *testing.T) {
 		tune func(*plan)
 	}{
 		{"the fence device lies", breakage{lying: true}, nil},
-		{"agents outlive the daemon", breakage{leftovers: true}, func(p *plan) { p.faults = []int{0, 10, 14, 14} }},
+		{"agents outlive the daemon", breakage{leftovers: true}, func(p *plan) {
+			p.faults = []string{"power failure", "agents are slow", "daemon killed in the middle of a start", "daemon killed in the middle of a start"}
+		}},
 		{"disks acknowledge before they write", breakage{disks: true}, nil},
 		{"starts do not wait for stops", breakage{unordered: true}, nil},
-		{"lost nodes are not fenced", breakage{unclean: true}, func(p *plan) { p.nodes, p.policy, p.faults = 3, "freeze", []int{4, 12} }},
-		{"a node says farewell while it runs resources", breakage{farewell: true}, func(p *plan) { p.faults = []int{11, 10, 9} }},
-		{"an emptied node founds the cluster again", breakage{founding: true}, func(p *plan) { p.faults = []int{0, 0, 4, 12} }},
+		{"lost nodes are not fenced", breakage{unclean: true}, func(p *plan) { p.nodes, p.policy, p.faults = 3, "freeze", []string{"one is cut off", "network splits"} }},
+		{"a node says farewell while it runs resources", breakage{farewell: true}, func(p *plan) { p.faults = []string{"leaves", "agents are slow", "resource dies"} }},
+		{"an emptied node founds the cluster again", breakage{founding: true}, func(p *plan) {
+			p.faults = []string{"power failure", "power failure", "one is cut off", "network splits"}
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= 40; seed++ {

@@ -28,9 +28,10 @@ type disk struct {
 	dirty *content
 
 	full    bool
-	stalled time.Time // until when no write ends
-	lies    bool      // acknowledges before it writes
-	forgets bool      // never writes raft's settings: term and vote
+	slow    time.Duration // a write takes up to so long
+	stalled time.Time     // until when no write ends
+	lies    bool          // acknowledges before it writes
+	forgets bool          // never writes raft's settings: term and vote
 }
 
 // content is never changed in place but for the maps, which are copied when
@@ -71,6 +72,12 @@ func (d *disk) crash() {
 	d.stalled = time.Time{}
 }
 
+func (d *disk) setFull(full bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.full = full
+}
+
 // storage is the disk as one life of the daemon sees it.
 type storage struct {
 	*disk
@@ -105,6 +112,9 @@ func (s *storage) atOnce(f func(c *content)) error {
 func (s *storage) write(f func(c *content)) error {
 	s.mu.Lock()
 	took := time.Duration(50+s.rng.Int64N(400)) * time.Microsecond
+	if s.slow > 0 {
+		took += time.Duration(s.rng.Int64N(int64(s.slow)))
+	}
 	if until := time.Until(s.stalled); until > took {
 		took = until
 	}

@@ -7,9 +7,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"gcrm/cib"
-	"gcrm/cluster/consensus"
 )
 
 // failureCase is one of the 30 failure cases of reference/membership.md,
@@ -346,7 +343,7 @@ func (w *world) owner(id string) *host {
 func (w *world) where() map[string]string {
 	out := map[string]string{}
 	for i := range w.plan.resources {
-		id := fmt.Sprintf("p%d", i)
+		id := resourceName(i)
 		for _, h := range w.on(id) {
 			out[id] += h.name + " "
 		}
@@ -439,7 +436,9 @@ func (w *world) returns(h *host) {
 
 func (w *world) breakDevice(fails bool) {
 	w.mu.Lock()
-	w.deviceFails = fails
+	if w.switching = deviceWorks; fails {
+		w.switching = deviceFails
+	}
 	w.mu.Unlock()
 }
 
@@ -463,7 +462,7 @@ func (w *world) wantStarts(k int) {
 
 func (w *world) wantNothingOn(h *host) {
 	for i := range w.plan.resources {
-		id := fmt.Sprintf("p%d", i)
+		id := resourceName(i)
 		for _, o := range w.on(id) {
 			if o == h {
 				w.violated("%s is still active on %s", id, h.name)
@@ -485,30 +484,4 @@ func (w *world) allOff() {
 		h.powerOff()
 	}
 	time.Sleep(2 * w.detection)
-}
-
-// standby sets the node attribute.
-func (w *world) standby(h *host, value string) error {
-	l := w.leader()
-	if l == nil {
-		return consensus.ErrNoLeader
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*w.detection)
-	defer cancel()
-	_, err := w.edit(ctx, l, func(conf *cib.Element) {
-		n := conf.Child("nodes").ChildByID(h.id)
-		if n == nil {
-			return
-		}
-		set := n.Ensure("instance_attributes")
-		set.Set("id", "nodes-"+h.id)
-		for nv := range set.Named("nvpair") {
-			if nv.Get("name") == "standby" {
-				nv.Set("value", value)
-				return
-			}
-		}
-		set.Add(cib.NewElement("nvpair", "id", "nodes-"+h.id+"-standby", "name", "standby", "value", value))
-	})
-	return err
 }

@@ -1,6 +1,7 @@
 package whole
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type network struct {
 
 	// How bad datagrams fare, and everything else.
 	loss, doubling, spike float64
+	tardy                 time.Duration // how late what is late may be; 300 ms if 0
 	datagrams, bytes      uint64
 	digest                digest
 }
@@ -65,7 +67,7 @@ func (n *network) delay(d direction) time.Duration {
 	r := n.line(d).rng
 	t := 100*time.Microsecond + time.Duration(r.Int64N(int64(400*time.Microsecond)))
 	if n.spike > 0 && r.Float64() < n.spike {
-		t += time.Duration(r.Int64N(int64(300 * time.Millisecond)))
+		t += time.Duration(r.Int64N(int64(cmp.Or(n.tardy, 300*time.Millisecond))))
 	}
 	return t
 }
@@ -91,9 +93,38 @@ func (n *network) set(from, to string, link int, cut bool) {
 func (n *network) heal() {
 	n.mu.Lock()
 	clear(n.cut)
-	n.loss, n.doubling, n.spike = 0, 0, 0
+	n.loss, n.doubling, n.spike, n.tardy = 0, 0, 0, 0
+	for _, h := range n.hosts {
+		h.hangs = time.Time{}
+	}
 	n.mu.Unlock()
 	n.kick()
+}
+
+// hang keeps everything from and to a host for a while.
+func (n *network) hang(h *host, d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h.hangs = time.Now().Add(d)
+}
+
+// awake returns when the host does not hang any more, or ctx or life end.
+func (l *life) awake(ctx context.Context) {
+	for {
+		l.host.w.net.mu.Lock()
+		wait := time.Until(l.host.hangs)
+		l.host.w.net.mu.Unlock()
+		if wait <= 0 {
+			return
+		}
+		select {
+		case <-time.After(wait):
+		case <-l.over:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // kick lets streams go on that were cut.
@@ -180,7 +211,7 @@ func (s *socket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	}
 	data := append([]byte(nil), b...)
 	for range copies {
-		time.AfterFunc(n.delay(d), func() {
+		time.AfterFunc(max(n.delay(d), time.Until(s.life.host.hangs), time.Until(h.hangs)), func() {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			l := h.life
@@ -244,7 +275,7 @@ func (l *life) dial(ctx context.Context, addr string) (net.Conn, error) {
 			return nil, syscall.EHOSTUNREACH
 		}
 		there, back := direction{l.host.name, h.name, link}, direction{h.name, l.host.name, link}
-		reaches := !l.dead && h.on && !n.isCut(there.from, there.to, link) && !n.isCut(back.from, back.to, link)
+		reaches := !l.dead && h.on && !time.Now().Before(h.hangs) && !time.Now().Before(l.host.hangs) && !n.isCut(there.from, there.to, link) && !n.isCut(back.from, back.to, link)
 		rtt := n.delay(there) + n.delay(back)
 		n.mu.Unlock()
 		if !reaches {
@@ -335,7 +366,7 @@ func (p *pipe) pumpLocked() {
 			return // heal comes back to it
 		}
 		c := p.chunks[0]
-		if wait := time.Until(c.at); wait > 0 {
+		if wait := max(time.Until(c.at), time.Until(p.from.life.host.hangs), time.Until(p.to.life.host.hangs)); wait > 0 {
 			p.armed = true
 			time.AfterFunc(wait, func() {
 				p.net.mu.Lock()

@@ -27,12 +27,17 @@ func (w *world) resources() string {
 	}
 	b.WriteString(`</instance_attributes></primitive>`)
 	for i := range w.plan.resources {
-		fmt.Fprintf(&b, `<primitive id="p%[1]d" class="ocf" provider="sim" type="Once"><operations>
-<op id="p%[1]d-start" name="start" interval="0" timeout="8s"/><op id="p%[1]d-stop" name="stop" interval="0" timeout="8s"/>
-<op id="p%[1]d-monitor" name="monitor" interval="%[2]dms" timeout="8s"/></operations></primitive>`, i, (5 * w.detection).Milliseconds())
+		b.WriteString(primitive(resourceName(i), w.detection))
 	}
 	b.WriteString(`</resources>`)
 	return b.String()
+}
+
+// primitive is a resource that may run once.
+func primitive(id string, detection time.Duration) string {
+	return fmt.Sprintf(`<primitive id="%[1]s" class="ocf" provider="sim" type="Once"><operations>
+<op id="%[1]s-start" name="start" interval="0" timeout="8s"/><op id="%[1]s-stop" name="stop" interval="0" timeout="8s"/>
+<op id="%[1]s-monitor" name="monitor" interval="%[2]dms" timeout="8s"/></operations></primitive>`, id, (5 * detection).Milliseconds())
 }
 
 // configure commits the first configuration.
@@ -55,6 +60,7 @@ func (w *world) configure(limit time.Duration) {
 			}
 			put("stonith-enabled", fmt.Sprint(!w.unfenced))
 			put("stonith-timeout", "10s")
+			put("start-failure-is-fatal", "false") // what fails in schedules may be tried again
 			if w.policy != "" {
 				put("no-quorum-policy", w.policy)
 			}
@@ -90,7 +96,7 @@ func (w *world) edit(ctx context.Context, h *host, change func(conf *cib.Element
 	conf.Ensure("crm_config")
 	change(conf)
 	_, err = n.Consensus().Apply(ctx, consensus.NewRequest(), consensus.Command{Change: &cib.Change{
-		Origin:        cib.Origin{User: "simulation", Node: h.name, Time: time.Now()},
+		Origin:        cib.Origin{User: "simulation", Node: h.name, Time: h.clock()},
 		Configuration: &cib.ConfigurationChange{Base: state.CIB.Version(), XML: conf.String()}}})
 	return state, err
 }
@@ -181,7 +187,7 @@ func (w *world) atRest() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range w.plan.resources {
-		id := fmt.Sprintf("p%d", i)
+		id := resourceName(i)
 		if len(w.active[id]) != 1 {
 			return fmt.Sprintf("%s is active on %v", id, slices.Sorted(maps.Keys(w.active[id])))
 		}
@@ -199,7 +205,9 @@ func (w *world) atRest() string {
 func (w *world) rest(limit time.Duration) bool {
 	began, why := time.Now(), ""
 	for time.Since(began) < limit && !w.bad() {
-		if why = w.atRest(); why == "" {
+		if w.tidy() {
+			why = "what administrators did is not undone"
+		} else if why = w.atRest(); why == "" {
 			return true
 		}
 		for _, h := range w.hosts { // who left in the meantime

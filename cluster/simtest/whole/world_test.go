@@ -1,7 +1,9 @@
 package whole
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -9,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,9 +41,11 @@ type plan struct {
 	resources int // primitives that may run once; 0 means 2
 	detection time.Duration
 	broken    breakage
-	// faults, if given, are the only kinds that come; see fault.
-	faults []int
-	log    slog.Level // of the journal
+	// faults, if given, are the names of the only kinds that come.
+	faults []string
+	// level is the feature level of all builds at first; the newest if 0.
+	level int
+	log   slog.Level // of the journal
 }
 
 // world is one cluster in its bubble.
@@ -62,31 +68,49 @@ type world struct {
 	promised []string
 	marker   int
 	fenced   map[string]int // power-offs by the device, by host
-	// deviceFails makes the power switch fail; deaf hosts are not switched.
-	deviceFails, lying bool
-	stopFails          map[string]bool // "resource@host"
-	slow               time.Duration
-	changedAt          time.Time // when somebody last lost or got somebody else
-	journal            []string
-	violations         []string
-	stats              stats
-	digest             digest
-	wg                 sync.WaitGroup
+	// switching is how the power switch fails; see switchDelay.
+	switching   deviceMode
+	switchDelay time.Duration
+	lying       bool
+	stopFails   map[string]bool       // "resource@host"
+	agentFaults map[string]agentFault // "resource action@host"
+	slow        time.Duration
+	changedAt   time.Time // when somebody last lost or got somebody else
+	journal     []string
+	violations  []string
+	// untidy is set while something is to be undone; removing has hosts
+	// whose removal was asked for.
+	untidy   bool
+	removing map[string]bool
+	// quiet is set while nothing is made to go wrong; lately counts fencings since.
+	quiet  bool
+	lately map[string]int
+	stats  stats
+	digest digest
+	wg     sync.WaitGroup
 }
 
 // host is a machine.
 type host struct {
-	w        *world
-	name, id string
-	number   int
-	witness  bool
-	disk     *disk
+	w       *world
+	name    string
+	number  int
+	witness bool
+	disk    *disk
+	skew    atomic.Int64 // of its clock, in nanoseconds
+	level   atomic.Int64 // feature level of its build
 
 	// Guarded by the network's lock.
-	on   bool
-	life *life
-	// moving is set while the host is being booted; guarded by w.mu.
+	id    string
+	on    bool
+	life  *life
 	lives int
+	// away hosts are not started: they are being replaced.
+	away bool
+	// joined and epoch are what a host was told when it joined.
+	joined []node.Seed
+	epoch  uint64
+	hangs  time.Time // until when
 }
 
 // life is one start of a host's daemon.
@@ -100,6 +124,8 @@ type life struct {
 	over    chan struct{} // closed when it is dead
 	once    sync.Once
 	applied bool // of the disk's last write
+	// quorate is set once this life was a member: it may fence from then on.
+	quorate atomic.Bool
 
 	mu   sync.Mutex
 	node *node.Node
@@ -152,10 +178,11 @@ func newWorld(t *testing.T, p plan) *world {
 	}
 	w := &world{T: t, plan: p, net: newNetwork(p.seed), began: time.Now(), rng: rand.New(rand.NewPCG(p.seed, 1)), agents: rand.New(rand.NewPCG(p.seed, 2)),
 		active: map[string]map[string]bool{}, busy: map[string]string{}, entries: map[uint64]string{}, fenced: map[string]int{},
-		stopFails: map[string]bool{}}
+		stopFails: map[string]bool{}, agentFaults: map[string]agentFault{}, removing: map[string]bool{}}
 	for i := range p.nodes {
 		h := &host{w: w, name: nodeName(i), id: fmt.Sprint(i + 1), number: i + 1,
 			witness: p.witness && i == p.nodes-1, disk: newDisk(rand.New(rand.NewPCG(p.seed, uint64(100+i))))}
+		h.level.Store(int64(cmp.Or(p.level, consensus.FeatureLevel)))
 		w.hosts = append(w.hosts, h)
 		w.net.hosts[h.name] = h
 	}
@@ -235,7 +262,7 @@ func (j journaler) WithGroup(string) slog.Handler { return j }
 func (h *host) boot() {
 	w := h.w
 	w.net.mu.Lock()
-	if h.life != nil && !h.life.dead {
+	if h.away || h.life != nil && !h.life.dead {
 		w.net.mu.Unlock()
 		return
 	}
@@ -260,7 +287,7 @@ func (h *host) boot() {
 				h.disk.mu.Lock()
 				full := h.disk.full
 				h.disk.mu.Unlock()
-				if !full {
+				if !full && !errors.Is(err, syscall.ENOSPC) {
 					w.violated("%s does not start: %v", h.name, err)
 				}
 				l.end(false)
@@ -282,7 +309,7 @@ func (h *host) boot() {
 func (w *world) seeds() []node.Seed {
 	var out []node.Seed
 	for _, h := range w.hosts {
-		s := node.Seed{Name: h.name, ID: h.id, Witness: h.witness}
+		s := node.Seed{Name: h.name, ID: fmt.Sprint(h.number), Witness: h.witness}
 		for l := range w.links {
 			s.Addresses = append(s.Addresses, address(h.number, l).String())
 		}
@@ -299,8 +326,15 @@ func (w *world) config(l *life) node.Config {
 		links = append(links, k)
 	}
 	logger := slog.New(journaler{w: w, level: w.log})
-	return node.Config{Cluster: "whole", Name: h.name, ID: h.id, StateDir: "/nonexistent", NoAPI: true, Storage: s, Files: s,
-		Seeds: w.seeds(), Bootstrap: true, Detection: w.detection, JoinPatience: 5 * w.detection,
+	w.net.mu.Lock()
+	id, seeds, epoch := h.id, h.joined, h.epoch
+	w.net.mu.Unlock()
+	founds := seeds == nil
+	if founds {
+		seeds = w.seeds()
+	}
+	return node.Config{Cluster: "whole", Name: h.name, ID: id, StateDir: "/nonexistent", NoAPI: true, Storage: s, Files: s,
+		Seeds: seeds, Bootstrap: founds, Epoch: epoch, Level: int(h.level.Load()), Clock: h.clock, Detection: w.detection, JoinPatience: 5 * w.detection,
 		Credentials: credentials.of(h.name), HeartbeatKeys: [][]byte{[]byte("a key for simulations of clusters")},
 		Listener: l.port, Links: links, Dial: l.dial,
 		Locate: func(name string) []netip.AddrPort {
@@ -524,6 +558,7 @@ func (w *world) observed(l *life, s consensus.Step) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	v := s.State.CIB.Version().String()
+	l.sees(s.State)
 	if s.Command != nil && s.Command.Forced != nil {
 		w.stats.Forced++
 		w.noteLocked("%s: epoch %d, forced: %s", l.host.name, s.State.Epoch, s.Command.Forced.Proof)
@@ -533,6 +568,22 @@ func (w *world) observed(l *life, s consensus.Step) {
 	}
 	w.entries[s.State.Index] = v
 }
+
+// sees notes whether this life is a member.
+func (l *life) sees(s *consensus.State) {
+	l.mu.Lock()
+	n := l.node
+	l.mu.Unlock()
+	if n == nil || l.quorate.Load() {
+		return
+	}
+	if m, ok := s.Member(l.host.name); ok && m.State == consensus.Online && m.Incarnation == n.Incarnation() {
+		l.quorate.Store(true)
+	}
+}
+
+// clock is what the host's clock shows.
+func (h *host) clock() time.Time { return time.Now().Add(time.Duration(h.skew.Load())) }
 
 // divergence tells that the configuration allows two histories.
 func (w *world) divergence() bool { return w.unfenced && w.policy == "ignore" }
