@@ -194,67 +194,48 @@ func (h *host) setAway(after *life) bool {
 	return true
 }
 
-// remove has the cluster forget a node; false if it still knows it.
+// remove has the cluster forget a node; false if that was never asked for in
+// time, and the cluster still knows it.
 func (w *world) remove(h *host, limit time.Duration) bool {
+	asked := false
 	for end := time.Now().Add(limit); !w.closed(); time.Sleep(w.detection / 2) {
+		late := time.Now().After(end)
+		if late && !asked {
+			return false
+		}
 		lead := w.leader()
 		if lead == nil {
-			if time.Now().After(end) {
-				// Nobody knows whether it was; the machine is the old one.
-				if !w.mayBeRemoved(h) {
-					return false
-				}
-			}
 			continue
 		}
 		n := lead.running()
 		if n == nil {
 			continue
 		}
-		state, err := n.Consensus().Read(w.shortly())
+		ctx, cancel := context.WithTimeout(context.Background(), 5*w.detection)
+		state, err := n.Consensus().Read(ctx)
+		cancel()
 		if err != nil {
+			w.note("whether %s is removed cannot be read: %v", h.name, err)
 			continue
 		}
 		if _, known := state.Member(h.name); !known {
 			return true
 		}
-		if time.Now().After(end) {
+		if late {
 			return false
 		}
-		w.asking(h)
-		if err := n.Remove(w.shortly(), h.name); err != nil {
+		asked = true
+		ctx, cancel = context.WithTimeout(context.Background(), 5*w.detection)
+		if err := n.Remove(ctx, h.name); err != nil {
 			w.note("%s cannot be removed: %v", h.name, err)
 		}
+		cancel()
 	}
 	return false
 }
 
-func (w *world) asking(h *host) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.removing[h.name] = true
-}
-
-// mayBeRemoved tells whether the removal was ever asked for.
-func (w *world) mayBeRemoved(h *host) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.removing[h.name]
-}
-
-func (w *world) shortly() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*w.detection)
-	time.AfterFunc(6*w.detection, cancel)
-	return ctx
-}
-
 // invite makes a host a member as a join with a token does.
 func (w *world) invite(h *host) {
-	defer func() {
-		w.mu.Lock()
-		delete(w.removing, h.name)
-		w.mu.Unlock()
-	}()
 	for ; !w.closed(); time.Sleep(w.detection / 2) {
 		lead := w.leader()
 		if lead == nil {
@@ -264,7 +245,9 @@ func (w *world) invite(h *host) {
 		if n == nil {
 			continue
 		}
-		state, err := n.Consensus().Read(w.shortly())
+		ctx, cancel := context.WithTimeout(context.Background(), 5*w.detection)
+		state, err := n.Consensus().Read(ctx)
+		cancel()
 		if err != nil {
 			continue
 		}
@@ -283,7 +266,9 @@ func (w *world) invite(h *host) {
 		}
 		hash := fmt.Sprintf("token of %s %d", h.name, time.Now().UnixNano())
 		apply := func(c consensus.Command) error {
-			_, err := n.Consensus().Apply(w.shortly(), consensus.NewRequest(), c)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*w.detection)
+			defer cancel()
+			_, err := n.Consensus().Apply(ctx, consensus.NewRequest(), c)
 			return err
 		}
 		err = apply(consensus.Command{Invite: &consensus.Invitation{Hash: hash, Expires: time.Now().Add(time.Hour)}})

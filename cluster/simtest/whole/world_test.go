@@ -78,10 +78,7 @@ type world struct {
 	changedAt   time.Time // when somebody last lost or got somebody else
 	journal     []string
 	violations  []string
-	// untidy is set while something is to be undone; removing has hosts
-	// whose removal was asked for.
-	untidy   bool
-	removing map[string]bool
+	untidy      bool // something is to be undone
 	// quiet is set while nothing is made to go wrong; lately counts fencings since.
 	quiet  bool
 	lately map[string]int
@@ -178,7 +175,7 @@ func newWorld(t *testing.T, p plan) *world {
 	}
 	w := &world{T: t, plan: p, net: newNetwork(p.seed), began: time.Now(), rng: rand.New(rand.NewPCG(p.seed, 1)), agents: rand.New(rand.NewPCG(p.seed, 2)),
 		active: map[string]map[string]bool{}, busy: map[string]string{}, entries: map[uint64]string{}, fenced: map[string]int{},
-		stopFails: map[string]bool{}, agentFaults: map[string]agentFault{}, removing: map[string]bool{}}
+		stopFails: map[string]bool{}, agentFaults: map[string]agentFault{}}
 	for i := range p.nodes {
 		h := &host{w: w, name: nodeName(i), id: fmt.Sprint(i + 1), number: i + 1,
 			witness: p.witness && i == p.nodes-1, disk: newDisk(rand.New(rand.NewPCG(p.seed, uint64(100+i))))}
