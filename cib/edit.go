@@ -191,7 +191,9 @@ func (d *deletion) constraints() {
 		if !hanging && e.Child("resource_set") != nil && d.shrink(e) {
 			changed = true
 			hanging = e.Child("resource_set") == nil
-			if e.Name != "rsc_ticket" {
+			if e.Name == "rsc_ticket" {
+				JoinTicketSets(e)
+			} else {
 				simplify(e)
 			}
 		}

@@ -193,6 +193,8 @@ func (e *Edit) once(c *cib.Element, id string) bool {
 			return false
 		}
 		cib.SimplifyConstraint(c)
+	} else if c.Name == "rsc_ticket" {
+		cib.JoinTicketSets(c)
 	}
 	return true
 }
