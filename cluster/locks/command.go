@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"text/tabwriter"
 
+	"gcrm/cluster/client"
 	"gcrm/cluster/node/daemon"
 	"gcrm/drivers/dlm"
 )
@@ -33,10 +34,13 @@ const usage = `usage: gcrm dlm COMMAND [options]
   ls                the lockspaces of the cluster with their members
   plocks LOCKSPACE  the POSIX locks of a lockspace
   lockdebug LOCKSPACE   the locks that this node's kernel has
+  mkfs NAME DEVICE [--journals N] [--overwrite]
+                    make a GFS2 file system with the lock table of this cluster and a journal for each node
   dump              the last part of the control process's log
 Options:
   --json            (status, ls, plocks) as JSON
   --run-dir DIR     where the node keeps what lives as long as the boot
+  --socket PATH     (mkfs) the daemon's socket
 `
 
 // Command is "gcrm dlm ARGS"; it returns the exit status.
@@ -51,6 +55,9 @@ func Command(ctx context.Context, args []string, s daemon.Streams) int {
 	dir := f.String("run-dir", filepath.Join(daemon.DefaultRunDir, "agents"), "")
 	if args[0] == "control" {
 		return control(ctx, f, dir, args[1:], s)
+	}
+	if args[0] == "mkfs" {
+		return makeFilesystem(ctx, f, args[1:], s)
 	}
 	asJSON := f.Bool("json", false, "")
 	words, err := parse(f, args[1:])
@@ -116,6 +123,30 @@ func control(ctx context.Context, f *flag.FlagSet, dir *string, args []string, s
 	}
 	fmt.Fprintf(s.Err, "gcrm: dlm: %v\n", err)
 	return exitFailed
+}
+
+// makeFilesystem is "gcrm dlm mkfs".
+func makeFilesystem(ctx context.Context, f *flag.FlagSet, args []string, s daemon.Streams) int {
+	var m mkfs
+	socket := f.String("socket", filepath.Join(daemon.DefaultRunDir, "api.sock"), "")
+	f.IntVar(&m.Journals, "journals", 0, "")
+	f.BoolVar(&m.Overwrite, "overwrite", false, "")
+	words, err := parse(f, args)
+	if err != nil || len(words) != 2 {
+		fmt.Fprint(s.Err, usage)
+		return exitUsage
+	}
+	m.Name, m.Device = words[0], words[1]
+	api, err := client.Dial(*socket, "gcrm dlm")
+	if err == nil {
+		defer api.Close()
+		err = m.run(ctx, api, s.Out)
+	}
+	if err != nil {
+		fmt.Fprintf(s.Err, "gcrm: dlm: %v\n", err)
+		return exitFailed
+	}
+	return exitOK
 }
 
 // question answers what a person asks.

@@ -85,6 +85,16 @@ func (c *Control) Report(ctx context.Context) (Report, error) {
 	}
 }
 
+// GiveUp ends the control although lockspaces are in use: something that holds
+// locks on this node cannot be brought to an end otherwise. The kernel stops all
+// lockspaces, and the node is fenced. It may be called from any goroutine.
+func (c *Control) GiveUp(why string) {
+	select {
+	case c.inbox <- func() { c.fail(errors.New(why)) }:
+	case <-c.ended:
+	}
+}
+
 func (c *Control) report() Report {
 	r := Report{Self: c.cfg.Self, Cluster: c.cfg.Settings.Cluster, Ready: c.ready, Quorate: c.view.Quorate, Names: c.view.Names, Lives: c.view.Table.Lives}
 	known := c.kernel.Nodes()

@@ -20,6 +20,7 @@ import (
 const (
 	askReport  = "report"
 	askJournal = "journal"
+	askGiveUp  = "give up: "
 )
 
 const windowLimit = 10 * time.Second
@@ -65,7 +66,12 @@ func answer(conn net.Conn, c *Control, j *Journal) error {
 		return err
 	}
 	var r reply
-	switch strings.TrimSpace(line) {
+	question := strings.TrimSpace(line)
+	if why, ok := strings.CutPrefix(question, askGiveUp); ok {
+		c.GiveUp(why)
+		return json.NewEncoder(conn).Encode(r)
+	}
+	switch question {
 	case askReport:
 		ctx, cancel := context.WithTimeout(context.Background(), windowLimit)
 		defer cancel()
@@ -102,6 +108,13 @@ func (f Folder) Report(ctx context.Context) (Report, error) {
 func (f Folder) Journal(ctx context.Context) (string, error) {
 	r, err := f.ask(ctx, askJournal)
 	return r.Journal, err
+}
+
+// GiveUp makes the control process end although lockspaces are in use, so that
+// the node is fenced.
+func (f Folder) GiveUp(ctx context.Context, why string) error {
+	_, err := f.ask(ctx, askGiveUp+strings.ReplaceAll(why, "\n", " "))
+	return err
 }
 
 // ask asks the control process.

@@ -16,7 +16,7 @@ import (
 	"gcrm/drivers/native"
 )
 
-func monitor(_ context.Context, c *native.Call) drivers.Result {
+func monitor(ctx context.Context, c *native.Call) drivers.Result {
 	t, err := read(c)
 	if err != nil {
 		if c.Probe() {
@@ -37,6 +37,9 @@ func monitor(_ context.Context, c *native.Call) drivers.Result {
 		return native.Fail(drivers.NotRunning, "%s is mounted on %s, not %s", s.at.source, t.directory, t.device)
 	case !s.ours:
 		return native.Fail(drivers.GenericError, "%s is mounted on %s instead of %s", s.at.source, t.directory, t.device)
+	}
+	if res := t.withdrawal(ctx, c); res.RC != drivers.OK && !c.Probe() {
+		return res
 	}
 	level, err := c.Level()
 	if err != nil {

@@ -81,21 +81,7 @@ func start(ctx context.Context, c *native.Call) drivers.Result {
 	if !s.ours {
 		return native.Fail(drivers.GenericError, "mount of %s on %s succeeded, but the mount table does not show it", t.device, t.directory)
 	}
-	return native.OK()
-}
-
-// lockManager refuses a cluster file system without its lock manager: the
-// mount would hang in the kernel where nothing can end it.
-func (t target) lockManager(_ context.Context, c *native.Call) drivers.Result {
-	if t.fstype != "gfs2" || slices.Contains(t.options.data, "lockproto=lock_nolock") {
-		return native.OK()
-	}
-	entries, err := os.ReadDir("/sys/kernel/config/dlm/cluster/comms")
-	if err != nil || len(entries) == 0 {
-		return native.Fail(drivers.GenericError, "gfs2 needs the lock manager, which does not run on %s: order this resource after a controld clone, "+
-			"or mount with lockproto=lock_nolock on one node", c.Node.Name)
-	}
-	return native.OK()
+	return t.addJournals(ctx, c)
 }
 
 // checked runs fsck where it is asked for or needed.
@@ -229,6 +215,11 @@ func dashO(options string) string {
 func mountFailure(t target, err error) drivers.Result {
 	res := native.Failed(err)
 	switch {
+	case t.isGFS2():
+		if fs, readErr := t.readShared(); readErr == nil {
+			res.Reason += fmt.Sprintf(" (%s has %d journals, one is needed for each node that mounts it: gfs2_jadd -j N %s on a node that has it mounted adds some; see also the kernel log)",
+				t.device, fs.journals, t.directory)
+		}
 	case errors.Is(err, unix.EINVAL):
 		res.Reason += fmt.Sprintf(" (%s has no %s file system, or an option is wrong; see the kernel log)", t.device, t.fstype)
 	case errors.Is(err, unix.EBUSY):
