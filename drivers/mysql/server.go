@@ -160,7 +160,7 @@ func launch(c *native.Call, argv []string, ended chan<- *os.ProcessState) error 
 		return err
 	}
 	cmd := &exec.Cmd{Path: path, Args: argv, Dir: "/", SysProcAttr: &syscall.SysProcAttr{Setsid: true},
-		Env: []string{"LC_ALL=C", "PATH=" + strings.Join(native.DefaultPath(), ":"), "HOME=" + c.Params.String("datadir")}}
+		Env: []string{"LC_ALL=C", "PATH=" + strings.Join(native.DefaultPath(), ":"), "HOME=" + c.Params.String("datadir"), c.Mark()}}
 	if err := cmd.Start(); err != nil {
 		return err
 	}

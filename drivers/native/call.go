@@ -281,6 +281,10 @@ func (c *Call) toolEnv() []string {
 	return []string{"LC_ALL=C", "PATH=" + strings.Join(dirs, ":"), "HOME=/root", "TERM=dumb"}
 }
 
+// Mark is an environment variable for servers that outlive the action: by it
+// they are known as those of a node, where several nodes share a host.
+func (c *Call) Mark() string { return "GCRM_NODE_FOLDER=" + c.Node.StateDir }
+
 // Quote writes an argument list as a shell would take it.
 func Quote(argv []string) string {
 	words := make([]string, len(argv))

@@ -75,7 +75,7 @@ func asOwner(ctx context.Context, c *native.Call, env []string, argv ...string) 
 		return "", err
 	}
 	out := process.Run(ctx, process.Command{Path: path, Args: argv[1:], User: o.Credential(), Dir: c.Params.String("pgdata"),
-		Env: append([]string{"LC_ALL=C", "PATH=" + strings.Join(native.DefaultPath(), ":"), "HOME=" + o.Home, "USER=" + o.Name,
+		Env: append([]string{"LC_ALL=C", "PATH=" + strings.Join(native.DefaultPath(), ":"), "HOME=" + o.Home, "USER=" + o.Name, c.Mark(),
 			"LD_LIBRARY_PATH=" + c.Params.String("pglibs")}, env...)})
 	if out.Code != 0 {
 		return out.Stdout, &native.ExitError{Tool: filepath.Base(argv[0]), Outcome: out}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -87,7 +88,7 @@ func (s server) workers() []process.Identity {
 // until check says that it serves.
 func (s server) launch(ctx context.Context, c *native.Call, check func() drivers.Result) drivers.Result {
 	err := c.Do(native.Quote(append([]string{s.program}, s.start...)), func() error {
-		out := process.Run(ctx, process.Command{Path: s.program, Args: s.start, Env: s.env})
+		out := process.Run(ctx, process.Command{Path: s.program, Args: s.start, Env: append(slices.Clone(s.env), c.Mark())})
 		if out.Code != 0 {
 			return &native.ExitError{Tool: filepath.Base(s.program), Outcome: inFull(out)}
 		}
