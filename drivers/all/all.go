@@ -7,6 +7,7 @@ import (
 
 	"gcrm/drivers"
 	"gcrm/drivers/anything"
+	"gcrm/drivers/clvm"
 	"gcrm/drivers/controld"
 	"gcrm/drivers/drbd"
 	"gcrm/drivers/dummy"
@@ -53,7 +54,11 @@ func Registry(o Options) *drivers.Registry {
 // withoutForeign prefers native agents whose scripts work with another cluster
 // stack only, unless somebody chose.
 func withoutForeign(p drivers.Preferences) drivers.Preferences {
-	agents := map[drivers.Name]drivers.Preference{{Class: "ocf", Provider: "pacemaker", Type: "controld"}: drivers.PreferNative}
+	agents := map[drivers.Name]drivers.Preference{
+		{Class: "ocf", Provider: "pacemaker", Type: "controld"}: drivers.PreferNative,
+		{Class: "ocf", Provider: "heartbeat", Type: "clvm"}:     drivers.PreferNative,
+		{Class: "ocf", Provider: "heartbeat", Type: "lvmlockd"}: drivers.PreferNative,
+	}
 	maps.Copy(agents, p.Agents)
 	p.Agents = agents
 	return p
@@ -63,7 +68,7 @@ func withoutForeign(p drivers.Preferences) drivers.Preferences {
 func Natives() map[drivers.Name]drivers.Agent {
 	out := map[drivers.Name]drivers.Agent{}
 	for _, agents := range []map[drivers.Name]drivers.Agent{
-		drbd.Agents(), dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(), mdraid.Agents(), pgsql.Agents(), iscsi.Agents(), libvirt.Agents(), controld.Agents(),
+		drbd.Agents(), dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(), mdraid.Agents(), pgsql.Agents(), iscsi.Agents(), libvirt.Agents(), controld.Agents(), clvm.Agents(),
 	} {
 		maps.Copy(out, agents)
 	}
