@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -155,6 +156,12 @@ func (s *statusEditor) operation(e *OperationEdit) error {
 	setOrUnset(rsc, "type", e.Type)
 	setOrUnset(rsc, "class", e.Class)
 	setOrUnset(rsc, "provider", e.Provider)
+	switch {
+	case e.ShutdownLock > 0:
+		rsc.Set("shutdown-lock", strconv.FormatInt(e.ShutdownLock, 10))
+	case e.Unlock:
+		rsc.Unset("shutdown-lock")
+	}
 	if i := indexID(rsc, "lrm_rsc_op", id); i >= 0 {
 		rsc.Children[i] = op
 		s.owned[op] = struct{}{}

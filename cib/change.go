@@ -77,6 +77,11 @@ type OperationEdit struct {
 	Provider   string `json:",omitempty"`
 	Type       string
 	Attributes []Attr
+	// ShutdownLock is noted with the resource (shutdown-lock, seconds since
+	// 1970): it stopped because its node shut down then, and waits for it.
+	// Unlock ends the waiting. With neither a lock stays as it is.
+	ShutdownLock int64 `json:",omitempty"`
+	Unlock       bool  `json:",omitempty"`
 }
 
 // ForgetEdit removes history: of one resource on a node, of all its

@@ -178,6 +178,9 @@ func (c *Controller) resourceAction(t *transition, i int) *flight {
 func JobOf(a *scheduler.Action) operation.Job {
 	job := operation.Job{Node: a.Node, NodeID: a.NodeID, Task: a.Task, OperationKey: a.Key,
 		Interval: a.Interval, Timeout: a.Timeout, Params: a.Params, Meta: a.Meta, ExpectedRC: a.ExpectedRC}
+	if !a.ShutdownLock.IsZero() {
+		job.ShutdownLock = a.ShutdownLock.Unix()
+	}
 	if r := a.Resource; r != nil {
 		job.Resource, job.Class, job.Provider, job.Type = r.ID, r.Class, r.Provider, r.Type
 	}

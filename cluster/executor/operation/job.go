@@ -43,6 +43,9 @@ type Job struct {
 	ExpectedRC   int
 	// StartFatal makes a failed start count as INFINITY failures.
 	StartFatal bool `json:",omitempty"`
+	// ShutdownLock is set for the stop of a resource that is to wait for the
+	// return of its node: since when that node shuts down, in seconds since 1970.
+	ShutdownLock int64 `json:",omitempty"`
 }
 
 // MetaValue returns a CRM_meta_* value, or "" if it is absent. Names are

@@ -21,7 +21,8 @@ const (
 	StatusNotConnected = 8
 	StatusInvalid      = 9
 
-	rcPending = 193
+	rcNotRunning = 7
+	rcPending    = 193
 )
 
 // Outcome is how an action ended.
@@ -182,10 +183,20 @@ func (j *Job) entry(id string, o Outcome, t Traits) cib.StatusEdit {
 			cib.Attr{Name: "migrate_target", Value: j.MetaValue("migrate_target")})
 	}
 	attrs = append(attrs, digests(j, t)...)
-	return cib.StatusEdit{Operation: &cib.OperationEdit{
+	edit := &cib.OperationEdit{
 		Node: j.NodeID, Resource: j.Resource,
 		Class: j.Class, Provider: j.Provider, Type: j.Type, Attributes: attrs,
-	}}
+	}
+	switch {
+	case o.Status == StatusPending:
+	case j.Task == "stop" && !j.Failed(o):
+		edit.ShutdownLock = j.ShutdownLock
+	case j.Task == "monitor" && o.RC == rcNotRunning:
+		// it waits on
+	default:
+		edit.Unlock = true
+	}
+	return cib.StatusEdit{Operation: edit}
 }
 
 // Recorded reports whether the document holds this outcome of this job (so

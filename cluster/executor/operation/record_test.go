@@ -1,6 +1,8 @@
 package operation
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +87,95 @@ func TestHistoryEntries(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s:\n%s\nwant:\n%s", c.name, got, c.want)
 		}
+	}
+}
+
+// TestShutdownLock follows a resource whose node shuts down and comes back: it
+// waits for the node until it runs again or the limit has passed.
+func TestShutdownLock(t *testing.T) {
+	at := time.Unix(1000, 0)
+	ok := Outcome{CallID: 7, Run: at, Changed: at}
+	stop, probe, start := testJob("stop", 0), testJob("monitor", 0), testJob("start", 0)
+	stop.ShutdownLock, probe.ExpectedRC = 990, 7
+	stopped := ok
+	stopped.RC = 7
+	failed := ok
+	failed.RC = 1
+	steps := [][]cib.StatusEdit{{Pending(stop, at, Traits{})}, Result(stop, ok, Traits{})}
+	lockOf := func(edits ...[]cib.StatusEdit) (string, *cib.CIB) {
+		_, doc := history(t, edits...)
+		for r := range Resources(NodeState(doc, "1")) {
+			return r.Get("shutdown-lock"), doc
+		}
+		return "", doc
+	}
+	for _, c := range []struct {
+		name string
+		then [][]cib.StatusEdit
+		want string
+	}{
+		{"stopped", nil, "990"},
+		{"probed after the return", [][]cib.StatusEdit{Result(probe, stopped, Traits{})}, "990"},
+		{"about to start", [][]cib.StatusEdit{{Pending(start, at, Traits{})}}, "990"},
+		{"started", [][]cib.StatusEdit{Result(start, ok, Traits{})}, ""},
+		{"started in vain", [][]cib.StatusEdit{Result(start, failed, Traits{})}, ""},
+		{"found running", [][]cib.StatusEdit{Result(probe, ok, Traits{})}, ""},
+	} {
+		if got, _ := lockOf(append(slices.Clip(steps), c.then...)...); got != c.want {
+			t.Errorf("%s: locked since %q, want %q", c.name, got, c.want)
+		}
+	}
+	if got, _ := lockOf(Result(stop, failed, Traits{})); got != "" {
+		t.Errorf("a failed stop locks (since %s)", got)
+	}
+	_, doc := lockOf(steps...)
+	conf := doc.Clone()
+	for i, name := range []string{"node1", "node2"} {
+		id := strconv.Itoa(i + 1)
+		conf.Section("nodes").Add(cib.NewElement("node", "id", id, "uname", name))
+		st := NodeState(conf, id)
+		if st == nil {
+			st = cib.NewElement("node_state", "id", id)
+			conf.Status().Add(st)
+		}
+		st.Set("uname", name)
+		for name, v := range map[string]string{"in_ccm": "true", "crmd": "online", "join": "member", "expected": "member"} {
+			if i == 0 {
+				v = map[string]string{"in_ccm": "false", "crmd": "offline", "join": "down", "expected": "down"}[name]
+			}
+			st.Set(name, v)
+		}
+	}
+	conf.Root.Set("have-quorum", "1")
+	options := cib.NewElement("cluster_property_set", "id", "options")
+	for _, o := range [][2]string{{"stonith-enabled", "false"}, {"shutdown-lock", "true"}, {"shutdown-lock-limit", "60s"}} {
+		options.Add(cib.NewElement("nvpair", "id", "options-"+o[0], "name", o[0], "value", o[1]))
+	}
+	conf.Section("crm_config").Add(options)
+	conf.Section("resources").Add(cib.NewElement("primitive", "id", "web", "class", "ocf", "provider", "pacemaker", "type", "Dummy"))
+	starts := func(now int64) (on string) {
+		plan, err := scheduler.Schedule(conf, scheduler.Options{Now: time.Unix(now, 0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range plan.Actions {
+			if a.Task == "start" && a.Kind == scheduler.ResourceAction {
+				on = a.Node
+			}
+		}
+		return on
+	}
+	if on := starts(1010); on != "" {
+		t.Errorf("within the limit web starts on %s", on)
+	}
+	if on := starts(1060); on != "node2" {
+		t.Errorf("after the limit web starts on %q, want node2", on)
+	}
+	for name, v := range map[string]string{"in_ccm": "true", "crmd": "online", "join": "member", "expected": "member"} {
+		NodeState(conf, "1").Set(name, v)
+	}
+	if on := starts(1010); on != "node1" {
+		t.Errorf("when its node is back web starts on %q, want node1", on)
 	}
 }
 
