@@ -21,6 +21,17 @@ func (e *Engine) receiveState(ps wire.State) {
 			disk = wire.Inconsistent
 		}
 	}
+	if os.Disk() == wire.Negotiating && os.Conn() >= wire.Connected {
+		switch {
+		case e.peer.uuids != nil && ps.Conn() >= wire.Connected && ps.PeerDisk() == wire.Diskless:
+			e.refuse("the peer does not accept this data")
+			return
+		case disk < wire.Inconsistent && e.workedWithNewer(e.super.UUID.Current):
+			// The peer's disk, which has the data, went away meanwhile.
+			e.refuse("this Primary works with newer data than the disk has")
+			return
+		}
+	}
 	if os.Conn() == wire.WFReportParams && (!e.peer.protocol || e.peer.sizes == nil) {
 		e.protocolError("state before the settings")
 		return
@@ -114,6 +125,8 @@ func (e *Engine) refuse(why string) {
 	case e.peer.state.Disk() == wire.Negotiating && e.state.Conn() >= wire.Connected:
 		e.note(why + ": the peer's disk is not taken")
 		e.change(e.state.WithPeerDisk(wire.Diskless), hard)
+		e.sendUUIDs()
+		e.sendState()
 	default:
 		e.standAlone(why)
 	}

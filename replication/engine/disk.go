@@ -43,7 +43,7 @@ func (e *Engine) Attach(now time.Duration, d LocalDisk) error {
 	switch {
 	case e.handshaking():
 		return ErrBusy
-	case !connected && e.state.Role() == wire.Primary && e.exposed != 0 && !metadata.SameGeneration(e.exposed, d.Super.UUID.Current):
+	case (!connected || e.state.PeerDisk() < wire.Inconsistent) && e.workedWithNewer(d.Super.UUID.Current):
 		return ErrOldData
 	case connected && e.size > d.Capacity:
 		return fmt.Errorf("%w: %d sectors of %d", ErrShrunk, d.Capacity, e.size)
@@ -101,6 +101,12 @@ func (e *Engine) Attach(now time.Duration, d LocalDisk) error {
 	e.persist()
 	e.exposed = e.super.UUID.Current
 	return nil
+}
+
+// workedWithNewer tells whether this Primary, by its peer, has worked with other data
+// than that of the given generation.
+func (e *Engine) workedWithNewer(current uint64) bool {
+	return e.state.Role() == wire.Primary && e.exposed != 0 && !metadata.SameGeneration(e.exposed, current)
 }
 
 func (e *Engine) limitSize(sectors uint64) uint64 {

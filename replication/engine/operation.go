@@ -105,7 +105,14 @@ func (e *Engine) newOp(kind opKind, sector uint64, size uint32) *op {
 }
 
 // free gives an operation back that nothing refers to any more.
-func (e *Engine) free(o *op) { e.freeOps = append(e.freeOps, o) }
+func (e *Engine) free(o *op) {
+	if o.kind == 0 {
+		// Two requests would share it: better no volume than one that mixes them up.
+		panic("engine: an operation is given back twice")
+	}
+	o.kind = 0
+	e.freeOps = append(e.freeOps, o)
+}
 
 // enqueue runs an operation as soon as nothing excludes it, in order of arrival.
 func (e *Engine) enqueue(o *op) {

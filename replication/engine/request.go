@@ -271,13 +271,15 @@ func (e *Engine) appDiskDone(o *op, data []byte, err error) {
 		e.readDone(o, data, err)
 		return
 	case appFlush:
+		o.local = partOK
 		if err != nil {
 			o.local = partFailed
 			e.giveUpDisk()
-		} else {
-			o.local = partOK
 		}
-		e.settleFlush(o)
+		// Losing the disk settles all flushes that wait for nothing else, this one, too.
+		if slices.Contains(e.sending.flushes, o) {
+			e.settleFlush(o)
+		}
 		return
 	}
 	o.local = partOK

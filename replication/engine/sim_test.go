@@ -59,8 +59,9 @@ type world struct {
 	cut    bool // nothing passes between the nodes
 	// broken is a rule of the contract that the runner does not keep; the invariants
 	// must find out.
-	broken string
-	wild   bool // either node may be promoted by force at first
+	broken   string
+	wild     bool // either node may be promoted by force at first
+	badDisks bool // disks fail, and return after a while
 	// settled: the nodes were in sync from the start.
 	settled bool
 	// only is the node that the fence handler allows to be promoted, -1 for both.
@@ -96,10 +97,13 @@ type simNode struct {
 	conn    int // generation of the connection it has, 0 none
 	// diskBusy are disk effects under way; a crash applies a part of them.
 	diskBusy map[uint64]Effect
-	requests map[uint64]*request
-	in       [2]channel // data and meta socket
-	nextTag  uint64
-	replies  map[uint64]func(wire.Result)
+	broken   bool // the disk: every operation fails
+	// metaFailed: metadata could not be written in this batch of effects.
+	metaFailed bool
+	requests   map[uint64]*request
+	in         [2]channel // data and meta socket
+	nextTag    uint64
+	replies    map[uint64]func(wire.Result)
 }
 
 // block is a place that the application writes, with what may be read there.
@@ -194,6 +198,7 @@ func (n *simNode) boot() {
 		return
 	}
 	n.up, n.area, n.life = true, area, n.life+1
+	n.broken, n.metaFailed = false, false
 	n.diskBusy, n.requests, n.replies = map[uint64]Effect{}, map[uint64]*request{}, map[uint64]func(wire.Result){}
 	n.e = New(w.cfg)
 	if err := n.e.Attach(w.now, LocalDisk{Capacity: area.Layout.DataSectors, Super: area.Super, Bitmap: bm, Layout: area.Layout}); err != nil {
@@ -350,6 +355,10 @@ func (n *simNode) do() {
 			}
 			n.carryOut(f)
 		}
+		if n.up && n.metaFailed {
+			n.metaFailed = false
+			n.e.MetaFailed(w.now)
+		}
 	}
 	w.dial()
 	w.invariants()
@@ -378,10 +387,19 @@ func (n *simNode) carryOut(f Effect) {
 				return
 			}
 			delete(n.diskBusy, f.Tag)
+			if n.broken {
+				n.e.DiskDone(w.now, f.Tag, nil, errBroken)
+				n.do()
+				return
+			}
 			n.e.DiskDone(w.now, f.Tag, n.apply(f), nil)
 			n.do()
 		})
 	case Persist:
+		if n.broken {
+			n.metaFailed = true
+			return
+		}
 		if w.r.IntN(400) == 0 {
 			n.crash() // just before
 			return

@@ -199,6 +199,9 @@ func (n *simNode) request(q *request) uint64 {
 // manage is the cluster manager: it keeps one node promoted.
 func (w *world) manage() {
 	w.after(w.between(100*time.Millisecond, 800*time.Millisecond), w.manage)
+	if w.badDisks {
+		w.administer()
+	}
 	if w.primary >= 0 {
 		if n := w.nodes[w.primary]; n.up && w.r.IntN(15) == 0 && !w.cut {
 			// Move the application: stop it, demote.
@@ -276,7 +279,13 @@ func (w *world) trouble() {
 		return
 	}
 	w.after(w.between(300*time.Millisecond, 4*time.Second), w.trouble)
-	switch w.r.IntN(5) {
+	kinds := 5
+	if w.badDisks {
+		kinds = 8
+	}
+	switch w.r.IntN(kinds) {
+	case 5, 6, 7:
+		w.nodes[w.r.IntN(2)].breakDisk()
 	case 0, 1:
 		w.nodes[w.r.IntN(2)].crash()
 	case 2:
@@ -328,8 +337,13 @@ func simulateBroken(t testing.TB, seed uint64, cfg Config, verbose bool, span ti
 		w.settle()
 	}
 	w.wild = span < 0
-	span = max(span, -span)
 	w.weak = cfg.Protocol != ProtocolC || cfg.Fencing != FencingStonith
+	w.play(max(span, -span))
+	return w
+}
+
+// play is the schedule itself: trouble for some time, then peace.
+func (w *world) play(span time.Duration) {
 	for _, n := range w.nodes {
 		n.boot()
 	}
@@ -337,11 +351,9 @@ func simulateBroken(t testing.TB, seed uint64, cfg Config, verbose bool, span ti
 	w.after(0, w.work)
 	w.after(min(3*time.Second, span/3), w.trouble)
 	w.run(span)
-	if w.failed != "" {
-		return w
+	if w.failed == "" {
+		w.peace()
 	}
-	w.peace()
-	return w
 }
 
 // settle lets a schedule begin with nodes that are in sync already: a first full sync
@@ -394,6 +406,10 @@ func (w *world) peace() {
 			if n.up {
 				w.logf("%d: %v bits=%d requests=%d waiting=%d active=%d log=%d %X", n.id, n.e.State(), n.e.OutOfSync()/8, len(n.requests),
 					len(n.e.waiting), len(n.e.active), len(n.e.sending.log), n.e.Generations())
+				for _, o := range slices.Concat(n.e.active, n.e.waiting) {
+					w.logf("  kind %d at %d, %d bytes, tag %d: local %d net %d logged %v held %v completed %v dropped %v", o.kind, o.sector, o.size, o.tag,
+						o.local, o.net, o.logged, o.held, o.completed, o.dropped)
+				}
 			}
 		}
 		w.fail("no peace after a minute: %v, %v", w.describe(0), w.describe(1))

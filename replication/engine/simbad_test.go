@@ -1,0 +1,130 @@
+package engine
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
+)
+
+// breakDisk makes every operation of the disk fail for a while; what was written stays.
+// Then it is attached again, as often as it takes.
+func (n *simNode) breakDisk() {
+	w := n.w
+	if !n.up || n.broken {
+		return
+	}
+	w.logf("%d: the disk fails", n.id)
+	n.broken = true
+	life := n.life
+	w.after(w.between(10*time.Millisecond, 2*time.Second), func() {
+		if n.up && n.life == life {
+			w.logf("%d: the disk works again", n.id)
+			n.broken = false
+			n.disk.lose()
+			n.attachAgain(life)
+		}
+	})
+}
+
+func (n *simNode) attachAgain(life int) {
+	w := n.w
+	if !n.up || n.life != life || n.broken {
+		return
+	}
+	again := func() { w.after(w.between(50*time.Millisecond, 400*time.Millisecond), func() { n.attachAgain(life) }) }
+	if n.e.State().Disk() != wire.Diskless || len(n.diskBusy) > 0 {
+		// It may still fail on what it was doing, or is being compared; a runner opens
+		// a disk only when nothing is under way on it any more.
+		again()
+		return
+	}
+	area, err := metadata.Open(n.disk, simVolume, metadata.Internal)
+	if err != nil {
+		w.fail("node %d: %v", n.id, err)
+		return
+	}
+	if _, err := area.ApplyLog(); err != nil {
+		w.fail("node %d: %v", n.id, err)
+		return
+	}
+	bm, err := area.ReadBitmap()
+	if err != nil {
+		w.fail("node %d: %v", n.id, err)
+		return
+	}
+	before := n.area
+	n.area = area
+	if err := n.e.Attach(w.now, LocalDisk{Capacity: area.Layout.DataSectors, Super: area.Super, Bitmap: bm, Layout: area.Layout}); err != nil {
+		w.logf("%d: attach: %v", n.id, err)
+		n.area = before
+	}
+	n.do()
+	again()
+}
+
+// administer is what people do: a node that stands alone, because its peer does not have
+// the data that this Primary worked with, is connected again.
+func (w *world) administer() {
+	for _, n := range w.nodes {
+		if n.up && n.e.State().Conn() == wire.StandAlone {
+			n.e.Connect(w.now, false, n.reply(nil))
+			n.do()
+		}
+	}
+}
+
+// TestSimulationOfFailingDisks: disks fail in the middle of everything and return. What
+// was acknowledged may be lost when the last good disk is one of them; but every
+// request is answered, no node hangs, and in the end both are equal.
+func TestSimulationOfFailingDisks(t *testing.T) {
+	count, first := uint64(10), *simFirst
+	if *simCount > 0 {
+		count = uint64(*simCount)
+	}
+	if *simSeed != 0 {
+		count, first = 1, *simSeed
+	}
+	for seed := first; seed < first+count; seed++ {
+		w := simulateBadDisks(t, seed, *simSpan, *simSeed != 0)
+		if *simSeed != 0 {
+			name := filepath.Join(os.TempDir(), "engine-sim-bad.log")
+			if err := os.WriteFile(name, []byte(w.log.String()), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("log in %s", name)
+		}
+		if w.failed != "" {
+			t.Errorf("seed %d: %s", seed, w.failed)
+		}
+	}
+}
+
+func simulateBadDisks(t *testing.T, seed uint64, span time.Duration, verbose bool) *world {
+	cfg := simConfig()
+	cfg.OnIOError = IOErrorPolicy(seed % 2)
+	cfg.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
+	w := newWorld(t, seed, cfg, verbose)
+	w.weak, w.badDisks = true, true
+	w.settle()
+	w.play(span)
+	return w
+}
+
+// TestBadDisksThatFailed repeats what long runs found.
+func TestBadDisksThatFailed(t *testing.T) {
+	for _, c := range []struct {
+		seed uint64
+		what string
+	}{
+		{6, "a Primary whose peer had gone on without it took its own old disk for good when the peer's failed, too; a refused attach hung"},
+		{209, "a flush that failed was settled twice, and its operation used for two requests"},
+	} {
+		if w := simulateBadDisks(t, c.seed, 4*time.Second, false); w.failed != "" {
+			t.Errorf("seed %d (%s): %s", c.seed, c.what, w.failed)
+		}
+	}
+}
