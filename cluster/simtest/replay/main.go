@@ -4,6 +4,7 @@
 //	go run ./cluster/simtest/replay -seed 42                   with its journal
 //	go run ./cluster/simtest/replay -seed 42 -twice            shows that it does
 //	go run ./cluster/simtest/replay -first 1 -worlds 12500     100,000 schedules
+//	go run ./cluster/simtest/replay -break all                 builds without a safeguard
 //
 // Everything in a simulation follows from its seed but for what Go's runtime
 // decides by dice or by the real time: which ready case a select takes, in
@@ -22,6 +23,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,12 +82,14 @@ func main() {
 	flag.IntVar(&o.patience, "patience", 3, "stop after that many bad ones")
 	flag.IntVar(&o.schedules, "schedules", 8, "fault schedules in the life of a world; it has to be the same number for the same run")
 	twice := flag.Bool("twice", false, "run everything twice and compare what happened")
+	broken := flag.String("break", "", "build the daemon without one of its safeguards, by a part of its name or all, and see that it is noticed")
+	flag.StringVar(&o.faults, "faults", "", "names of the only faults that come, with semicolons between")
 	flag.Parse()
-	if o.seed == 0 && o.worlds == 0 && o.hours == 0 {
+	if o.seed == 0 && o.worlds == 0 && o.hours == 0 && *broken == "" {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(o, *twice); err != nil {
+	if err := run(o, *twice, *broken); err != nil {
 		fmt.Fprintln(os.Stderr, "replay:", err)
 		os.Exit(1)
 	}
@@ -96,17 +100,18 @@ type options struct {
 	seed, first                 uint64
 	worlds, patience, schedules int
 	hours                       float64
+	faults                      string
 }
 
 func (o options) arguments() []string {
-	args := []string{"-test.run", "^TestSchedules$", "-test.v", "-test.timeout", "0", "-schedules", fmt.Sprint(o.schedules)}
+	args := []string{"-test.run", "^TestSchedules$", "-test.v", "-test.timeout", "0", "-schedules", fmt.Sprint(o.schedules), "-faults", o.faults}
 	if o.seed != 0 {
 		return append(args, "-seed", fmt.Sprint(o.seed))
 	}
 	return append(args, "-first", fmt.Sprint(o.first), "-worlds", fmt.Sprint(o.worlds), "-hours", fmt.Sprint(o.hours), "-patience", fmt.Sprint(o.patience))
 }
 
-func run(o options, twice bool) error {
+func run(o options, twice bool, broken string) error {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return err
@@ -116,19 +121,22 @@ func run(o options, twice bool) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	overlay, err := writeOverlay(dir)
+	overlay, replace, err := withoutDice(dir)
 	if err != nil {
 		return err
 	}
-	// Whoever builds the next one does not disturb this one.
-	binary := filepath.Join(dir, fmt.Sprintf("whole.test.%d", os.Getpid()))
-	defer os.Remove(binary)
-	build := exec.Command("go", "test", "-c", "-overlay", overlay, "-o", binary, "gcrm/cluster/simtest/whole")
-	build.Stderr = os.Stderr
-	build.Env = append(os.Environ(), "GOEXPERIMENT=norandomizedheapbase64")
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("building the tests: %w", err)
+	if broken != "" {
+		root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "gcrm").Output()
+		if err != nil {
+			return err
+		}
+		return tryBreakages(dir, strings.TrimSpace(string(root)), replace, broken, o)
 	}
+	binary, err := build(dir, overlay)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(binary)
 	if !twice {
 		return life(binary, o, os.Stdout)
 	}
@@ -179,34 +187,29 @@ func life(binary string, o options, out io.Writer) error {
 	return c.Run()
 }
 
-// writeOverlay makes the changed files and the list of them.
-func writeOverlay(dir string) (string, error) {
-	root, err := exec.Command("go", "env", "GOROOT").Output()
-	if err != nil {
-		return "", err
-	}
-	runtime := filepath.Join(strings.TrimSpace(string(root)), "src", "runtime")
+// writeOverlay makes the changed files and the list of them and others.
+func writeOverlay(dir string, changes []change, others map[string]string) (string, error) {
+	replace := maps.Clone(others)
 	text := map[string]string{}
 	for _, c := range changes {
 		if _, ok := text[c.file]; !ok {
-			b, err := os.ReadFile(filepath.Join(runtime, c.file))
+			b, err := os.ReadFile(c.file)
 			if err != nil {
 				return "", err
 			}
 			text[c.file] = string(b)
 		}
 		if strings.Count(text[c.file], c.old) != 1 {
-			return "", fmt.Errorf("runtime/%s of this version of Go is not as expected: %q is not in it once", c.file, c.old)
+			return "", fmt.Errorf("%s is not as expected: %q is not in it once", c.file, c.old)
 		}
 		text[c.file] = strings.Replace(text[c.file], c.old, c.new, 1)
 	}
-	replace := map[string]string{}
 	for file, t := range text {
-		path := filepath.Join(dir, file)
+		path := filepath.Join(dir, filepath.Base(file))
 		if err := os.WriteFile(path, []byte(t), 0o600); err != nil {
 			return "", err
 		}
-		replace[filepath.Join(runtime, file)] = path
+		replace[file] = path
 	}
 	b, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
@@ -214,4 +217,33 @@ func writeOverlay(dir string) (string, error) {
 	}
 	path := filepath.Join(dir, "overlay.json")
 	return path, os.WriteFile(path, b, 0o600)
+}
+
+// withoutDice is the overlay of the runtime.
+func withoutDice(dir string) (overlay string, replace map[string]string, err error) {
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", nil, err
+	}
+	var list []change
+	replace = map[string]string{}
+	for _, c := range changes {
+		file := filepath.Join(strings.TrimSpace(string(root)), "src", "runtime", c.file)
+		replace[file] = filepath.Join(dir, c.file)
+		list = append(list, change{file, c.old, c.new})
+	}
+	overlay, err = writeOverlay(dir, list, map[string]string{})
+	return overlay, replace, err
+}
+
+// build builds the tests. Whoever builds the next ones does not disturb these.
+func build(dir, overlay string) (string, error) {
+	binary := filepath.Join(dir, fmt.Sprintf("whole.test.%d", os.Getpid()))
+	build := exec.Command("go", "test", "-c", "-overlay", overlay, "-o", binary, "gcrm/cluster/simtest/whole")
+	build.Stderr = os.Stderr
+	build.Env = append(os.Environ(), "GOEXPERIMENT=norandomizedheapbase64")
+	if err := build.Run(); err != nil {
+		return "", fmt.Errorf("building the tests: %w", err)
+	}
+	return binary, nil
 }

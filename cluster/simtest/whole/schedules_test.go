@@ -19,13 +19,14 @@ import (
 )
 
 var (
-	worlds    = flag.Int("worlds", 6, "how many random clusters to simulate")
-	firstSeed = flag.Uint64("first", 1, "the first of these seeds")
-	oneSeed   = flag.Uint64("seed", 0, "simulate this cluster alone")
-	patience  = flag.Int("patience", 1, "stop after that many bad clusters")
-	traces    = flag.Bool("traces", false, "print a digest of what happened in each cluster")
-	schedules = flag.Int("schedules", 8, "fault schedules in the life of a cluster")
-	hours     = flag.Float64("hours", 0, "simulate for that long instead")
+	worlds     = flag.Int("worlds", 6, "how many random clusters to simulate")
+	firstSeed  = flag.Uint64("first", 1, "the first of these seeds")
+	oneSeed    = flag.Uint64("seed", 0, "simulate this cluster alone")
+	patience   = flag.Int("patience", 1, "stop after that many bad clusters")
+	traces     = flag.Bool("traces", false, "print a digest of what happened in each cluster")
+	onlyFaults = flag.String("faults", "", "names of the only faults that come, with semicolons between")
+	schedules  = flag.Int("schedules", 8, "fault schedules in the life of a cluster")
+	hours      = flag.Float64("hours", 0, "simulate for that long instead")
 )
 
 // draw makes up a world from a seed.
@@ -43,6 +44,9 @@ func draw(seed uint64) plan {
 	}
 	if p.nodes == 2 {
 		p.delays = "node1:2s;node2:0s"
+	}
+	if *onlyFaults != "" {
+		p.faults = strings.Split(*onlyFaults, ";")
 	}
 	return p
 }
