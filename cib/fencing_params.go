@@ -43,11 +43,3 @@ func FencingParam(name string) *ParamMeta {
 	}
 	return nil
 }
-
-func fencingParamNames(yield func(string) bool) {
-	for _, p := range FencingParams() {
-		if !yield(p.Name) {
-			return
-		}
-	}
-}

@@ -94,23 +94,10 @@ func suppliedByFencing(name string) bool {
 // commonParameter reports parameters that resources may have beyond those of
 // their agents.
 func commonParameter(class, name string) bool {
-	if class == "stonith" {
-		return name == "provides" || name == "stonith-timeout" || name == "priority"
+	if class == "stonith" { // package fencing checks them
+		return strings.HasPrefix(name, "pcmk_") || name == "provides" || name == "stonith-timeout" || name == "priority"
 	}
 	return name == "trace_ra" || name == "trace_dir" || name == "trace_file"
-}
-
-// fencingParameter checks what the cluster's fencing takes itself. Since it goes
-// on without what it does not know, that is no reason to refuse a configuration.
-func (k *agentChecker) fencingParameter(id, name, value string) {
-	p := FencingParam(name)
-	if p == nil {
-		k.add(Warning, id, suggest(name, fencingParamNames), "parameter %q has no effect: fencing does not know it", name)
-		return
-	}
-	if text, ok := k.mistyped(p, value); !ok {
-		k.add(Warning, id, "", "parameter %s=%q is not %s", name, value, text)
-	}
 }
 
 func (k *agentChecker) parameters(r *resourceInfo, m *AgentMeta) {
@@ -118,10 +105,6 @@ func (k *agentChecker) parameters(r *resourceInfo, m *AgentMeta) {
 		for p := range set.Named("nvpair") {
 			name, value := k.pair(p)
 			if name == "" || name == "OCF_CHECK_LEVEL" || commonParameter(r.agent.Class, name) {
-				continue
-			}
-			if r.agent.Class == "stonith" && strings.HasPrefix(name, "pcmk_") {
-				k.fencingParameter(r.id, name, value)
 				continue
 			}
 			d := m.Param(name)

@@ -74,6 +74,7 @@ type Device struct {
 	Meta *cib.AgentMeta
 	// Unfences devices are asked to switch a node on before it works.
 	Unfences bool
+	declared bool // the configuration says so (provides=unfencing)
 	Proves   Proves
 	// Remote power: a reboot is done as off, read back, on.
 	Split bool

@@ -243,7 +243,8 @@ func (u *unpacker) device(e *cib.Element, agent string) {
 		}
 	}
 	on := d.Meta.Action(On, "")
-	d.Unfences = slices.Contains(strings.Fields(cmp.Or(params["provides"], meta["provides"])), "unfencing") || on != nil && on.Automatic
+	d.declared = slices.Contains(strings.Fields(cmp.Or(params["provides"], meta["provides"])), "unfencing")
+	d.Unfences = d.declared || on != nil && on.Automatic
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		v := params[name]
 		switch {

@@ -2,6 +2,8 @@ package fencing
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"gcrm/cib"
@@ -24,6 +26,18 @@ func Verify(doc *cib.CIB, s Sources) []cib.Problem {
 	for _, l := range conf.levels {
 		if _, known := conf.attributes[strings.ToLower(l.target)]; l.target != "" && !known && len(conf.attributes) > 0 {
 			add(l.ID, fmt.Sprintf("the fencing level is for %s, which is not a node of the cluster", l.target), "")
+		}
+	}
+	for _, id := range conf.Order {
+		d := conf.Devices[id]
+		if d == nil || d.Disabled {
+			continue
+		}
+		if len(d.Banned) > 0 && !slices.Contains(slices.Collect(maps.Values(d.Banned)), false) && len(d.Banned) == len(doc.Nodes()) {
+			add(id, "no node may execute the device", "see its location constraints; with symmetric-cluster=false it needs one that allows a node")
+		}
+		if a := d.Meta.Action(On, ""); a != nil && a.Automatic && !d.declared {
+			add(id, "nodes work before they are unfenced: the agent wants to switch each node on when it joins", "add meta provides=unfencing to the device")
 		}
 	}
 	for _, n := range doc.Nodes() {

@@ -22,6 +22,10 @@ func TestVerify(t *testing.T) {
 		{"agents that are not there", "node a\ndevice p fence_gone pcmk_host_list=a", nil},
 		{"unknown parameters", "node a\ndevice p fence_off pcmk_host_list=a pcmk_host_lst=b action=off", []string{"pcmk_host_lst is not known", "action of a fence device is ignored"}},
 		{"bad values", "node a\ndevice p fence_off pcmk_host_map=a pcmk_host_check=maybe pcmk_delay_max=soon", []string{"is not NODE:PLUG", "is \"maybe\"", "soon"}},
+		{"nobody may execute it", "node a\nnode b\ndevice p fence_off pcmk_host_list=a,b\nban p a\nban p b", []string{"no node may execute the device"}},
+		{"one may", "node a\nnode b\ndevice p fence_off pcmk_host_list=a,b\nban p a", nil},
+		{"unfencing by accident", "node a\ndevice p fence_scsi pcmk_host_list=a", []string{"work before they are unfenced"}},
+		{"unfencing on purpose", "node a\ndevice p fence_scsi pcmk_host_list=a meta:provides=unfencing", nil},
 		{"stopped", "node a\ndevice p fence_off pcmk_host_list=a meta:target-role=Stopped", []string{"no fence device"}},
 		{"switched off", "node a\nnode b\ndevice p fence_off pcmk_host_list=a\nproperty stonith-enabled=false", nil},
 	} {

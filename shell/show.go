@@ -21,7 +21,9 @@ type selection struct {
 }
 
 // obscured are the globs of names whose values show hides.
-func (s *Session) obscured() []string { return []string{"passw*"} }
+func (s *Session) obscured() []string {
+	return []string{"*passw*", "*secret*", "*token*", "community", "snmp_community", "kg", "hexadecimal_kg"}
+}
 
 // selectObjects reads selectors: ids, globs, type:T, tag:T, related:X, changed,
 // obscure:GLOB; several pick what any of them picks, "and" picks from what those

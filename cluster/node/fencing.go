@@ -33,7 +33,8 @@ type devices struct {
 	// told are the incarnations that were told all of the history; 0 while
 	// they are being told.
 	told map[string]uint64
-	// armed are the watchdogs that nodes said they have, by name in lower case.
+	// armed are the watchdogs that nodes said they have, by name in lower case;
+	// zero is none.
 	armed map[string]time.Duration
 }
 
@@ -49,10 +50,7 @@ const (
 
 // startFencing makes the fencer; handlers are registered before peers call.
 func (n *Node) startFencing() error {
-	d := &devices{node: n, told: map[string]uint64{}, armed: map[string]time.Duration{}}
-	if n.cfg.Watchdog > 0 {
-		d.armed[strings.ToLower(n.cfg.Name)] = n.cfg.Watchdog
-	}
+	d := &devices{node: n, told: map[string]uint64{}, armed: map[string]time.Duration{strings.ToLower(n.cfg.Name): n.cfg.Watchdog}}
 	past, err := d.read()
 	if err != nil {
 		return err
@@ -223,11 +221,19 @@ func (n *Node) ask(ctx context.Context, r manualRequest) (proof string, err erro
 func (d *devices) configure() {
 	n := d.node
 	var configured cib.Version
+	var bans map[string]bool
 	for first := true; ; first = false {
 		state, newer := n.cons.Load().State()
-		if v := state.CIB.Version(); first || !v.SameConfiguration(configured) {
+		v := state.CIB.Version()
+		changed := first || !v.SameConfiguration(configured)
+		if changed || placedByRules(state.CIB) {
+			now := deviceBans(state.CIB, n.cfg.Clock())
+			changed = changed || !maps.Equal(now, bans)
+			bans = now
+		}
+		if changed {
 			configured = v
-			for _, p := range d.runner.Configure(state.CIB, fencing.Sources{}) {
+			for _, p := range d.runner.Configure(state.CIB, sourcesOf(bans)) {
 				n.log.Debug("fencing configuration", "problem", fmt.Sprint(p))
 			}
 		}

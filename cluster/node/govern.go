@@ -56,7 +56,11 @@ func (n *Node) view(state *consensus.State) view {
 			held[name] = true
 		}
 	}
-	return view{state: state, self: n.cfg.Name, seen: seen, held: held, incarnation: n.incarnation, level: n.cfg.Level, seeds: n.cfg.Seeds, cluster: n.cfg.Cluster, now: n.cfg.Clock()}
+	var armed map[string]time.Duration
+	if n.devices != nil {
+		armed = n.devices.watchdogs()
+	}
+	return view{state: state, armed: armed, self: n.cfg.Name, seen: seen, held: held, incarnation: n.incarnation, level: n.cfg.Level, seeds: n.cfg.Seeds, cluster: n.cfg.Cluster, now: n.cfg.Clock()}
 }
 
 // govern keeps the membership while this node leads, and hands leadership to

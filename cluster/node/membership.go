@@ -38,6 +38,9 @@ type view struct {
 	// held are nodes whose fencing is not yet recorded; they do not come in
 	// before, or the record would undo it.
 	held map[string]bool
+	// armed are the watchdogs of the nodes that said whether they have one, by
+	// name in lower case; zero is none.
+	armed map[string]time.Duration
 }
 
 // Origin of changes that the membership makes.
@@ -148,7 +151,7 @@ func reconcile(v view) (consensus.Command, string, bool) {
 		note("all nodes know feature level %d: the cluster works at it from now on", level)
 	}
 	if len(members) == 0 && len(edits) == 0 && level == 0 {
-		return consensus.Command{}, "", false
+		return haveWatchdog(v)
 	}
 	cmd := consensus.Command{Members: members, Level: level}
 	if len(edits) > 0 {

@@ -3,10 +3,12 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"time"
 
 	"gcrm/cib"
 	"gcrm/fencing"
 	"gcrm/fencing/native"
+	"gcrm/scheduler"
 )
 
 // envFenceAgents lists the folders of fence agents, with colons between them,
@@ -20,5 +22,9 @@ func fenceMethods() *fencing.Registry {
 
 // verifyFencing is the shell's check of fencing.
 func verifyFencing(doc *cib.CIB, agents cib.MetadataSource) []cib.Problem {
-	return fencing.Verify(doc, fencing.Sources{Agents: agents, Proves: fenceMethods().Proves})
+	s := fencing.Sources{Agents: agents, Proves: fenceMethods().Proves}
+	if bans, err := scheduler.LocationBans(doc, scheduler.Options{Now: time.Now()}); err == nil {
+		s.Allowed = func(device, node string) bool { return !bans.Banned(device, node) }
+	}
+	return fencing.Verify(doc, s)
 }
