@@ -10,7 +10,7 @@ import (
 
 // TestWatchdogGoesWrong: fence_watchdog itself never acts; what its time proves
 // is in the transcripts of the machine. The real counterpart, the kernel's
-// driver, is in the lab (cluster/simtest/netns, -lab): softdog is not to be had
+// driver, is in the lab (cluster/simtest/lab): softdog is not to be had
 // everywhere.
 func TestWatchdogGoesWrong(t *testing.T) {
 	methodtest.Run(t, map[methodtest.Situation]methodtest.Case{
