@@ -18,6 +18,7 @@ import (
 	"gcrm/drivers/lsb"
 	"gcrm/drivers/lvm"
 	"gcrm/drivers/mdraid"
+	"gcrm/drivers/multipath"
 	"gcrm/drivers/mysql"
 	"gcrm/drivers/nfs"
 	"gcrm/drivers/ocf"
@@ -68,7 +69,7 @@ func withoutForeign(p drivers.Preferences) drivers.Preferences {
 func Natives() map[drivers.Name]drivers.Agent {
 	out := map[drivers.Name]drivers.Agent{}
 	for _, agents := range []map[drivers.Name]drivers.Agent{
-		drbd.Agents(), dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(), mdraid.Agents(), pgsql.Agents(), iscsi.Agents(), libvirt.Agents(), controld.Agents(), clvm.Agents(),
+		drbd.Agents(), dummy.Agents(), anything.Agents(), ipaddr.Agents(), filesystem.Agents(), ping.Agents(), lvm.Agents(), nfs.Agents(), web.Agents(), mysql.Agents(), multipath.Agents(), mdraid.Agents(), pgsql.Agents(), iscsi.Agents(), libvirt.Agents(), controld.Agents(), clvm.Agents(),
 	} {
 		maps.Copy(out, agents)
 	}
