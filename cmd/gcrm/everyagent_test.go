@@ -58,24 +58,24 @@ func recipes() []recipe {
 		{agent: "ClusterMon", needs: "crm_mon"},
 		{agent: "MailTo", params: "email=root", needs: "mail"},
 		{agent: "storage-mon", params: "drives=/dev/null", needs: "storage_mon"},
-		{agent: "apache", params: "httpd=/usr/sbin/apache2 configfile=/run/w/apache.conf statusurl=http://10.77.0.1:8081/server-status", needs: "apache2",
-			setup: `printf 'ServerName x\nPidFile /run/w/apache.pid\nErrorLog /run/w/apache.log\nListen 10.77.0.1:8081\nLoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so\nLoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so\nLoadModule status_module /usr/lib/apache2/modules/mod_status.so\n<Location /server-status>\nSetHandler server-status\n</Location>\n' >/run/w/apache.conf`},
-		{agent: "nginx", params: "configfile=/run/w/nginx.conf status10url=http://10.77.0.1:8082/", needs: "nginx",
-			setup: `mkdir -p /run/w/ngx /var/lib/nginx; printf 'pid /run/w/ngx/pid;\nerror_log /run/w/ngx/log;\nevents { }\nhttp { access_log off; server { listen 10.77.0.1:8082; location / { return 200; } } }\n' >/run/w/nginx.conf`},
+		{agent: "apache", params: "httpd=/usr/sbin/apache2 configfile=/run/w/apache.conf statusurl=http://127.0.0.1:8081/server-status", needs: "apache2",
+			setup: `printf 'ServerName x\nPidFile /run/w/apache.pid\nErrorLog /run/w/apache.log\nListen 127.0.0.1:8081\nLoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so\nLoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so\nLoadModule status_module /usr/lib/apache2/modules/mod_status.so\n<Location /server-status>\nSetHandler server-status\n</Location>\n' >/run/w/apache.conf`},
+		{agent: "nginx", params: "configfile=/run/w/nginx.conf status10url=http://127.0.0.1:8082/", needs: "nginx",
+			setup: `mkdir -p /run/w/ngx /var/lib/nginx; printf 'pid /run/w/ngx/pid;\nerror_log /run/w/ngx/log;\nevents { }\nhttp { access_log off; server { listen 127.0.0.1:8082; location / { return 200; } } }\n' >/run/w/nginx.conf`},
 		{agent: "Squid", params: "squid_exe=/usr/sbin/squid squid_conf=/run/w/squid.conf squid_port=3128 squid_pidfile=/run/w/sq/squid.pid", needs: "squid",
-			setup: `mkdir -p /run/w/sq; chown proxy /run/w/sq; printf 'http_port 10.77.0.1:3128\npid_filename /run/w/sq/squid.pid\ncache_log /run/w/sq/log\naccess_log none\ncoredump_dir /run/w/sq\npinger_enable off\n' >/run/w/squid.conf`},
+			setup: `mkdir -p /run/w/sq; chown proxy /run/w/sq; printf 'http_port 127.0.0.1:3128\nvisible_hostname w\npid_filename /run/w/sq/squid.pid\ncache_log /run/w/sq/log\naccess_log none\ncoredump_dir /run/w/sq\npinger_enable off\n' >/run/w/squid.conf`},
 		{agent: "named", params: "named_config=/run/w/named.conf named_pidfile=/run/w/nd/pid named_rootdir= rndc=/bin/true monitor_request=localhost monitor_response=127.0.0.1", needs: "named",
 			setup: `mkdir -p /run/w/nd /var/cache/bind; chown bind /run/w/nd; printf 'options { directory "/run/w/nd"; pid-file "/run/w/nd/pid"; listen-on { 127.0.0.1; }; listen-on-v6 { none; }; session-keyfile "/run/w/nd/key"; };\n' >/run/w/named.conf`},
-		{agent: "dhcpd", params: "config=/run/w/dhcpd.conf leases=/run/w/leases interface=e0 chrooted=false pid=/run/w/dhcpd.pid", needs: "dhcpd",
+		{agent: "dhcpd", params: "config=/run/w/dhcpd.conf leases=/run/w/leases interface=e0 user=root group=root chrooted=false pid=/run/w/dhcpd.pid", needs: "dhcpd",
 			setup: `mkdir -p /var/lib/dhcp; touch /run/w/leases; printf 'subnet 10.77.0.0 netmask 255.255.255.0 { }\n' >/run/w/dhcpd.conf`},
 		{agent: "rsyncd", params: "conffile=/run/w/rsyncd.conf", needs: "rsync", setup: `printf 'pid file = /run/w/rsyncd.pid\n[w]\npath = /run/w\n' >/run/w/rsyncd.conf`},
 		{agent: "redis", params: "bin=/usr/bin/redis-server client_bin=/usr/bin/redis-cli config=/run/w/redis.conf rundir=/run/w/redis pidfile_name=redis.pid socket_name=redis.sock user=redis port=6379", needs: "redis-server", promotes: true,
 			setup: `mkdir -p /run/w/redis /var/lib/redis; chown redis /run/w/redis /var/lib/redis; printf 'bind 10.77.0.1 127.0.0.1\ndir /var/lib/redis\nprotected-mode no\n' >/run/w/redis.conf`},
 		{agent: "varnish", params: "config=/run/w/vcl mgmt_address=127.0.0.1:6082 pid=/run/w/varnish.pid backend_type=malloc backend_size=8M", needs: "varnishd",
 			setup: `mkdir -p /var/lib/varnish; printf 'vcl 4.0;\nbackend default { .host = "127.0.0.1"; .port = "8082"; }\n' >/run/w/vcl`},
-		{agent: "vsftpd", params: "config=/run/w/vsftpd.conf monitor_user= monitor_password=", needs: "vsftpd", setup: `mkdir -p /run/vsftpd/empty; printf 'listen=YES\nlisten_address=127.0.0.1\n' >/run/w/vsftpd.conf`},
-		{agent: "postfix", params: "config_dir=/run/w/postfix", needs: "postfix",
-			setup: `mkdir -p /run/w/postfix /var/lib/postfix; cp /etc/postfix/master.cf /run/w/postfix/; chown postfix /var/lib/postfix; mount -t tmpfs none /var/spool/postfix; printf 'compatibility_level = 3.6\nmyhostname = node1.invalid\ninet_interfaces = loopback-only\nqueue_directory = /var/spool/postfix\ndata_directory = /var/lib/postfix\nmaillog_file = /run/w/maillog\nmaillog_file_prefixes = /run\n' >/run/w/postfix/main.cf; postfix -c /run/w/postfix post-install create-missing; true`},
+		{agent: "vsftpd", params: "config=/run/w/vsftpd.conf", needs: "vsftpd", setup: `mkdir -p /run/vsftpd/empty; printf 'listen=YES\nlisten_address=127.0.0.1\n' >/run/w/vsftpd.conf`},
+		{agent: "postfix", needs: "postfix",
+			setup: `cp -a /etc/postfix /run/w/postfix; mount --bind /run/w/postfix /etc/postfix; mkdir -p /var/lib/postfix; chown postfix /var/lib/postfix; mount -t tmpfs none /var/spool/postfix; printf 'compatibility_level = 3.6\nmyhostname = node1.invalid\ninet_interfaces = loopback-only\ndata_directory = /var/lib/postfix\nmaillog_file = /run/w/maillog\nmaillog_file_prefixes = /run\n' >/etc/postfix/main.cf; postfix post-install create-missing; true`},
 		{agent: "dovecot", params: "config_dir=/run/w/dovecot", needs: "dovecot", setup: `mkdir -p /run/w/dovecot /run/dovecot; printf 'protocols =\nbase_dir = /run/dovecot\nlog_path = /run/w/dovecot/log\nssl = no\n' >/run/w/dovecot/dovecot.conf`},
 		{agent: "slapd", params: "config=/run/w/slapd.conf services=ldap://127.0.0.1:3899 pidfile=/run/w/slapd.pid user= group=", needs: "slapd",
 			setup: `mkdir -p /run/w/ldap; printf 'include /etc/ldap/schema/core.schema\npidfile /run/w/slapd.pid\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\ndatabase mdb\nsuffix "dc=x"\ndirectory /run/w/ldap\n' >/run/w/slapd.conf`},
@@ -111,7 +111,7 @@ func TestEveryAgent(t *testing.T) {
 		}
 		return out
 	}
-	must("export PATH=" + filepath.Dir(*everyAgent) + ":$PATH; unset GCRM_TEST_AS_PROGRAM http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy; mkdir -p /run/w /run/resource-agents /run/lock /var/lib/misc; chmod 755 /run/w; ip -6 address add 2001:db8::1/64 dev e0 nodad; ip address add 192.0.2.1/24 dev e0")
+	must("export PATH=" + filepath.Dir(*everyAgent) + ":$PATH; unset GCRM_TEST_AS_PROGRAM http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy; mount -t proc proc /proc; mkdir -p /run/w /run/resource-agents /run/lock /var/lib/misc; chmod 755 /run/w; ip -6 address add 2001:db8::1/64 dev e0 nodad; ip address add 192.0.2.1/24 dev e0")
 	must("gcrm cluster init --name every --node node1 --address 10.77.0.1")
 	must("gcrm daemon >daemon.log 2>&1 &")
 	must("for i in $(seq 300); do gcrm cluster status >/dev/null 2>&1 && break; sleep 0.2; done; gcrm -F configure property stonith-enabled=false no-quorum-policy=ignore")
@@ -171,7 +171,7 @@ func try(h *guest, folder string, r recipe) (out row) {
 			return false
 		}
 		tried = append(tried, name)
-		for end := time.Now().Add(40 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		for end := time.Now().Add(25 * time.Second); ; time.Sleep(200 * time.Millisecond) {
 			state, failure := stateOf(h)
 			if failure != "" {
 				out.result = name + ": " + failure
@@ -191,7 +191,7 @@ func try(h *guest, folder string, r recipe) (out row) {
 	if r.params != "" {
 		define += " params " + r.params
 	}
-	define += " op monitor interval=1s timeout=20s op start timeout=60s op stop timeout=60s"
+	define += " op monitor interval=1s timeout=20s op start timeout=20s op stop timeout=20s"
 	if r.promotes {
 		resource = "m"
 		define = "printf '%s\\n' 'configure' \"" + strings.ReplaceAll(strings.TrimPrefix(define, "gcrm -F configure "), `"`, `\"`) +
@@ -216,7 +216,7 @@ func try(h *guest, folder string, r recipe) (out row) {
 	}
 	out.tried = strings.Join(tried, ", ")
 	h.sh("gcrm resource stop " + resource + " </dev/null; gcrm --wait resource cleanup w </dev/null; for i in $(seq 50); do gcrm -F configure delete " + resource + " w </dev/null >/dev/null 2>&1; gcrm configure show w >/dev/null 2>&1 || break; sleep 0.2; done")
-	command := "timeout 50 ocf-tester -n w"
+	command := "timeout 30 ocf-tester -n w"
 	for _, p := range shellWords(r.params) {
 		command += " -o '" + p + "'"
 	}
