@@ -284,7 +284,7 @@ func (k *kernelSite) resize(t *testing.T) {
 	k.kernel("test $(blockdev --getsz /dev/vdb) -eq $((2048*40))")
 	k.gcrm("resize", "r0")
 	k.until("gcrm has grown", func() bool { return k.status().SizeKiB == k.blocks()*4 })
-	k.kernel(fmt.Sprintf("until test $(blockdev --getsz /dev/drbd0) -eq %d; do sleep 0.1; done", k.blocks()*8))
+	k.kernel(fmt.Sprintf("until test $(cat /sys/block/drbd0/size) -eq %d; do sleep 0.1; done", k.blocks()*8))
 	k.same("gcrm asked for more room")
 	k.amount("the new part", k.resynced(), 8<<10)
 	k.write(int(k.blocks())-10, 10, 91)
