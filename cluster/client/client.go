@@ -57,8 +57,17 @@ type Info struct {
 	Behind []string `json:",omitempty"`
 	// Locks are the lockspaces of the kernel's lock manager that cannot go on,
 	// each with what it waits for.
-	Locks []string `json:",omitempty"`
-	Disk  Disk     `json:",omitzero"`
+	Locks  []string `json:",omitempty"`
+	Disk   Disk     `json:",omitzero"`
+	Timing Timing   `json:",omitzero"`
+}
+
+// Timing are the two times that all timeouts of the cluster follow from, and
+// those of them that people ask about, in nanoseconds.
+type Timing struct {
+	Preset                                                     string `json:",omitempty"` // its name, if they are one
+	Detection, Fencing                                         time.Duration
+	Heartbeat, DeadAfter, Election, Answer, Disk, JoinPatience time.Duration
 }
 
 // Disk is how the node's state folder does.

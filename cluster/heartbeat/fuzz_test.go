@@ -35,7 +35,7 @@ func FuzzDecode(f *testing.F) {
 // A machine that hears garbage, foreign keys and recordings knows nobody, and
 // remembers nothing of them.
 func TestHostileDatagramsChangeNothing(t *testing.T) {
-	timing, err := Derive(time.Second)
+	timing, err := Derive(time.Second, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func TestTranscripts(t *testing.T) {
 			switch d.Cmd {
 			case "nodes":
 				var err error
-				if s.timing, err = Derive(detection); err != nil {
+				if s.timing, err = Derive(detection, 0); err != nil {
 					t.Fatal(err)
 				}
 				s.names = args
@@ -206,13 +206,14 @@ func TestDerive(t *testing.T) {
 		{Stretched, 600 * time.Millisecond, 5400 * time.Millisecond, 2400 * time.Millisecond, 1500 * time.Millisecond, 50 * time.Millisecond, 12 * time.Second},
 		{200 * time.Millisecond, 20 * time.Millisecond, 180 * time.Millisecond, 80 * time.Millisecond, 50 * time.Millisecond, 5 * time.Millisecond, time.Second},
 	} {
-		got, err := Derive(c.in)
+		got, err := Derive(c.in, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := Timing{Detection: c.in, Interval: c.interval, DeadAfter: c.dead, LinkDeadAfter: 4 * c.interval,
 			RaftHeartbeat: c.raft, RaftElection: c.raft, RaftLease: c.lease, RaftCommit: c.commit, IO: c.outIO,
-			DiskPatience: max(3*c.in, 3*time.Second)}
+			DiskPatience: max(3*c.in, 3*time.Second), Fencing: time.Minute, Answer: max(5*c.in, 5*time.Second), JoinPatience: max(5*c.in, 20*time.Second),
+			Knock: c.in, Redial: 15 * c.in, FalseFencing: 3 * c.in, RecordHold: 20 * c.outIO, FencingHold: time.Hour}
 		if got != want {
 			t.Errorf("%v: got %+v, want %+v", c.in, got, want)
 		}
@@ -220,8 +221,25 @@ func TestDerive(t *testing.T) {
 			t.Errorf("%v: timeouts do not fit together: %+v", c.in, got)
 		}
 	}
+	for _, p := range Presets() {
+		if got, err := Derive(p.Detection, p.Fencing); err != nil || PresetOf(got.Detection, got.Fencing) != p.Name {
+			t.Errorf("%+v: %+v, %v", p, got, err)
+		}
+		if q, err := PresetNamed(p.Name); err != nil || q != p {
+			t.Errorf("%+v, %v", q, err)
+		}
+	}
+	if _, err := PresetNamed("moon"); err == nil || !strings.Contains(err.Error(), "two-nodes-direct") {
+		t.Error(err)
+	}
+	if got, err := Derive(time.Second, 10*time.Minute); err != nil || got.FencingHold != 100*time.Minute {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := Derive(time.Second, 2*time.Hour); err == nil {
+		t.Error("a fencing time of two hours was accepted")
+	}
 	for _, bad := range []time.Duration{0, 100 * time.Millisecond, time.Hour} {
-		if _, err := Derive(bad); err == nil {
+		if _, err := Derive(bad, 0); err == nil {
 			t.Errorf("%v was accepted", bad)
 		}
 	}
@@ -230,7 +248,7 @@ func TestDerive(t *testing.T) {
 // TestForgery: no datagram without the key, for another node or cluster, or
 // changed on its way is listened to.
 func TestForgery(t *testing.T) {
-	timing, _ := Derive(time.Second)
+	timing, _ := Derive(time.Second, 0)
 	now := time.Unix(0, 0)
 	m := New(Config{Cluster: "c", Node: "a", Incarnation: 1, Keys: [][]byte{[]byte("key")}, Timing: timing}, now)
 	m.SetPeers([]Peer{{"b", 1}})
@@ -264,7 +282,7 @@ func FuzzReceive(f *testing.F) {
 	k := packet{from: "b", to: "a", incarnation: 1, seq: 1, echoIncarnation: 1}
 	f.Add(k.encode(clusterTag("c"), []byte("key")))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		timing, _ := Derive(time.Second)
+		timing, _ := Derive(time.Second, 0)
 		m := New(Config{Cluster: "c", Node: "a", Incarnation: 1, Keys: [][]byte{[]byte("key")}, Timing: timing}, time.Unix(0, 0))
 		m.SetPeers([]Peer{{"b", 1}})
 		m.Receive(time.Unix(0, 0), 0, in)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"gcrm/cluster/api"
 	"gcrm/cluster/client"
 	"gcrm/cluster/consensus"
+	"gcrm/cluster/heartbeat"
 	"gcrm/drivers"
 )
 
@@ -67,7 +69,7 @@ func (b *backend) CIB(ctx context.Context, linearizable bool) (*cib.CIB, string,
 
 // bounded limits how long a request waits for a leader.
 func (n *Node) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, max(5*n.timing.Detection, 5*time.Second))
+	return context.WithTimeout(ctx, n.timing.Answer)
 }
 
 func tag(s *consensus.State, quorate bool) string {
@@ -115,6 +117,9 @@ func (n *Node) info() *client.Info {
 		i.Trial = client.Trial{Version: t.Version, Origin: t.Origin, Until: t.Until}
 	}
 	i.Disk = n.disk()
+	t := n.timing
+	i.Timing = client.Timing{Preset: heartbeat.PresetOf(t.Detection, t.Fencing), Detection: t.Detection, Fencing: t.Fencing, Heartbeat: t.Interval,
+		DeadAfter: t.DeadAfter, Election: t.RaftElection, Answer: t.Answer, Disk: t.DiskPatience, JoinPatience: cmp.Or(n.cfg.JoinPatience, t.JoinPatience)}
 	voters, _, err := c.Electorate()
 	if err != nil {
 		n.log.Debug("electorate", "err", err)

@@ -51,13 +51,14 @@ type Config struct {
 	Seeds []Seed
 	// Bootstrap makes the seeds the first electorate if the node has no log.
 	Bootstrap bool
-	// Detection is how long the crash of a node may go unnoticed.
-	Detection time.Duration
+	// Detection is how long the crash of a node may go unnoticed, FencingTime
+	// how long a fencing may take (heartbeat.DefaultFencing if 0): all timeouts
+	// follow from them, see heartbeat.Derive.
+	Detection, FencingTime time.Duration
 	// Clock tells the date, which administrators and NTP may move; time.Now if
 	// nil. Whatever is measured is measured by time.Now.
 	Clock func() time.Time
-	// JoinPatience is how long a new leader waits for nodes that were never
-	// seen before it lets the scheduler judge them (dc-deadtime).
+	// JoinPatience, if set, is used instead of the one that follows.
 	JoinPatience time.Duration
 
 	// Epoch of the electorate as the cluster told a node that joined; 0 if
@@ -157,9 +158,6 @@ func (c *Config) complete() error {
 	}
 	if c.Fatal == nil {
 		c.Fatal = func(err error) { panic(err) }
-	}
-	if c.JoinPatience == 0 {
-		c.JoinPatience = 20 * time.Second
 	}
 	return nil
 }

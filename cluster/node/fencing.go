@@ -103,8 +103,12 @@ func ended(past []fencing.Entry, self string, now time.Time) []fencing.Entry {
 
 // Fence implements Fencer.
 func (d *devices) Fence(ctx context.Context, r controller.Fence) (string, error) {
+	incarnation := d.node.incarnationOf(r.Node)
 	res, err := d.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm", Timeout: r.Timeout, Delay: r.Delay, Reason: r.Reason,
-		Incarnation: d.node.incarnationOf(r.Node)})
+		Incarnation: incarnation})
+	if err == nil && r.Action != fencing.On {
+		err = d.silent(ctx, r.Node, incarnation)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -145,7 +149,7 @@ func (n *Node) manual(ctx context.Context, r manualRequest) (string, error) {
 		n.devices.runner.Confirm(r.Node, r.By, incarnation)
 	} else {
 		if r.Action != fencing.On {
-			n.hold(r.Node, fencingHold)
+			n.hold(r.Node, n.timing.FencingHold)
 			defer n.release(r.Node)
 		}
 		if n.devices == nil { // the embedded cluster's own
@@ -157,6 +161,9 @@ func (n *Node) manual(ctx context.Context, r manualRequest) (string, error) {
 		}
 		res, err := n.devices.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm fence by " + r.By,
 			Reason: "asked for by " + r.By, Manual: true, Incarnation: incarnation})
+		if err == nil && r.Action != fencing.On {
+			err = n.devices.silent(ctx, r.Node, incarnation)
+		}
 		if err != nil {
 			return "", err
 		}

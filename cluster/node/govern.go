@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -101,7 +102,7 @@ func (n *Node) govern() {
 				}
 				pause = time.After(n.timing.Interval)
 			} else {
-				if integrated(v, time.Since(since), n.cfg.JoinPatience) {
+				if integrated(v, time.Since(since), cmp.Or(n.cfg.JoinPatience, n.timing.JoinPatience)) {
 					n.rule(term)
 				}
 				n.electorate(v)

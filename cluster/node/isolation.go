@@ -44,7 +44,7 @@ func (n *Node) attend() {
 		}
 		if n.quorate() {
 			knocked = time.Now()
-		} else if time.Since(knocked) > n.timing.Detection {
+		} else if time.Since(knocked) > n.timing.Knock {
 			knocked = time.Now()
 			n.wg.Go(n.knock)
 		}

@@ -85,7 +85,7 @@ func Start(cfg Config) (*Node, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	timing, err := heartbeat.Derive(cfg.Detection)
+	timing, err := heartbeat.Derive(cfg.Detection, cfg.FencingTime)
 	if err != nil {
 		return nil, err
 	}
@@ -325,7 +325,7 @@ func (n *Node) setProgress(from string, t client.Transition) {
 // await returns when heartbeats go both ways with a peer, or have never been
 // heard of; now and then also without, in case that only they are lost.
 func (n *Node) await(peer string, stop <-chan struct{}) {
-	limit := time.NewTimer(15 * n.timing.Detection)
+	limit := time.NewTimer(n.timing.Redial)
 	defer limit.Stop()
 	for {
 		n.mu.Lock()

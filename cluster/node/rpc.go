@@ -188,7 +188,7 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 	if req.Action != "on" {
 		// A fenced node may be back before its fencing is recorded. How long
 		// that takes, devices and levels decide.
-		n.hold(req.Node, fencingHold)
+		n.hold(req.Node, n.timing.FencingHold)
 	}
 	proof, err := n.cfg.Fencer.Fence(ctx, req)
 	n.record(fmt.Sprintf("fence node %s (%s): %s", req.Node, req.Action, proof), err)
@@ -196,16 +196,12 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 		n.release(req.Node)
 		return err
 	}
-	n.hold(req.Node, 20*n.timing.IO) // until the controller records it
+	n.hold(req.Node, n.timing.RecordHold) // until the controller records it
 	n.feed.Lock()
 	term := n.ruling
 	n.feed.Unlock()
 	return n.markDown(ctx, term, req.Node, proof)
 }
-
-// fencingHold is how long a node is kept from coming in while it is fenced, if
-// nobody says sooner that it is over.
-const fencingHold = time.Hour
 
 // markDown commits that a member is known to be down, on the leader.
 func (n *Node) markDown(ctx context.Context, term uint64, node, proof string) error {

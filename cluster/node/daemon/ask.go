@@ -93,6 +93,14 @@ func statusVerb() question {
 			leader = "none"
 		}
 		fmt.Fprintf(s.Out, "Cluster %s, seen from %s: %s, leader %s, CIB %s\n", i.ClusterName, i.Node, quorumText(i.Quorate), leader, i.Version)
+		if t := i.Timing; t.Detection > 0 {
+			preset := ""
+			if t.Preset != "" {
+				preset = " (preset " + t.Preset + ")"
+			}
+			fmt.Fprintf(s.Out, "Timeouts%s: detection %v, fencing %v; heartbeats every %v, election %v, answers %v, failing disk %v, nodes never seen %v\n",
+				preset, t.Detection, t.Fencing, t.Heartbeat, t.Election, t.Answer, t.Disk, t.JoinPatience)
+		}
 		if t := i.Trial; t.Pending() {
 			fmt.Fprintf(s.Out, "Version %d.%d by %s on %s is taken back at %s unless it is confirmed: gcrm configure commit confirmed\n",
 				t.Version.AdminEpoch, t.Version.Epoch, t.Origin.User, t.Origin.Node, t.Until.Local().Format(time.DateTime))

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"gcrm/cluster/heartbeat"
 )
 
 // Streams are where commands read and write.
@@ -52,7 +54,7 @@ type verb struct {
 
 func verbs() []verb {
 	return []verb{
-		{"init", "--name NAME [--node NODE] [--address ADDR[:PORT][,ADDR2]] [--detection TIME]", "make a new cluster with this host as its first node", initCommand},
+		{"init", "--name NAME [--node NODE] [--address ADDR[:PORT][,ADDR2]] [--preset PRESET] [--detection TIME] [--fencing-time TIME]", "make a new cluster with this host as its first node", initCommand},
 		{"token", "[--for TIME]", "make a token with which one other host can join", tokenVerb().run},
 		{"join", "ADDR[:PORT] --token TOKEN [--node NODE] [--address ADDR[:PORT]]", "make this host a node of an existing cluster", joinCommand(false)},
 		{"witness", "ADDR[:PORT] --token TOKEN [--node NODE] [--address ADDR[:PORT]]", "join as a voter that runs no resources", joinCommand(true)},
@@ -147,7 +149,13 @@ func initCommand(_ context.Context, s Streams, args []string) error {
 	f.StringVar(&o.Cluster, "name", "", "name of the cluster")
 	f.StringVar(&o.Node, "node", "", "name of this node (default: the host's)")
 	f.StringVar(&o.Address, "address", "", "address where the other nodes reach this one (default: the host's first)")
-	f.DurationVar(&o.Detection, "detection", 0, "how long the crash of a node may go unnoticed (default 2s)")
+	var presets []string
+	for _, p := range heartbeat.Presets() {
+		presets = append(presets, fmt.Sprintf("%s: for %s, detection %v, fencing %v", p.Name, p.For, p.Detection, p.Fencing))
+	}
+	f.StringVar(&o.Preset, "preset", heartbeat.Presets()[0].Name, "timeouts: "+strings.Join(presets, "; "))
+	f.DurationVar(&o.Detection, "detection", 0, "how long the crash of a node may go unnoticed (default: the preset's)")
+	f.DurationVar(&o.Fencing, "fencing-time", 0, "how long a fencing may take (default: the preset's)")
 	dir := stateDirFlag(f)
 	if _, err := parse(s, f, args); err != nil {
 		return err

@@ -315,3 +315,8 @@ func freeAddress(t *testing.T) string {
 	t.Fatal("no port is free")
 	return ""
 }
+
+// markAttribute is a change that harms nobody.
+func markAttribute(value string) cib.Change {
+	return cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{{Attribute: &cib.AttributeEdit{Node: "1", Name: "mark", Value: value}}}}}
+}

@@ -50,9 +50,11 @@ type Settings struct {
 	// Seeds are the nodes that were there when this one joined.
 	Seeds []node.Seed
 	Epoch uint64 `json:",omitempty"`
-	// DetectionMilliseconds is how long a crash may go unnoticed.
+	// DetectionMilliseconds is how long a crash may go unnoticed,
+	// FencingMilliseconds how long a fencing may take (a minute if 0).
 	DetectionMilliseconds int64
-	Witness               bool `json:",omitempty"`
+	FencingMilliseconds   int64 `json:",omitempty"`
+	Witness               bool  `json:",omitempty"`
 }
 
 // InitOptions say what cluster to make.
@@ -62,8 +64,11 @@ type InitOptions struct {
 	Node     string // the host's name if empty
 	// Address with or without a port, several for several networks
 	// (separated by commas); the host's first address if empty.
-	Address   string
-	Detection time.Duration // heartbeat.LAN if 0
+	Address string
+	// Preset names one of heartbeat.Presets, the first one if it is empty;
+	// Detection and Fencing go before it.
+	Preset             string
+	Detection, Fencing time.Duration
 }
 
 // Init makes a new cluster of one node in a state folder that has none.
@@ -75,13 +80,18 @@ func Init(o InitOptions) (*Settings, error) {
 	if o.Cluster == "" {
 		return nil, errors.New("the cluster needs a name: cluster init --name NAME")
 	}
-	if o.Detection == 0 {
-		o.Detection = heartbeat.LAN
+	preset := heartbeat.Presets()[0]
+	if o.Preset != "" {
+		if preset, err = heartbeat.PresetNamed(o.Preset); err != nil {
+			return nil, err
+		}
 	}
-	if _, err := heartbeat.Derive(o.Detection); err != nil {
+	timing, err := heartbeat.Derive(cmp.Or(o.Detection, preset.Detection), cmp.Or(o.Fencing, preset.Fencing))
+	if err != nil {
 		return nil, err
 	}
-	s.Cluster, s.ID, s.First, s.DetectionMilliseconds = o.Cluster, "1", true, o.Detection.Milliseconds()
+	s.Cluster, s.ID, s.First = o.Cluster, "1", true
+	s.DetectionMilliseconds, s.FencingMilliseconds = timing.Detection.Milliseconds(), timing.Fencing.Milliseconds()
 	s.Seeds = []node.Seed{{Name: s.Name, ID: s.ID, Addresses: s.Addresses}}
 	if _, err := (&node.Keystore{Dir: filepath.Join(dir, pkiDir), Cluster: s.Cluster, Node: s.Name}).Load(time.Now()); err != nil {
 		return nil, err
@@ -146,7 +156,8 @@ func Join(ctx context.Context, o JoinOptions) (*Settings, error) {
 	if err := node.StoreKey(filepath.Join(pki, keyFile), a.HeartbeatKey); err != nil {
 		return nil, err
 	}
-	s.Cluster, s.ID, s.Epoch, s.DetectionMilliseconds, s.Witness = a.Cluster, a.ID, a.Epoch, a.DetectionInMilliseconds, o.Witness
+	s.Cluster, s.ID, s.Epoch, s.Witness = a.Cluster, a.ID, a.Epoch, o.Witness
+	s.DetectionMilliseconds, s.FencingMilliseconds = a.DetectionInMilliseconds, a.FencingInMilliseconds
 	for _, m := range a.Members {
 		s.Seeds = append(s.Seeds, seedOf(m))
 	}

@@ -3,7 +3,10 @@ package whole
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,8 +23,11 @@ type failureCase struct {
 	f      func(w *world)
 	// cold worlds are not brought up before f.
 	cold bool
-	// elsewhere names the test that shows the case where it is not this one.
-	elsewhere string
+	// after, if set, is called before the end, when everything is to be healed.
+	after func(w *world)
+	// elsewhere names tests that show the case, or what of it cannot be shown
+	// here: folder and name.
+	elsewhere []string
 }
 
 func cases() []failureCase {
@@ -66,10 +72,32 @@ func cases() []failureCase {
 			w.same(before)
 			w.wantFenced(w.hosts[0], false)
 			w.wantFenced(w.hosts[1], false)
-			// Case 6: the link returns, and nobody took anything over.
+		}, after: func(w *world) { w.breakDevice(false) }},
+		{number: 6, name: "case 5, then the link returns", sizes: two, f: func(w *world) {
+			w.writable(w.hosts[0])
+			w.breakDevice(true)
+			before, kept := w.where(), len(w.promised)
+			w.sever(w.hosts[0], w.hosts[1], true)
+			time.Sleep(10 * w.detection)
 			w.sever(w.hosts[0], w.hosts[1], false)
-			time.Sleep(5 * w.detection)
+			w.until(30*w.detection, "both work together again, without a takeover", func() bool { return w.leader() != nil && w.hosts[0].running() != nil && w.hosts[1].running() != nil })
+			for i := range before { // who stopped what it had may start it again, in one place
+				if len(w.on(i)) > 1 {
+					w.violated("%s is active twice", i)
+				}
+			}
 			w.breakDevice(false)
+			w.writable(w.hosts[0])
+			if len(w.promised) <= kept {
+				w.violated("nothing could be committed after the link came back")
+			}
+			for _, h := range w.hosts { // nobody went on alone
+				if n := h.running(); n != nil {
+					if s, _ := n.Consensus().State(); s.Epoch > 1 && w.timesFenced(w.hosts[0])+w.timesFenced(w.hosts[1]) == 0 {
+						w.violated("%s is of epoch %d though nobody was fenced", h.name, s.Epoch)
+					}
+				}
+			}
 		}},
 		{number: 7, name: "all boot together", sizes: all, cold: true, f: func(w *world) {
 			w.begin()
@@ -128,7 +156,7 @@ func cases() []failureCase {
 				w.wantFenced(h, false)
 			}
 		}},
-		{number: 13, name: "split with policy freeze", sizes: three, plan: plan{policy: "freeze"}, f: func(w *world) {
+		{number: 13, name: "split with policy freeze", sizes: more, plan: plan{policy: "freeze"}, f: func(w *world) {
 			b := w.owner("p0")
 			w.cutOff(b)
 			w.recovered(b, "p0")
@@ -154,7 +182,7 @@ func cases() []failureCase {
 			w.breakDevice(false)
 			w.until(60*w.detection, "both are fenced", func() bool { return w.timesFenced(b) >= 1 && w.timesFenced(l) >= 1 })
 		}},
-		{number: 16, name: "asymmetric link", sizes: three, f: func(w *world) {
+		{number: 16, name: "asymmetric link", sizes: more, f: func(w *world) {
 			a, c := w.follower(0), w.follower(1)
 			w.sever(a, c, true)
 			time.Sleep(20 * w.detection)
@@ -174,7 +202,19 @@ func cases() []failureCase {
 				w.wantFenced(h, false)
 			}
 		}},
-		{number: 18, name: "clock jump; suspend and resume", elsewhere: "TestPausedLeaderDoesNotAct (network namespaces); heartbeat: TestMachine (time in which the process did not run)"},
+		{number: 18, name: "clock jump; suspend and resume", elsewhere: []string{"cluster/simtest/netns TestPausedLeaderDoesNotAct", "cluster/node TestIncarnationGrows"}, sizes: all, f: func(w *world) {
+			// What a machine that is resumed finds: it was away for longer than
+			// the others wait, and its resources are theirs.
+			b := w.owner("p0")
+			w.cutOff(b)
+			w.until(40*w.detection, "the others went on", func() bool { return w.timesFenced(b) > 0 || len(w.hosts) == 2 && w.timesFenced(w.other(b)) > 0 })
+			for _, h := range w.hosts {
+				if h != b {
+					w.sever(b, h, false)
+				}
+			}
+			w.until(60*w.detection, "p0 runs once", func() bool { return w.owner("p0") != nil })
+		}},
 		{number: 19, name: "the leader's disk stalls", sizes: more, f: func(w *world) {
 			l := w.leader()
 			l.disk.mu.Lock()
@@ -213,8 +253,27 @@ func cases() []failureCase {
 			}
 			w.writable(w.hosts[4])
 		}, plan: plan{properties: map[string]string{"stonith-action": "off"}}},
-		{number: 22, name: "a node is removed while it is down", elsewhere: "node/daemon: TestRemove…"},
-		{number: 23, name: "mixed versions", elsewhere: "transport: TestVersions"},
+		{number: 22, name: "a node is removed while it is down", elsewhere: []string{"cluster/node/daemon TestRemovedWhileDown", "cluster/node/daemon TestInitJoinLeaveReturn"}},
+		{number: 23, name: "mixed versions", elsewhere: []string{"cmd/gcrm TestRollingUpgrade"}, sizes: all, plan: plan{olderNodes: 1}, f: func(w *world) {
+			works := func() int {
+				l := w.leader()
+				if l == nil {
+					return 0
+				}
+				s, _ := l.running().Consensus().State()
+				return s.Works()
+			}
+			w.until(20*w.detection, "the cluster works at the older level", func() bool { return works() == consensus.FeatureLevel-1 })
+			w.writable(w.hosts[0])
+			old := w.hosts[0]
+			w.stop(old.current(), 30*w.detection)
+			old.level.Store(consensus.FeatureLevel)
+			w.returns(old)
+			w.until(40*w.detection, "the cluster works at the newer level", func() bool { return works() == consensus.FeatureLevel })
+			for _, h := range w.hosts {
+				w.wantFenced(h, false)
+			}
+		}},
 		{number: 24, name: "the witness is lost", sizes: three, plan: plan{witness: true}, f: func(w *world) {
 			wit, b := w.hosts[2], w.hosts[1]
 			wit.powerOff()
@@ -224,6 +283,35 @@ func cases() []failureCase {
 			b.powerOff()
 			w.until(40*w.detection, "the other one is fenced", func() bool { return w.timesFenced(b) >= 1 })
 			w.recovered(b, "p0")
+		}},
+		{number: 25, name: "a node returns with changes that nobody else has", sizes: more, f: func(w *world) {
+			l := w.leader()
+			w.cutOff(l)
+			for range 5 { // it takes them in until it notices that it leads nobody
+				w.mark(l, w.detection/5)
+			}
+			var rest *host
+			w.until(40*w.detection, "another one leads", func() bool {
+				for _, h := range w.hosts {
+					if n := h.running(); h != l && n != nil {
+						if lead, _ := n.Consensus().Leadership(); lead.Self {
+							rest = h
+							return true
+						}
+					}
+				}
+				return false
+			})
+			if rest == nil {
+				return
+			}
+			w.writable(rest)
+			for _, h := range w.hosts {
+				if h != l {
+					w.sever(l, h, false)
+				}
+			}
+			w.returns(l)
 		}},
 		{number: 26, name: "all are shut down together", sizes: all, f: func(w *world) {
 			ctx, cancel := context.WithTimeout(context.Background(), 60*w.detection)
@@ -248,8 +336,25 @@ func cases() []failureCase {
 			}
 			w.allOff()
 		}},
-		{number: 27, name: "the device lies", elsewhere: "fencing: faults_test.go; here the breakage “the fence device lies” is noticed"},
-		{number: 28, name: "wrong key or cluster", elsewhere: "heartbeat, transport: hostile peers"},
+		{number: 27, name: "the device reports success, and the node goes on sending", sizes: all, f: func(w *world) {
+			b := w.owner("p0")
+			w.mu.Lock()
+			w.lying, w.stopFails["p0@"+b.name] = true, true // so that it has to be fenced
+			w.mu.Unlock()
+			first := b.current()
+			w.until(20*w.detection, "the resource is told to move", func() bool { return w.standby(b, "on") == nil })
+			w.until(60*w.detection, "it is fenced, so the device says", func() bool { return w.timesFenced(b) > 0 })
+			w.mu.Lock()
+			clear(w.stopFails) // it does what it is told from now on
+			w.mu.Unlock()
+			w.until(80*w.detection, "the node ends by itself", func() bool { return b.current() != first })
+			w.mu.Lock()
+			w.lying = false
+			w.mu.Unlock()
+			w.until(80*w.detection, "p0 runs once", func() bool { return w.owner("p0") != nil })
+			w.until(10*w.detection, "standby off", func() bool { return w.standby(b, "off") == nil })
+		}},
+		{number: 28, name: "wrong key or cluster", elsewhere: []string{"cluster/node/daemon TestHostilePeers", "cluster/heartbeat TestForgery", "cluster/transport TestRefusals"}},
 		{number: 29, name: "all on standby", sizes: all, f: func(w *world) {
 			for _, h := range w.hosts {
 				w.until(10*w.detection, "standby", func() bool { return w.standby(h, "on") == nil })
@@ -288,10 +393,13 @@ func cases() []failureCase {
 // concerns. In the end everything is healed and has to come to rest.
 func TestFailureCases(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	shown := map[int]bool{}
 	for _, c := range cases() {
-		if c.elsewhere != "" {
-			t.Logf("case %d (%s): %s", c.number, c.name, c.elsewhere)
-			continue
+		shown[c.number] = true
+		for _, where := range c.elsewhere {
+			if err := named(where); err != nil {
+				t.Errorf("case %d (%s): %v", c.number, c.name, err)
+			}
 		}
 		for _, size := range c.sizes {
 			t.Run(fmt.Sprintf("case %d: %s, %d nodes", c.number, c.name, size), func(t *testing.T) {
@@ -303,6 +411,9 @@ func TestFailureCases(t *testing.T) {
 					if c.cold || w.begin() {
 						w.note("--- %s", c.name)
 						c.f(w)
+						if c.after != nil {
+							c.after(w)
+						}
 						w.calm()
 						w.rest(200 * w.detection)
 					}
@@ -315,6 +426,46 @@ func TestFailureCases(t *testing.T) {
 					t.Log(w.tail(400))
 				}
 			})
+		}
+	}
+	for number := 1; number <= failureCases; number++ {
+		if !shown[number] {
+			t.Errorf("case %d is not shown", number)
+		}
+	}
+}
+
+// failureCases is how many reference/membership.md has.
+const failureCases = 30
+
+// named reports whether a test is where it is said to be: "folder TestName",
+// the folder from the top of the repository.
+func named(where string) error {
+	folder, name, _ := strings.Cut(where, " ")
+	files, err := filepath.Glob(filepath.Join("../../..", folder, "*_test.go"))
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(string(b), "\nfunc "+name+"(t *testing.T)") {
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no test %q in %s", name, folder)
+}
+
+// The matrix notices when a test that it relies on is gone.
+func TestNamed(t *testing.T) {
+	if err := named("cluster/simtest/whole TestFailureCases"); err != nil {
+		t.Error(err)
+	}
+	for _, gone := range []string{"cluster/simtest/whole TestThatNobodyWrote", "cluster/nowhere TestFailureCases", "cluster/simtest/whole "} {
+		if named(gone) == nil {
+			t.Errorf("%q was found", gone)
 		}
 	}
 }

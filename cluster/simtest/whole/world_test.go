@@ -45,7 +45,9 @@ type plan struct {
 	faults []string
 	// level is the feature level of all builds at first; the newest if 0.
 	level int
-	log   slog.Level // of the journal
+	// olderNodes, the first ones, know one feature level less than the newest.
+	olderNodes int
+	log        slog.Level // of the journal
 }
 
 // world is one cluster in its bubble.
@@ -180,6 +182,9 @@ func newWorld(t *testing.T, p plan) *world {
 		h := &host{w: w, name: nodeName(i), id: fmt.Sprint(i + 1), number: i + 1,
 			witness: p.witness && i == p.nodes-1, disk: newDisk(rand.New(rand.NewPCG(p.seed, uint64(100+i))))}
 		h.level.Store(int64(cmp.Or(p.level, consensus.FeatureLevel)))
+		if i < p.olderNodes {
+			h.level.Store(consensus.FeatureLevel - 1)
+		}
 		w.hosts = append(w.hosts, h)
 		w.net.hosts[h.name] = h
 	}

@@ -1,0 +1,47 @@
+package daemon
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// A node that is removed while it is down is not fenced and not let in again;
+// one that joins under its name later is another node, with another id.
+func TestRemovedWhileDown(t *testing.T) {
+	t.Parallel() // it waits more than it works
+	dir := switchFolder(t)
+	hosts := cluster(t, 2, func(h *host) { h.agents = dir })
+	c := hosts[0].client()
+	edit(t, c, addSwitch)
+	hosts[1].stop()
+	members(t, c, "n1* (n2)")
+	wait(t, "n2 is removed", func() error { return c.RemoveNode(t.Context(), "n2") })
+	members(t, c, "n1*")
+
+	hosts[1].run() // nobody speaks to it
+	again := newHost(t)
+	s, err := Join(t.Context(), JoinOptions{StateDir: again.dir, Node: "n2", Address: freeAddress(t), Contact: hostAddress(t, hosts[0]), Token: hosts[0].token()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.ID != "3" {
+		t.Errorf("it joined as id %s", s.ID)
+	}
+	hosts[1].crash()
+	again.run()
+	members(t, c, "n1* n2*")
+	if list, err := c.Fencings(t.Context()); err != nil || len(list) > 0 {
+		t.Errorf("fenced: %+v, %v", list, err)
+	}
+	wait(t, "the document has the new one only", func() error {
+		doc, err := c.CIB(t.Context(), true)
+		if err != nil {
+			return err
+		}
+		if n, ok := doc.Node("n2"); !ok || n.ID != "3" || strings.Contains(doc.Section("nodes").String(), `id="2"`) || doc.NodeState("2") != nil {
+			return fmt.Errorf("%s", doc.Section("nodes"))
+		}
+		return nil
+	})
+}
