@@ -10,4 +10,6 @@
 //	go test ./cluster/simtest/netns                   about 20 s of faults
 //	go test ./cluster/simtest/netns -faults 30m       for long
 //	go test ./cluster/simtest/netns -seed 7           another order of faults
+//	go test ./cluster/simtest/netns -run Busy -busy 10m -quiet
+//	                                                  all processors busy, strict times
 package netns

@@ -238,8 +238,13 @@ func (h *host) client() *client.HTTP {
 	}
 }
 
+// leastPatience is how long is waited at least: a machine may be busy with other
+// tests, too.
+const leastPatience = 2 * time.Minute
+
 func (l *lab) wait(limit time.Duration, what string, f func() bool) {
 	l.Helper()
+	limit = max(limit, leastPatience)
 	for end := time.Now().Add(limit); !f(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			l.Fatalf("not within %v: %s", limit, what)
