@@ -80,6 +80,11 @@ type Core struct {
 	ordered   []*resource // by id
 	waiting   []*task     // in the order of arrival
 	running   map[uint64]*task
+	// started is the last start of each resource that may be active: it is
+	// stopped with the parameters that it was started with, whatever the
+	// configuration says by then. After a restart of the daemon they are not
+	// known, and the present ones are used.
+	started map[string]operation.Job
 }
 
 // resource is what a core knows of one resource.
@@ -142,7 +147,7 @@ func NewCore(cfg CoreConfig) *Core {
 		cfg.Parallel = 4
 	}
 	return &Core{cfg: cfg, lastCall: cfg.LastCall, seen: map[string]bool{},
-		resources: map[string]*resource{}, running: map[uint64]*task{}}
+		resources: map[string]*resource{}, running: map[uint64]*task{}, started: map[string]operation.Job{}}
 }
 
 func (c *Core) resource(id string) *resource {
@@ -312,6 +317,9 @@ func (c *Core) ended(r *resource, t *task, o operation.Outcome, traits operation
 	o.CallID, o.Run, o.Queue = t.call, t.began, t.began.Sub(t.queued)
 	m := t.recurring
 	if m == nil {
+		if t.job.Task == "stop" && o.Status == operation.StatusDone && o.RC == 0 {
+			delete(c.started, t.job.Resource)
+		}
 		c.finish(r, t.job, o, traits)
 		return
 	}
@@ -457,9 +465,24 @@ func (c *Core) start() {
 		t.began = c.now
 		r.current = t
 		c.running[t.id] = t
+		c.keepParams(t)
 		c.out = append(c.out, Run{ID: t.id, Job: t.job})
 		return true
 	})
+}
+
+// keepParams gives a stop the parameters of the start. What a failed start or
+// reload left behind is of that attempt's parameters.
+func (c *Core) keepParams(t *task) {
+	switch t.job.Task {
+	case "start", "migrate_from", "reload", "reload-agent":
+		c.started[t.job.Resource] = t.job
+	case "stop":
+		s, ok := c.started[t.job.Resource]
+		if ok && s.Class == t.job.Class && s.Provider == t.job.Provider && s.Type == t.job.Type {
+			t.job.Params = s.Params
+		}
+	}
 }
 
 // giveUp reports actions as timed out whose agent does not end although it was

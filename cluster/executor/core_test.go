@@ -314,3 +314,57 @@ func TestFailureSoonAfterSuccessIsLater(t *testing.T) {
 		}
 	}
 }
+
+// A resource is stopped with the parameters that it was started with, also when
+// they were changed meanwhile.
+func TestStopHasTheParametersOfTheStart(t *testing.T) {
+	b := newBench(t, 4)
+	with := func(task, ip string) operation.Job {
+		j := job("ip", task, 0)
+		j.Params = []cib.Attr{{Name: "ip", Value: ip}}
+		return j
+	}
+	params := func() string {
+		for _, k := range b.c.running {
+			return k.job.Task + " " + k.job.Params[0].Value
+		}
+		return "nothing runs"
+	}
+	for _, step := range []struct {
+		job    operation.Job
+		rc     int
+		expect string
+	}{
+		{with("start", "1"), 0, "start 1"},
+		{with("stop", "2"), 1, "stop 1"}, // fails, and is tried again
+		{with("stop", "3"), 0, "stop 1"},
+		{with("stop", "4"), 0, "stop 4"}, // it was not running
+		{with("start", "5"), 1, "start 5"},
+		{with("stop", "6"), 0, "stop 5"},
+		{with("start", "7"), 0, "start 7"},
+		{with("reload", "8"), 0, "reload 8"},
+		{with("stop", "9"), 0, "stop 8"},
+	} {
+		if err := b.dispatch(step.job); err != nil {
+			t.Fatal(err)
+		}
+		if got := params(); got != step.expect {
+			t.Errorf("runs %q, want %q", got, step.expect)
+		}
+		b.ran(step.job.OperationKey, 0, step.rc)
+		b.committed(nil)
+	}
+	// Another agent has other parameters.
+	if err := b.dispatch(with("start", "1")); err != nil {
+		t.Fatal(err)
+	}
+	b.ran("ip_start_0", 0, 0)
+	other := with("stop", "2")
+	other.Type = "Stateful"
+	if err := b.dispatch(other); err != nil {
+		t.Fatal(err)
+	}
+	if got := params(); got != "stop 2" {
+		t.Errorf("runs %q", got)
+	}
+}
