@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A node that is removed while it is down is not fenced and not let in again;
@@ -19,7 +20,15 @@ func TestRemovedWhileDown(t *testing.T) {
 	wait(t, "n2 is removed", func() error { return c.RemoveNode(t.Context(), "n2") })
 	members(t, c, "n1*")
 
-	hosts[1].run() // nobody speaks to it
+	// Nobody lets it in; it would have to be emptied first.
+	hosts[1].run()
+	own := hosts[1].client()
+	time.Sleep(2 * hosts[0].detection)
+	if i, err := own.Info(t.Context()); err != nil || i.Quorate {
+		t.Errorf("the removed node: %+v, %v", i, err)
+	}
+	members(t, c, "n1*")
+	hosts[1].crash()
 	again := newHost(t)
 	s, err := Join(t.Context(), JoinOptions{StateDir: again.dir, Node: "n2", Address: freeAddress(t), Contact: hostAddress(t, hosts[0]), Token: hosts[0].token()})
 	if err != nil {
@@ -28,7 +37,6 @@ func TestRemovedWhileDown(t *testing.T) {
 	if s.ID != "3" {
 		t.Errorf("it joined as id %s", s.ID)
 	}
-	hosts[1].crash()
 	again.run()
 	members(t, c, "n1* n2*")
 	if list, err := c.Fencings(t.Context()); err != nil || len(list) > 0 {
