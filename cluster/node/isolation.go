@@ -294,18 +294,37 @@ func (n *Node) stopEverything(why string) {
 	n.giving <- struct{}{}
 	defer func() { <-n.giving }()
 	state, _ := n.cons.Load().State()
-	doc := alone(state.CIB, n.cfg.ID)
+	known := state.CIB
+	if last := n.present.Load(); last != nil && !shownOnline(known, n.cfg.ID) {
+		// The others count this node as down: what it runs is in the last
+		// document that had it as a member, and maybe in no later one.
+		known = last
+	}
+	doc := alone(known, n.cfg.ID)
 	stopAll(doc)
 	if stopped := n.carryOut(doc); stopped > 0 {
 		n.log.Warn("stopped all resources", "actions", stopped, "why", why)
 	}
 }
 
-// alone is the document as if all other nodes were down.
+// alone is the document as if all other nodes were down, and this one, which is
+// asked to plan for itself, were a member that nobody is about to fence.
 func alone(doc *cib.CIB, selfID string) *cib.CIB {
 	c := doc.Clone()
 	for s := range c.Status().Named("node_state") {
 		if s.ID() == selfID {
+			for name, value := range map[string]string{"in_ccm": "true", "crmd": "online", "join": "member", "expected": "member"} {
+				s.Set(name, value)
+			}
+			for attributes := range s.Named("transient_attributes") {
+				for set := range attributes.Named("instance_attributes") {
+					for _, nv := range slices.Collect(set.Named("nvpair")) {
+						if nv.Get("name") == "terminate" {
+							set.Remove(nv)
+						}
+					}
+				}
+			}
 			continue
 		}
 		for name, value := range map[string]string{"in_ccm": "false", "crmd": "offline", "join": "down", "expected": "down"} {
@@ -316,7 +335,8 @@ func alone(doc *cib.CIB, selfID string) *cib.CIB {
 	return c
 }
 
-// stopAll sets the property stop-all-resources.
+// stopAll sets the property stop-all-resources. Fencing, which would take the
+// place of stops, is not for the node itself to plan.
 func stopAll(doc *cib.CIB) {
 	config := doc.Section("crm_config")
 	var set *cib.Element
@@ -330,11 +350,12 @@ func stopAll(doc *cib.CIB) {
 		config.Add(set)
 	}
 	for _, nv := range slices.Collect(set.Named("nvpair")) {
-		if n := nv.Get("name"); n == "stop-all-resources" || n == "maintenance-mode" {
+		if n := nv.Get("name"); n == "stop-all-resources" || n == "maintenance-mode" || n == "stonith-enabled" || n == "fencing-enabled" {
 			set.Remove(nv)
 		}
 	}
-	set.Add(cib.NewElement("nvpair", "id", "stop-all-now", "name", "stop-all-resources", "value", "true"))
+	set.Add(cib.NewElement("nvpair", "id", "stop-all-now", "name", "stop-all-resources", "value", "true"),
+		cib.NewElement("nvpair", "id", "stop-all-unfenced", "name", "stonith-enabled", "value", "false"))
 }
 
 // carryOut runs what a plan has this node stop, in the plan's order, and

@@ -58,6 +58,8 @@ type Node struct {
 	ruling  uint64 // term in which the controller leads, 0 if it does not
 	trial   trialClock
 	execute atomic.Pointer[executor.Executor]
+	// present is the last document that had this node as a member.
+	present atomic.Pointer[cib.CIB]
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when anything below changes
@@ -289,6 +291,9 @@ func (n *Node) observe(s consensus.Step) {
 	n.feed.Lock()
 	defer n.feed.Unlock()
 	n.newest = s.State.CIB
+	if shownOnline(n.newest, n.cfg.ID) {
+		n.present.Store(n.newest)
+	}
 	if n.cfg.Observe != nil {
 		n.cfg.Observe(s)
 	}

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/consensus"
 )
 
 // failureCase is one of the 30 failure cases of reference/membership.md,
@@ -339,20 +342,26 @@ func cases() []failureCase {
 		{number: 27, name: "the device reports success, and the node goes on sending", sizes: all, f: func(w *world) {
 			b := w.owner("p0")
 			w.mu.Lock()
-			w.lying, w.stopFails["p0@"+b.name] = true, true // so that it has to be fenced
+			w.lying = true
 			w.mu.Unlock()
 			first := b.current()
-			w.until(20*w.detection, "the resource is told to move", func() bool { return w.standby(b, "on") == nil })
-			w.until(60*w.detection, "it is fenced, so the device says", func() bool { return w.timesFenced(b) > 0 })
-			w.mu.Lock()
-			clear(w.stopFails) // it does what it is told from now on
-			w.mu.Unlock()
+			w.until(20*w.detection, "its fencing is asked for", func() bool {
+				l := w.leader()
+				if l == nil {
+					return false
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), 5*w.detection)
+				defer cancel()
+				_, err := l.running().Consensus().Apply(ctx, consensus.NewRequest(), consensus.Command{Change: &cib.Change{
+					Origin: cib.Origin{User: "the test", Client: "test", Node: l.name, Time: time.Now()},
+					Status: &cib.StatusChange{Edits: []cib.StatusEdit{{Attribute: &cib.AttributeEdit{Node: b.id, Name: "terminate", Value: "true"}}}}}})
+				return err == nil
+			})
 			w.until(80*w.detection, "the node ends by itself", func() bool { return b.current() != first })
 			w.mu.Lock()
 			w.lying = false
 			w.mu.Unlock()
 			w.until(80*w.detection, "p0 runs once", func() bool { return w.owner("p0") != nil })
-			w.until(10*w.detection, "standby off", func() bool { return w.standby(b, "off") == nil })
 		}},
 		{number: 28, name: "wrong key or cluster", elsewhere: []string{"cluster/node/daemon TestHostilePeers", "cluster/heartbeat TestForgery", "cluster/transport TestRefusals"}},
 		{number: 29, name: "all on standby", sizes: all, f: func(w *world) {
