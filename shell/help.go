@@ -47,6 +47,10 @@ func runHelp(ctx context.Context, s *Session, c *call) error {
 			return s.helpVerb(in, verb)
 		}
 	}
+	if text := helpElsewhere(s.levelNames("."), c.args()); text != "" {
+		s.printf("%s\n", text)
+		return nil
+	}
 	p := problemf("no help for %q", strings.Join(c.args(), " ")).at(c.at(0))
 	if len(found) > 1 {
 		p.hinting("there are %s", strings.Join(found, ", "))

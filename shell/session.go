@@ -388,7 +388,10 @@ func (s *Session) unknown(w grammar.Word, m nameMatch) error {
 		name = n + "." + w.Text
 	}
 	p := problemf("%s: No such command", name).at(w.Pos)
+	instead := elsewhere(s.levelNames("."), w.Text)
 	switch {
+	case instead != "":
+		p.hinting("%s", instead)
 	case len(m.candidates) > 0:
 		p.hinting("%s could be %s", w.Text, strings.Join(m.candidates, ", "))
 	default:
