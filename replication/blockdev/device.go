@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,8 +72,18 @@ func Open(path string, o Options) (*Device, error) {
 
 func (d *Device) prepare(o Options) error {
 	if !o.Shared && !o.ReadOnly {
-		if err := unix.Flock(int(d.file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-			return fmt.Errorf("%s: %w", d.path, ErrBusy)
+		// udev looks at a device with a lock of its own as soon as its last writer has
+		// closed it; a successor that opens it then has to wait a moment.
+		patience := 0
+		if d.block {
+			patience = 100
+		}
+		for unix.Flock(int(d.file.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+			if patience == 0 {
+				return fmt.Errorf("%s: %w", d.path, ErrBusy)
+			}
+			patience--
+			time.Sleep(50 * time.Millisecond)
 		}
 	}
 	end, err := d.file.Seek(0, io.SeekEnd)
