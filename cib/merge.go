@@ -71,12 +71,15 @@ func (m *merger) configuration(base, mine, theirs *Element) *Element {
 // did, they do.
 func (m *merger) shell(section string, base, mine, theirs *Element) *Element {
 	out := &Element{Name: theirs.Name, Text: theirs.Text, Attrs: slices.Clone(theirs.Attrs)}
-	if theirs.Text == base.Text {
-		out.Text = mine.Text
-	}
-	collide := func(name string) {
+	collide := func(what string) {
 		m.conflict(Conflict{Section: section, Base: base, Mine: mine, Theirs: theirs,
-			Reason: "both changed the attribute " + name})
+			Reason: "both changed the " + what})
+	}
+	switch {
+	case theirs.Text == base.Text:
+		out.Text = mine.Text
+	case mine.Text != base.Text && mine.Text != theirs.Text:
+		collide("text")
 	}
 	for _, a := range mine.Attrs {
 		b, inBase := base.Lookup(a.Name)
@@ -88,7 +91,7 @@ func (m *merger) shell(section string, base, mine, theirs *Element) *Element {
 		case inTheirs == inBase && y == b:
 			out.Set(a.Name, a.Value)
 		case !inTheirs || y != a.Value:
-			collide(a.Name)
+			collide("attribute " + a.Name)
 		}
 	}
 	for _, a := range base.Attrs {
@@ -96,7 +99,7 @@ func (m *merger) shell(section string, base, mine, theirs *Element) *Element {
 			if y, ok := theirs.Lookup(a.Name); ok && y == a.Value {
 				out.Unset(a.Name)
 			} else if ok {
-				collide(a.Name)
+				collide("attribute " + a.Name)
 			}
 		}
 	}
