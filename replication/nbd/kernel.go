@@ -34,6 +34,7 @@ type KernelDevice struct {
 	s     *Server
 	dev   Device
 	index uint32
+	name  string
 
 	mu   sync.Mutex
 	over bool
@@ -43,7 +44,7 @@ type KernelDevice struct {
 // AttachKernel makes a block device of an open Device. name identifies it for a
 // successor, which takes it over by the same call.
 func (s *Server) AttachKernel(name string, dev Device) (*KernelDevice, error) {
-	k := &KernelDevice{s: s, dev: dev, Path: FindKernel(name)}
+	k := &KernelDevice{s: s, dev: dev, name: name, Path: FindKernel(name)}
 	if !KernelClient() {
 		return nil, ErrNoKernelClient
 	}
@@ -51,7 +52,7 @@ func (s *Server) AttachKernel(name string, dev Device) (*KernelDevice, error) {
 	if k.Path != "" {
 		// What a dead process left.
 		if _, err = fmt.Sscanf(k.Path, "/dev/nbd%d", &k.index); err == nil {
-			k.conn, err = k.connect(genlReconfigure, attribute32(nil, attrIndex, k.index))
+			k.conn, err = k.connect(genlReconfigure, k.again())
 		}
 	} else {
 		a := attribute64(nil, attrSize, dev.Size())
@@ -79,7 +80,7 @@ func (k *KernelDevice) run(conn net.Conn) {
 			if k.ended() {
 				return
 			}
-			next, err := k.connect(genlReconfigure, attribute32(nil, attrIndex, k.index))
+			next, err := k.connect(genlReconfigure, k.again())
 			if err == nil {
 				conn = next
 				break
@@ -95,6 +96,11 @@ func (k *KernelDevice) run(conn net.Conn) {
 		k.mu.Unlock()
 		k.s.log(k.Path + ": a new connection to the kernel, which had given the last one up")
 	}
+}
+
+// again names the device and whose it is, without which the kernel changes nothing.
+func (k *KernelDevice) again() []byte {
+	return attribute(attribute32(nil, attrIndex, k.index), attrBackend, append([]byte(k.name), 0))
 }
 
 func (k *KernelDevice) ended() bool {
@@ -193,7 +199,7 @@ func (k *KernelDevice) Resize() error {
 		return err
 	}
 	defer g.close()
-	a := attribute64(attribute32(nil, attrIndex, k.index), attrSize, k.dev.Size())
+	a := attribute64(k.again(), attrSize, k.dev.Size())
 	if err := g.call(family, genlReconfigure, a, func([]byte) {}); err != nil {
 		return fmt.Errorf("%s: new size: %w", k.Path, err)
 	}
