@@ -265,15 +265,26 @@ func rejoin(ctx context.Context, c *native.Call, l *succession.Ledger) drivers.R
 	if o := v.String("primary_conninfo_opt"); o != "" {
 		source += " " + o
 	}
+	// Until its first checkpoint a server that was just promoted tells pg_rewind
+	// the timeline of before (PostgreSQL documentation, pg_rewind, "Notes").
+	client, err := c.Tool(v.String("psql"))
+	if err != nil {
+		return native.Failed(err)
+	}
+	checkpoint := []string{client, "-X", "-q", "-w", "-d", source, "-c", "CHECKPOINT"}
 	argv := []string{filepath.Join(filepath.Dir(tool(c, "pgctl")), "pg_rewind"), "--target-pgdata=" + v.String("pgdata"), "--source-server=" + source, "--config-file=" + config(c)}
 	keep, err := os.ReadFile(config(c))
 	if err != nil {
 		return native.Failed(err)
 	}
-	err = c.Do(native.Quote(argv), func() error {
-		_, err := asOwner(ctx, c, nil, argv...)
-		return err
-	})
+	for _, command := range [][]string{checkpoint, argv} {
+		if err = c.Do(native.Quote(command), func() error {
+			_, err := asOwner(ctx, c, nil, command...)
+			return err
+		}); err != nil {
+			break
+		}
+	}
 	if err != nil {
 		return native.Fail(drivers.GenericError, "the server on %s was primary and %s took over; what it has beyond that could not be taken back (%v): "+
 			"make its data anew with pg_basebackup and remove %s", c.Node.Name, primary, err, lockFile(c))
