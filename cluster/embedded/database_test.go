@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"gcrm/cib"
+	"gcrm/drivers/agenttest"
 )
 
 // A replicated MariaDB as the cluster runs it: the scheduler's notifications,
@@ -36,12 +36,7 @@ func TestReplicatedDatabaseFailsOver(t *testing.T) {
 			t.Fatalf("%s: %v %s", command, err, out)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
+	port := agenttest.Port(t)
 	shell("chmod 755 " + dir + "; mariadb-install-db --no-defaults --datadir=" + dir + "/data --user=mysql --skip-test-db >/dev/null")
 	init := "CREATE USER IF NOT EXISTS repl@'127.0.%' IDENTIFIED BY 'r';GRANT ALL ON *.* TO repl@'127.0.%';CREATE USER IF NOT EXISTS repl@localhost IDENTIFIED BY 'r';GRANT ALL ON *.* TO repl@localhost;\n"
 	if err := os.WriteFile(filepath.Join(dir, "init.sql"), []byte("SET sql_log_bin=0;\n"+strings.ReplaceAll(init, ";", ";\n")), 0o644); err != nil {

@@ -3,7 +3,6 @@ package drbd
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -56,13 +55,8 @@ func nativePair(t *testing.T) [2]agenttest.Subject {
 		if err := os.Truncate(disk, 16<<20); err != nil {
 			t.Fatal(err)
 		}
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		conf += fmt.Sprintf("  on %s { device /dev/drbd_test_%s_%d minor %d; disk %s; meta-disk internal; address 127.0.0.%d:%d; }\n",
-			n, n, os.Getpid(), 210+i, disk, i+1, l.Addr().(*net.TCPAddr).Port)
-		l.Close()
+		conf += fmt.Sprintf("  on %s { device /dev/drbd_test_%s_%d minor %d; disk %s; meta-disk internal; address 127.0.0.%d:%s; }\n",
+			n, n, os.Getpid(), 210+i, disk, i+1, agenttest.Port(t))
 	}
 	file := filepath.Join(dir, "drbd.conf")
 	if err := os.WriteFile(file, []byte(conf+"}\n"), 0o600); err != nil {

@@ -3,7 +3,6 @@ package mysql
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,13 +35,7 @@ func newFarm(t *testing.T, nodes ...string) *farm {
 	t.Helper()
 	one := realServer(t)
 	dir := filepath.Dir(one.Params["datadir"])
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
-	f := &farm{t: t, dir: dir, port: port}
+	f := &farm{t: t, dir: dir, port: agenttest.Port(t)}
 	one.Want(t, drivers.Start, drivers.OK)
 	f.at(one.Params, "SET sql_log_bin=0; CREATE USER repl@'127.0.%' IDENTIFIED BY '"+strings.NewReplacer("'", "''", `\`, `\\`).Replace(password)+
 		"'; GRANT ALL ON *.* TO repl@'127.0.%'; CREATE USER repl@localhost IDENTIFIED BY '"+strings.NewReplacer("'", "''", `\`, `\\`).Replace(password)+
@@ -55,12 +48,12 @@ func newFarm(t *testing.T, nodes ...string) *farm {
 			t.Fatalf("%v %s", err, out)
 		}
 		text := fmt.Sprintf("[mysqld]\nbind_address=%s\nport=%s\nserver_id=%s\nlog_bin=log\ninnodb_buffer_pool_size=8M\ninnodb_log_file_size=8M\nperformance_schema=off\nskip_name_resolve\n",
-			address(node), port, node[len(node)-1:])
+			address(node), f.port, node[len(node)-1:])
 		if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return map[string]string{"config": conf, "datadir": at + "/data", "pid": at + "/run/pid", "socket": at + "/run/sock", "log": at + "/run/log",
-			"replication_user": "repl", "replication_passwd": password, "replication_port": port, "node_list": strings.Join(nodes, " ")}
+			"replication_user": "repl", "replication_passwd": password, "replication_port": f.port, "node_list": strings.Join(nodes, " ")}
 	})
 	for _, n := range nodes {
 		a := address(n)

@@ -1,7 +1,6 @@
 package pgsql
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,13 +42,7 @@ func server(t *testing.T) agenttest.Subject {
 	if out, err := exec.Command(su, "-s", "/bin/sh", "postgres", "-c", ctl+" -D "+dir+"/data -o '--no-sync --auth=trust' initdb").CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v %s", err, out)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return subject(t, map[string]string{"pgctl": ctl, "psql": psql, "pgdata": filepath.Join(dir, "data"), "pgport": port,
+	return subject(t, map[string]string{"pgctl": ctl, "psql": psql, "pgdata": filepath.Join(dir, "data"), "pgport": agenttest.Port(t),
 		"socketdir": filepath.Join(dir, "run"), "logfile": filepath.Join(dir, "log"), "start_opt": "-c listen_addresses="})
 }
 

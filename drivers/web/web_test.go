@@ -2,7 +2,6 @@ package web
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,17 +15,6 @@ import (
 	"gcrm/drivers/agenttest"
 	"gcrm/drivers/process"
 )
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
 
 func write(t *testing.T, path, text string) {
 	t.Helper()
@@ -58,7 +46,7 @@ func apacheSubject(t *testing.T) (s agenttest.Subject, dir string) {
 		t.Skip("no Apache is installed")
 	}
 	dir = folder(t)
-	port := freePort(t)
+	port := agenttest.Port(t)
 	write(t, filepath.Join(dir, "www", "index.html"), "<html>Hello from Apache</html>")
 	write(t, filepath.Join(dir, "envvars"), "export RUN_DIR="+dir+"\nexport PORT="+port+"\n")
 	write(t, filepath.Join(dir, "conf.d", "status.conf"), "<Location \"/my-status\">\n  SetHandler server-status\n</Location>\n")
@@ -188,7 +176,7 @@ func nginxSubject(t *testing.T) (s agenttest.Subject, dir string) {
 		t.Skip("no Nginx is installed")
 	}
 	dir = folder(t)
-	port := freePort(t)
+	port := agenttest.Port(t)
 	write(t, filepath.Join(dir, "nginx.conf"), fmt.Sprintf(`pid %[1]s/nginx.pid;
 error_log %[1]s/error.log;
 worker_processes 1;
