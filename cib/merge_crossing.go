@@ -98,7 +98,7 @@ func (x *Index) hasObject(section string, object *Element) bool {
 			return true
 		}
 	}
-	if len(x.dups) == 0 && object.Has("id") {
+	if len(x.dups) == 0 && object.Has("id") && declaresID(object.Name) {
 		return false
 	}
 	// Documents that violate the schema may have objects without id, or several of one.
