@@ -131,7 +131,16 @@ func (s *site) boots(i int) *seat {
 				return []string{s.ports[n.Name]}
 			}})
 	}()
-	t.Cleanup(func() { cancel(); at.kernel.Close(); <-at.ended })
+	t.Cleanup(func() {
+		// Before: what is left of the cluster would fence nodes that hold locks
+		// which nobody controls any more.
+		for n := 1; n < len(s.seats); n++ {
+			_ = s.cluster.Kill(n)
+		}
+		cancel()
+		at.kernel.Close()
+		<-at.ended
+	})
 	s.seats[i] = at
 	s.eventually(name+" is in control", func() bool {
 		r, err := at.folder.Report(t.Context())
