@@ -352,29 +352,11 @@ func keepBooks(ctx context.Context, c *native.Call) error {
 	if err != nil {
 		return err
 	}
-	if err := l.SetStatus(ctx, succession.PrimaryStatus); err != nil {
+	if err := l.Keep(ctx, func() (bool, error) { return review(ctx, c, l) }); err != nil {
 		return err
-	}
-	if err := l.Record(ctx, c.Node.Name, succession.Latest); err != nil {
-		return err
-	}
-	limit, cancel := context.WithTimeout(ctx, min(3*time.Second, native.Remaining(ctx)/2))
-	defer cancel()
-	for {
-		settled, err := review(ctx, c, l)
-		if err != nil {
-			return err
-		}
-		if settled || c.Dry() || native.Sleep(limit, 200*time.Millisecond) != nil {
-			break
-		}
 	}
 	readable := "1"
-	if err := c.SetAttribute(ctx, readerAttribute(c), &readable); err != nil {
-		return err
-	}
-	score := succession.ScorePrimary
-	return c.SetPromotionScore(ctx, &score)
+	return c.SetAttribute(ctx, readerAttribute(c), &readable)
 }
 
 // review is one round of keepBooks; settled is false while a replica is

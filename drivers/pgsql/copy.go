@@ -262,8 +262,9 @@ func rejoin(ctx context.Context, c *native.Call, l *succession.Ledger) drivers.R
 			"it joins by itself once a primary runs (to take it as it is, remove %s)", c.Node.Name, lockFile(c))
 	}
 	source := fmt.Sprintf("host=%s port=%d user=%s dbname=%s", v.String("master_ip"), v.Int("pgport"), v.String("repuser"), v.String("pgdb"))
-	if o := v.String("primary_conninfo_opt"); o != "" {
-		source += " " + o
+	words, env := withoutPassword(v.String("primary_conninfo_opt"))
+	if words != "" {
+		source += " " + words
 	}
 	// Until its first checkpoint a server that was just promoted tells pg_rewind
 	// the timeline of before (PostgreSQL documentation, pg_rewind, "Notes").
@@ -279,7 +280,7 @@ func rejoin(ctx context.Context, c *native.Call, l *succession.Ledger) drivers.R
 	}
 	for _, command := range [][]string{checkpoint, argv} {
 		if err = c.Do(native.Quote(command), func() error {
-			_, err := asOwner(ctx, c, nil, command...)
+			_, err := asOwner(ctx, c, env, command...)
 			return err
 		}); err != nil {
 			break
@@ -299,6 +300,17 @@ func rejoin(ctx context.Context, c *native.Call, l *succession.Ledger) drivers.R
 		err = c.Remove(lockFile(c))
 	}
 	return native.Failed(err)
+}
+
+// withoutPassword takes the password out of the words of a connection, for the
+// environment: everybody can read the arguments of a program.
+func withoutPassword(conninfo string) (words string, env []string) {
+	pattern := regexp.MustCompile(`\bpassword\s*=\s*('(?:[^'\\]|\\.)*'|\S+)`)
+	for _, m := range pattern.FindAllStringSubmatch(conninfo, -1) {
+		secret := strings.TrimSuffix(strings.TrimPrefix(m[1], "'"), "'")
+		env = []string{"PGPASSWORD=" + regexp.MustCompile(`\\(.)`).ReplaceAllString(secret, "$1")}
+	}
+	return strings.Join(strings.Fields(pattern.ReplaceAllString(conninfo, "")), " "), env
 }
 
 // tool is the path of a program with links resolved: those that belong
@@ -413,25 +425,7 @@ func keepBooks(ctx context.Context, c *native.Call) error {
 	if err != nil {
 		return err
 	}
-	if err := l.SetStatus(ctx, succession.PrimaryStatus); err != nil {
-		return err
-	}
-	if err := l.Record(ctx, c.Node.Name, succession.Latest); err != nil {
-		return err
-	}
-	limit, cancel := context.WithTimeout(ctx, min(3*time.Second, native.Remaining(ctx)/2))
-	defer cancel()
-	for {
-		settled, err := review(ctx, c, l)
-		if err != nil {
-			return err
-		}
-		if settled || c.Dry() || native.Sleep(limit, 200*time.Millisecond) != nil {
-			break
-		}
-	}
-	score := succession.ScorePrimary
-	return c.SetPromotionScore(ctx, &score)
+	return l.Keep(ctx, func() (bool, error) { return review(ctx, c, l) })
 }
 
 // review is one round of keepBooks; settled is false while a standby is

@@ -261,6 +261,31 @@ func (l *Ledger) Succeed(ctx context.Context) error {
 	return l.SetStatus(ctx, PrimaryStatus)
 }
 
+// Keep is the primary's part of every look: it says that it is one, and has
+// review record what the other copies are worth until all is settled, three
+// seconds at most.
+func (l *Ledger) Keep(ctx context.Context, review func() (settled bool, err error)) error {
+	if err := l.SetStatus(ctx, PrimaryStatus); err != nil {
+		return err
+	}
+	if err := l.Record(ctx, l.call.Node.Name, Latest); err != nil {
+		return err
+	}
+	limit, cancel := context.WithTimeout(ctx, min(3*time.Second, native.Remaining(ctx)/2))
+	defer cancel()
+	for {
+		settled, err := review()
+		if err != nil {
+			return err
+		}
+		if settled || l.call.Dry() || native.Sleep(limit, 2*pause) != nil {
+			break
+		}
+	}
+	score := ScorePrimary
+	return l.call.SetPromotionScore(ctx, &score)
+}
+
 // Leave withdraws what holds only as long as the server runs.
 func (l *Ledger) Leave(ctx context.Context) error {
 	if err := l.Report(ctx, ""); err != nil {
