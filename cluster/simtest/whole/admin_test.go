@@ -203,19 +203,8 @@ func (w *world) remove(h *host, limit time.Duration) bool {
 		if late && !asked {
 			return false
 		}
-		lead := w.leader()
-		if lead == nil {
-			continue
-		}
-		n := lead.running()
+		n, state := w.governing()
 		if n == nil {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*w.detection)
-		state, err := n.Consensus().Read(ctx)
-		cancel()
-		if err != nil {
-			w.note("whether %s is removed cannot be read: %v", h.name, err)
 			continue
 		}
 		if _, known := state.Member(h.name); !known {
@@ -225,7 +214,7 @@ func (w *world) remove(h *host, limit time.Duration) bool {
 			return false
 		}
 		asked = true
-		ctx, cancel = context.WithTimeout(context.Background(), 5*w.detection)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*w.detection)
 		if err := n.Remove(ctx, h.name); err != nil {
 			w.note("%s cannot be removed: %v", h.name, err)
 		}
@@ -234,21 +223,32 @@ func (w *world) remove(h *host, limit time.Duration) bool {
 	return false
 }
 
+// governing is the leader with the state that all agree on; nil if there is
+// none that can tell.
+func (w *world) governing() (*node.Node, *consensus.State) {
+	lead := w.leader()
+	if lead == nil {
+		return nil, nil
+	}
+	n := lead.running()
+	if n == nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*w.detection)
+	defer cancel()
+	state, err := n.Consensus().Read(ctx)
+	if err != nil {
+		w.note("the state cannot be read: %v", err)
+		return nil, nil
+	}
+	return n, state
+}
+
 // invite makes a host a member as a join with a token does.
 func (w *world) invite(h *host) {
 	for ; !w.closed(); time.Sleep(w.detection / 2) {
-		lead := w.leader()
-		if lead == nil {
-			continue
-		}
-		n := lead.running()
+		n, state := w.governing()
 		if n == nil {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*w.detection)
-		state, err := n.Consensus().Read(ctx)
-		cancel()
-		if err != nil {
 			continue
 		}
 		if m, known := state.Member(h.name); known {
@@ -271,7 +271,7 @@ func (w *world) invite(h *host) {
 			_, err := n.Consensus().Apply(ctx, consensus.NewRequest(), c)
 			return err
 		}
-		err = apply(consensus.Command{Invite: &consensus.Invitation{Hash: hash, Expires: time.Now().Add(time.Hour)}})
+		err := apply(consensus.Command{Invite: &consensus.Invitation{Hash: hash, Expires: time.Now().Add(time.Hour)}})
 		if err == nil {
 			err = apply(consensus.Command{Admit: &consensus.Admission{Hash: hash, At: time.Now(),
 				Member: consensus.Member{Name: h.name, Addresses: addresses, Witness: h.witness, Since: time.Now(), Reason: "it joined"}}})
