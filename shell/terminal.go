@@ -138,7 +138,9 @@ func (t *terminal) edit(prompt, line string) (string, error) {
 	var err error
 	if line == "" {
 		line, err = t.rl.Readline()
-	} else {
+	} else if err = t.makeRaw(); err == nil {
+		// The library shows the line before it would do so itself: a key
+		// pressed then, Ctrl-C above all, belongs to the line already.
 		line, err = t.rl.ReadlineWithDefault(line)
 	}
 	if errors.Is(err, readline.ErrInterrupt) {
