@@ -22,6 +22,10 @@ const (
 	needProto91  verdict = -1091
 )
 
+// missedFinish is the rule by which the peer is source of a resync that this node has
+// finished already.
+const missedFinish = 35
+
 // side is what the comparison knows of one node.
 type side struct {
 	metadata.Generations
@@ -72,7 +76,7 @@ func compare(self, peer side, resolver bool, version int, writeSame bool) compar
 			}
 			if same(s.History[0], p.Bitmap) && same(s.History[1], p.History[0]) {
 				p.SetBitmap(0)
-				return is(bitmapTarget, 35)
+				return is(bitmapTarget, missedFinish)
 			}
 			return is(bitmapTarget, 37)
 		case !self.crashed && !peer.crashed:

@@ -180,6 +180,14 @@ func (e *Engine) settle(ps wire.State, peerDisk wire.Disk) (wire.Conn, bool) {
 		return 0, false
 	}
 	if v < 0 && primary && e.state.Disk() >= wire.Consistent {
+		if c.rule == missedFinish {
+			// The peer was source of a resync that ended here, and crashed before it knew.
+			// It has corrected itself now, as the kernel does: the next comparison finds
+			// the same generation, and the Primary is the source.
+			e.note("the peer had not heard of the end of the last resync; connecting again")
+			e.dropLink(wire.NetworkFailure)
+			return 0, false
+		}
 		switch e.cfg.RRConflict {
 		case SBViolently:
 			e.note("becoming target of a resync as Primary, as configured")

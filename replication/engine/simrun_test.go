@@ -111,6 +111,7 @@ func TestSchedulesThatFailed(t *testing.T) {
 		what string
 	}{
 		{1000441, -4 * time.Second, "the target finished while the source had bits of unconfirmed writes: the resync never ended there"},
+		{3010900, 4 * time.Second, "the source of a resync crashed before it heard of the end: the target, Primary by then, stood alone"},
 		{1008394, -4 * time.Second, "both lost power as the resync ended: the source believed its own note that the target was not good"},
 	} {
 		if w := simulateFor(t, c.seed, simConfig(), false, c.span); w.failed != "" {

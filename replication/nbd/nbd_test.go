@@ -121,7 +121,9 @@ func tool(t *testing.T, argv ...string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = t.TempDir() // fio leaves a file about its verify
+	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
