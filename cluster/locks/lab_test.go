@@ -1,192 +1,205 @@
 package locks
 
 import (
-	"context"
 	"flag"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"gcrm/cluster/simtest/lab"
 )
 
-// labPath is the program that runs machines with a real kernel, such as
-// ../shared/lab/lab beside the repository (built once with "lab build").
-var labPath = flag.String("lab", "", "the lab program; without it TestWithKernel is skipped")
+var (
+	// detection is how long the loss of a node may go unnoticed: emulated machines on a
+	// busy host stand still for seconds.
+	detection = flag.Duration("detection", 20*time.Second, "detection time of the lab's cluster")
+	// repeat is how often each way to lose a node is tried.
+	repeat = flag.Int("repeat", 1, "how often each way to lose a node is tried by TestWithKernel")
+	ways   = flag.String("ways", "power,cut,hang,control,daemon,leave", "the ways to lose a node or its daemon that TestWithKernel tries")
+)
 
-// detection is how long the loss of a node may go unnoticed there: emulated
-// machines on a busy host stand still for seconds.
-var detection = flag.Duration("detection", 20*time.Second, "detection time of the lab's cluster")
-
-// machines are two nodes of the lab.
-type machines struct {
-	t   *testing.T
-	dir string
-}
-
-// lab runs a command of the lab.
-func (m machines) lab(limit time.Duration, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(m.t.Context(), limit)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, *labPath, args...).CombinedOutput()
-	return strings.TrimSpace(string(out)), err
-}
-
-// on runs a script on a node.
-func (m machines) on(node, script string) string {
-	m.t.Helper()
-	out, err := m.lab(5*time.Minute, "sh", node, script)
-	if err != nil {
-		m.t.Fatalf("on %s: %s: %v\n%s", node, script, err, out)
-	}
-	return out
-}
-
-// until waits for a script to succeed on a node, which may be away meanwhile.
-func (m machines) until(node, what, script string) time.Duration {
-	m.t.Helper()
-	begin := time.Now()
-	for {
-		out, err := m.lab(time.Minute, "sh", node, script)
-		if err == nil {
-			took := time.Since(begin)
-			m.t.Logf("%s: %s after %v", node, what, took.Round(100*time.Millisecond))
-			return took
-		}
-		if time.Since(begin) > 15*time.Minute {
-			m.words()
-			m.t.Fatalf("%s: in vain: %s: %v\n%s", node, what, err, out)
-		}
-		time.Sleep(time.Second)
-	}
-}
-
-// words logs what the nodes have to say.
-func (m machines) words() {
-	for _, n := range []string{"node1", "node2"} {
-		out, _ := m.lab(time.Minute, "sh", n, "gcrm status; gcrm dlm status; tail -20 /run/gcrm/agents/dlm/control.log; dmesg | tail -30")
-		m.t.Logf("%s:\n%s", n, out)
-	}
-}
+const sharedDisk = "/dev/disk/by-id/virtio-shared"
 
 const labConfiguration = `property stonith-enabled=true no-quorum-policy=freeze
-primitive fence stonith:fence_lab params pcmk_host_list="node1 node2" pcmk_reboot_timeout=120s
+primitive fence stonith:fence_lab params pcmk_host_list="node1 node2" pcmk_delay_base="node1:10s;node2:0s" pcmk_reboot_timeout=120s
 primitive dlm ocf:pacemaker:controld op monitor interval=30s timeout=60s op start timeout=300s interval=0 op stop timeout=300s interval=0
 clone dlm-clone dlm meta interleave=true ordered=true
-primitive fs ocf:heartbeat:Filesystem params device=/dev/disk/by-id/virtio-shared directory=/mnt/kvm fstype=gfs2 options=noatime op monitor interval=30s timeout=60s op start timeout=300s interval=0 op stop timeout=300s interval=0
+primitive fs ocf:heartbeat:Filesystem params device=` + sharedDisk + ` directory=/mnt/kvm fstype=gfs2 options=noatime op monitor interval=30s timeout=60s op start timeout=300s interval=0 op stop timeout=300s interval=0
 clone fs-clone fs meta interleave=true
 order dlm-then-fs Mandatory: dlm-clone fs-clone
-colocation fs-with-dlm inf: fs-clone dlm-clone
-`
+colocation fs-with-dlm inf: fs-clone dlm-clone`
 
-// labLoad writes records with checksums into common folders, every one synced.
+// labLoad writes records with checksums into a folder that all nodes have, every one
+// synced, and notes when each was done.
 const labLoad = `#!/bin/bash
 n=$(hostname); i=0; mkdir -p /mnt/kvm/d
 while :; do
   i=$((i+1)); f=/mnt/kvm/d/$n.$((i%50)); head -c 3000 /dev/urandom | base64 -w0 > /root/data
-  { cat /root/data; echo; sha256sum < /root/data; } > $f.new && sync $f.new && mv $f.new $f && echo "$(date +%s.%N) $i"
-done > /root/load.log 2>&1
+  { cat /root/data; echo; sha256sum < /root/data; } > $f.new && sync $f.new && mv $f.new $f && echo "$(date +%s.%N) $i" || echo "$(date +%s.%N) failed"
+done >> /root/load.log 2>&1
 `
 
-// labVerify counts records that are not whole.
+// labVerify counts records, of which none may be damaged.
 const labVerify = `cd /mnt/kvm/d && bad=0 && for f in node?.*; do case $f in *.new) continue;; esac
   [ "$(head -n1 $f | tr -d '\n' | sha256sum)" = "$(tail -n1 $f)" ] || { echo "$f is damaged"; bad=1; }; done; ls | wc -l; exit $bad`
 
-// TestWithKernel mounts GFS2 on two machines with the kernel's lock manager and
-// no other cluster stack, writes on both, takes the power of one, sees the other
-// go on after fencing and recovery, and the lost one come back; then it kills
-// the control process, which has to cost the node its life.
-func TestWithKernel(t *testing.T) {
-	if *labPath == "" {
-		t.Skip("SKIPPED: needs the lab (-lab PATH) and its virtual machines")
-	}
-	m := machines{t, t.TempDir()}
-	if out, err := m.lab(10*time.Minute, "up", "2", "--mem", "640", "--shared", "400M"); err != nil {
-		t.Fatalf("lab up: %v\n%s", err, out)
-	}
-	t.Cleanup(func() { _ = exec.Command(*labPath, "down").Run() })
-	m.install()
-	for _, n := range []string{"node1", "node2"} {
-		m.until(n, "mounted", "grep -q /mnt/kvm /proc/mounts")
-		m.on(n, "pgrep -x 'corosync|pacemakerd' && exit 1; systemd-run --unit load /root/load")
-	}
-	for _, n := range []string{"node1", "node2"} {
-		m.until(n, "writes", "[ $(wc -l < /root/load.log) -gt 3 ]")
-	}
+// labWords is what nodes have to say when a test fails.
+const labWords = `gcrm status; gcrm dlm status; tail -40 /run/gcrm/agents/dlm/control.log; journalctl -u gcrm --no-pager | tail -60; dmesg | tail -30`
 
-	// Power-off.
-	m.lose("kill", func() {
-		if out, err := m.lab(time.Minute, "kill", "node2"); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-	})
-	// Death of the control process.
-	m.lose("death of the control process", func() { m.on("node2", "kill -9 $(pgrep -x dlm_controld)") })
-
-	for _, n := range []string{"node1", "node2"} {
-		m.on(n, "systemctl stop load; sync")
-	}
-	for _, n := range []string{"node1", "node2"} {
-		t.Log(n, "records:", m.on(n, labVerify))
-	}
-	m.on("node1", "gcrm resource stop fs-clone")
-	for _, n := range []string{"node1", "node2"} {
-		m.until(n, "unmounted", "! grep -q /mnt/kvm /proc/mounts")
-	}
-	t.Log(m.on("node1", "fsck.gfs2 -n /dev/disk/by-id/virtio-shared 2>&1 | tail -5"))
+// shared is two machines that write into one GFS2.
+type shared struct {
+	*lab.Machines
+	t *testing.T
 }
 
-// install brings the program and the cluster up.
-func (m machines) install() {
-	t := m.t
-	program := filepath.Join(m.dir, "gcrm")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "gcrm/cmd/gcrm")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	files := map[string]string{"load": labLoad, "conf.crm": labConfiguration}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(m.dir, name), []byte(content), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, n := range []string{"node1", "node2"} {
-		for _, c := range [][]string{{program, n + ":/usr/local/bin/gcrm"}, {filepath.Join(m.dir, "load"), n + ":/root/load"}, {filepath.Join(m.dir, "conf.crm"), n + ":/root/conf.crm"}} {
-			if out, err := m.lab(5*time.Minute, "cp", c[0], c[1]); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
-		}
+func newShared(t *testing.T) shared {
+	m := shared{lab.Boot(t, 2, "--mem", "768", "--shared", "400M"), t}
+	m.OnFailure(labWords)
+	for _, n := range m.Names() {
 		// The native agent is the one to be tested.
-		m.on(n, "rm -f /usr/lib/ocf/resource.d/heartbeat/Filesystem; gcrm daemon --unit | sed 's/^WatchdogSec=.*/WatchdogSec=300s/' > /etc/systemd/system/gcrm.service; systemctl daemon-reload")
+		m.Run(n, "rm -f /usr/lib/ocf/resource.d/heartbeat/Filesystem; cat > /root/load <<'END'\n"+labLoad+"END\nchmod +x /root/load")
 	}
-	m.on("node1", fmt.Sprintf("gcrm cluster init --name cluster1 --node node1 --address 10.9.1.1 --detection %v && systemctl enable --now gcrm", *detection))
-	token := m.on("node1", "gcrm cluster token")
-	m.on("node1", "mkfs.gfs2 -O -q -p lock_dlm -t cluster1:kvm1 -j 2 -J 32 /dev/disk/by-id/virtio-shared")
-	m.on("node2", fmt.Sprintf("gcrm cluster join 10.9.1.1 --token '%s' --node node2 --address 10.9.1.2 && systemctl enable --now gcrm", strings.Fields(token)[len(strings.Fields(token))-1]))
-	m.until("node1", "both are voters", "[ $(gcrm cluster status | grep -c 'online *yes') = 2 ]")
-	m.on("node1", "gcrm configure load update /root/conf.crm")
+	m.Form(lab.Cluster{Name: "cluster1", Detection: *detection})
+	m.Run("node1", "mkfs.gfs2 -O -q -p lock_dlm -t cluster1:kvm1 -j 2 -J 32 "+sharedDisk)
+	m.Configure("node1", labConfiguration)
+	for _, n := range m.Names() {
+		m.mounted(n)
+		m.Run(n, "! pgrep -x 'corosync|pacemakerd'")
+	}
+	return m
+}
+
+func (m shared) mounted(node string) {
+	m.t.Helper()
+	m.Until(node, "GFS2 is mounted", "grep -q /mnt/kvm /proc/mounts")
+}
+
+// load starts the writer of a node, unless it writes.
+func (m shared) load(node string) {
+	m.t.Helper()
+	m.Run(node, "systemctl is-active -q load || { systemctl reset-failed load 2>/dev/null; systemd-run -q --unit load /root/load; }")
+	m.Until(node, "writes", fmt.Sprintf("[ $(wc -l < /root/load.log) -gt %d ]", m.records(node)+3))
+}
+
+// records is how many a node has written.
+func (m shared) records(node string) int {
+	m.t.Helper()
+	n, err := strconv.Atoi(m.Run(node, "cat /root/load.log 2>/dev/null | wc -l"))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return n
+}
+
+// gap is the longest time without a record of a node since then, by its clock.
+func (m shared) gap(node string, since time.Time) time.Duration {
+	m.t.Helper()
+	longest := time.Duration(0)
+	for line := range strings.Lines(m.Run(node, fmt.Sprintf("awk '$1 > %d' /root/load.log", since.Unix()))) {
+		f := strings.Fields(line)
+		if len(f) != 2 || f[1] == "failed" {
+			m.t.Errorf("%s: an error while writing: %s", node, line)
+			continue
+		}
+		if at := lab.ParseClock(f[0]); at.After(since) {
+			longest, since = max(longest, at.Sub(since)), at
+		}
+	}
+	return longest
+}
+
+// TestWithKernel mounts GFS2 on two machines with the kernel's lock manager and no other
+// cluster stack, writes on both, loses one in several ways, sees the other go on after
+// fencing and recovery, and the lost one come back; it also restarts and kills the node's
+// daemon, which must not be noticed by who writes.
+//
+//	go test ./cluster/locks -run TestWithKernel -v -timeout 90m -lab ../shared/lab/lab
+func TestWithKernel(t *testing.T) {
+	m := newShared(t)
+	for _, n := range m.Names() {
+		m.load(n)
+	}
+	all := []struct {
+		name string
+		do   func()
+	}{
+		{"power", func() { m.lose("power-off", func() { m.PowerOff("node2") }) }},
+		{"cut", func() { m.lose("a silent cut", func() { m.CutNetwork("node2") }) }},
+		{"hang", func() { m.lose("a hang", func() { m.Hang("node2") }) }},
+		{"control", func() {
+			m.lose("death of the control process", func() { m.Run("node2", "kill -9 $(pgrep -x dlm_controld)") })
+		}},
+		{"daemon", func() { m.keep("kill -9 of the daemon", "kill -9 $(systemctl show -p MainPID --value gcrm)") }},
+		{"leave", func() { m.keep("restart of the daemon", "systemctl restart gcrm") }},
+	}
+	for _, w := range all {
+		if !slices.Contains(strings.Split(*ways, ","), w.name) {
+			continue
+		}
+		for i := range *repeat {
+			w.do()
+			if t.Failed() {
+				t.FailNow()
+			}
+			t.Logf("%s: %d of %d", w.name, i+1, *repeat)
+		}
+	}
+	for _, n := range m.Names() {
+		m.Run(n, "systemctl stop load; sync")
+	}
+	for _, n := range m.Names() {
+		t.Log(n, "records:", m.Run(n, labVerify))
+	}
+	m.Run("node1", "gcrm resource stop fs-clone")
+	for _, n := range m.Names() {
+		m.Until(n, "unmounted", "! grep -q /mnt/kvm /proc/mounts")
+	}
+	t.Log(m.Run("node1", "fsck.gfs2 -n "+sharedDisk+" 2>&1"))
 }
 
 // lose loses node2 in a way, and waits until it is back.
-func (m machines) lose(how string, do func()) {
+func (m shared) lose(how string, do func()) {
 	t := m.t
 	t.Helper()
-	boot := m.on("node2", "cat /proc/sys/kernel/random/boot_id")
-	before, err := strconv.Atoi(m.on("node1", "wc -l < /root/load.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	boots := []string{m.BootID("node1"), m.BootID("node2")}
+	before, mark := m.records("node1"), len(m.Switched())
+	since, lost := m.Clock("node1"), time.Now()
 	do()
-	t.Log("lost by", how)
-	m.until("node1", "lockspace runs without node2", "gcrm dlm ls | grep -q 'kvm1 .* node1  *yes  *runs'")
-	m.until("node1", "writes go on", fmt.Sprintf("[ $(wc -l < /root/load.log) -gt %d ]", before+3))
-	t.Log(m.on("node1", "dmesg | grep 'recover jid\\|Journal replayed' | tail -2; grep 'msg=st' /run/gcrm/agents/dlm/control.log | tail -2"))
-	m.until("node2", "was fenced", fmt.Sprintf("[ $(cat /proc/sys/kernel/random/boot_id) != %s ]", boot))
-	m.until("node2", "is back and mounted", "grep -q /mnt/kvm /proc/mounts")
-	m.on("node2", "systemd-run --unit load /root/load")
-	m.until("node2", "writes again", "[ $(wc -l < /root/load.log) -gt 3 ]")
+	t.Logf("node2 is lost by %s; %s", how, lab.HostLoad())
+	m.Wait("node2 is fenced", func() bool { return len(m.Switched()) > mark })
+	fenced := m.Switched()[mark].Time.Sub(lost)
+	m.Until("node1", "writes go on", fmt.Sprintf("[ $(wc -l < /root/load.log) -gt %d ]", before+5))
+	m.Continue("node2") // a reset does not make it run again
+	m.HealNetwork("node2")
+	m.Rebooted("node2", boots[1])
+	m.mounted("node2")
+	m.load("node2")
+	t.Logf("%s: fenced after %v, no write on node1 for %v; %s\n%s", how, fenced.Round(100*time.Millisecond), m.gap("node1", since).Round(100*time.Millisecond), lab.HostLoad(),
+		m.Run("node1", "dmesg | grep 'recover jid\\|Journal replayed' | tail -2; grep 'msg=st' /run/gcrm/agents/dlm/control.log | tail -2"))
+	if m.BootID("node1") != boots[0] {
+		t.Error("node1 was reset, too")
+	}
+	if got := m.Switched()[mark:]; slices.ContainsFunc(got, func(s lab.Switching) bool { return s.Node != "node2" }) {
+		t.Errorf("switched: %v", got)
+	}
+}
+
+// keep ends the daemon of node2 in a way that must not be noticed by who writes.
+func (m shared) keep(how, script string) {
+	t := m.t
+	t.Helper()
+	boot, mark := m.BootID("node2"), len(m.Switched())
+	since := m.Clock("node2")
+	daemon := m.Run("node2", "systemctl show -p MainPID --value gcrm")
+	m.Run("node2", script)
+	m.Until("node2", "has a new daemon", fmt.Sprintf("p=$(systemctl show -p MainPID --value gcrm); [ $p != 0 ] && [ $p != %s ] && gcrm cluster status", daemon))
+	m.Members("node1", 2)
+	m.Until("node2", "writes", fmt.Sprintf("[ $(wc -l < /root/load.log) -gt %d ]", m.records("node2")+5))
+	t.Logf("%s: no write on node2 for %v; %s", how, m.gap("node2", since).Round(100*time.Millisecond), lab.HostLoad())
+	if m.BootID("node2") != boot || len(m.Switched()) > mark {
+		t.Errorf("%s: the node was reset: %v", how, m.Switched()[mark:])
+	}
 }

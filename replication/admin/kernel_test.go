@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -14,15 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"gcrm/cluster/simtest/lab"
 	"gcrm/replication/metadata"
-)
-
-var (
-	// labPath is the program that runs machines with a real kernel, such as
-	// ../shared/lab/lab beside the repository.
-	labPath = flag.String("lab", "", "the lab program; without it the tests against the kernel's DRBD are skipped")
-	// patience stretches the limits of the steps, for a machine that is busy.
-	patience = flag.Float64("patience", 1, "multiply the time limits of the steps against the kernel's DRBD")
 )
 
 // kernelSite is node1 of the lab with the kernel's DRBD, and gcrm on this host, in the
@@ -30,6 +22,7 @@ var (
 type kernelSite struct {
 	t      *testing.T // of the step that runs
 	ctx    context.Context
+	lab    *lab.Machines
 	conf   string
 	disk   string
 	folder Folder
@@ -50,26 +43,15 @@ func (k *kernelSite) blocks() uint64 {
 	return l.DataSectors / 8
 }
 
-// newKernelSite boots the machine unless it runs already.
+// newKernelSite boots the machine.
 func newKernelSite(t *testing.T) *kernelSite {
-	if *labPath == "" {
-		t.Skip("SKIPPED: needs the lab (-lab PATH) and its virtual machines")
-	}
-	began := time.Now()
-	if up, err := exec.Command(*labPath, "status").CombinedOutput(); err != nil || !strings.Contains(string(up), "node1 on") {
-		out, err := exec.Command(*labPath, "up", "1", "--mem", "512", "--disk", fmt.Sprintf("%dM", kernelMegabytes)).CombinedOutput()
-		if err != nil {
-			t.Fatalf("lab up: %v\n%s", err, out)
-		}
-		t.Cleanup(func() { _ = exec.Command(*labPath, "down").Run() })
-	}
-	t.Logf("the machine answers after %v", time.Since(began).Round(time.Second))
+	machines := lab.Boot(t, 1, "--mem", "512", "--disk", fmt.Sprintf("%dM", kernelMegabytes))
 	dir := t.TempDir()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &kernelSite{t: t, ctx: t.Context(), conf: filepath.Join(dir, "r0.res"), disk: filepath.Join(dir, "disk"), folder: Folder(filepath.Join(dir, "run")), exe: exe, megabytes: kernelMegabytes}
+	k := &kernelSite{t: t, ctx: t.Context(), lab: machines, conf: filepath.Join(dir, "r0.res"), disk: filepath.Join(dir, "disk"), folder: Folder(filepath.Join(dir, "run")), exe: exe, megabytes: kernelMegabytes}
 	if err := os.WriteFile(k.disk, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +68,7 @@ func (k *kernelSite) end() {
 		kill(parent(c.Status.PID))
 		kill(c.Status.PID)
 	}
-	_ = exec.Command(*labPath, "sh", "-t", "30", "node1", "drbdadm secondary r0; drbdadm down r0").Run()
+	_, _ = k.lab.In(context.Background(), k.t).TryFor(30*time.Second, "node1", "drbdadm secondary r0; drbdadm down r0")
 	k.options = ""
 }
 
@@ -94,21 +76,21 @@ func (k *kernelSite) end() {
 // what it leaves behind does not matter to the next one.
 func (k *kernelSite) step(t *testing.T, name string, limit time.Duration, f func(*testing.T)) {
 	t.Run(name, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(float64(limit)**patience))
+		ctx, cancel := context.WithTimeout(t.Context(), lab.Patience(limit))
 		defer cancel()
-		k.t, k.ctx = t, ctx
+		k.t, k.ctx, k.lab = t, ctx, k.lab.In(ctx, t)
 		began := time.Now()
 		t.Cleanup(func() {
 			if !t.Failed() {
 				return
 			}
 			log, _ := os.ReadFile(k.folder.Log("r0"))
-			there, _ := exec.Command(*labPath, "sh", "-t", "30", "node1", "dmesg | grep -i drbd | tail -60; cat /proc/drbd").CombinedOutput()
+			there, _ := k.lab.In(context.Background(), t).TryFor(30*time.Second, "node1", "dmesg | grep -i drbd | tail -60; cat /proc/drbd")
 			t.Logf("log of gcrm:\n%s\nthe kernel's:\n%s", tail(log, 12000), there)
 			k.end()
 		})
 		f(t)
-		t.Logf("%s: %v", name, time.Since(began).Round(100*time.Millisecond))
+		t.Logf("%s: %v; %s", name, time.Since(began).Round(100*time.Millisecond), lab.HostLoad())
 	})
 }
 
@@ -117,11 +99,7 @@ func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
 // kernel runs a shell script on node1.
 func (k *kernelSite) kernel(script string) string {
 	k.t.Helper()
-	out, err := exec.CommandContext(k.ctx, *labPath, "sh", "node1", script).CombinedOutput()
-	if err != nil {
-		k.t.Fatalf("on node1: %s: %v %v\n%s", script, err, context.Cause(k.ctx), out)
-	}
-	return strings.TrimSpace(string(out))
+	return k.lab.Run("node1", script)
 }
 
 // gcrm runs gcrm volume in the lab's network.
@@ -136,7 +114,7 @@ func (k *kernelSite) gcrm(args ...string) string {
 
 func (k *kernelSite) try(args ...string) (string, error) {
 	argv := append([]string{"net", "--", "env", asProgram + "=1", k.exe, "volume", args[0], "-c", k.conf, "--node", "host", "--run-dir", string(k.folder)}, args[1:]...)
-	out, err := exec.CommandContext(k.ctx, *labPath, argv...).CombinedOutput()
+	out, err := k.lab.Command(argv...).CombinedOutput()
 	return string(out), err
 }
 
@@ -157,9 +135,7 @@ func (k *kernelSite) configure(options string) {
 	if err := os.WriteFile(k.conf, []byte(text), 0o600); err != nil {
 		k.t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(k.ctx, *labPath, "cp", k.conf, "node1:/etc/drbd.d/r0.res").CombinedOutput(); err != nil {
-		k.t.Fatalf("lab cp: %v\n%s", err, out)
-	}
+	k.lab.Copy(k.conf, "node1:/etc/drbd.d/r0.res")
 }
 
 // joinSections merges the sections of a resource that begin alike into one.

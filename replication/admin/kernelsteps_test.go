@@ -2,10 +2,9 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +12,9 @@ import (
 
 // TestWithKernel replicates with the kernel's DRBD 8.4, in both directions:
 //
-//	go test ./replication/admin -run TestWithKernel -v -lab ../../../shared/lab/lab
+//	go test ./replication/admin -run TestWithKernel -v -timeout 120m -lab ../shared/lab/lab
 //
-// A step alone: -run TestWithKernel/verify. The machine stays up if it was up before.
+// A step alone: -run TestWithKernel/verify; with -keep the machine stays for the next.
 func TestWithKernel(t *testing.T) {
 	k := newKernelSite(t)
 	const plain = "net { verify-alg sha1; }"
@@ -46,8 +45,8 @@ func TestWithKernel(t *testing.T) {
 			k.gcrm("primary", "r0")
 			done := make(chan string, 1)
 			go func() {
-				out, err := exec.CommandContext(k.ctx, *labPath, "sh", "node1", "dd if=/dev/urandom of=/dev/drbd0 bs=4k seek=4000 count=500 oflag=direct conv=notrunc 2>&1").CombinedOutput()
-				done <- fmt.Sprint(err, string(out))
+				out, err := k.lab.Try("node1", "dd if=/dev/urandom of=/dev/drbd0 bs=4k seek=4000 count=500 oflag=direct conv=notrunc 2>&1")
+				done <- fmt.Sprint(err, out)
 			}()
 			for i := range 100 {
 				k.client(fmt.Sprintf("write -P %d %dk 64k", 1+i, i*64), "flush")
@@ -90,14 +89,10 @@ func TestWithKernel(t *testing.T) {
 		{"network-cut", 8 * time.Minute, func(t *testing.T) {
 			k.ready(plain)
 			k.gcrm("primary", "r0")
-			if out, err := exec.CommandContext(k.ctx, *labPath, "cut", "node1", "a", "--silent").CombinedOutput(); err != nil {
-				t.Fatalf("cut: %v\n%s", err, out)
-			}
+			k.lab.CutNetwork("node1")
 			k.write(600, 5, 3)
 			k.until("the loss is noticed", func() bool { return k.status().Connection != "Connected" })
-			if out, err := exec.CommandContext(k.ctx, *labPath, "heal", "node1").CombinedOutput(); err != nil {
-				t.Fatalf("heal: %v\n%s", err, out)
-			}
+			k.lab.HealNetwork("node1")
 			k.same("after a cut")
 			t.Logf("%d KiB", k.resynced())
 		}},
@@ -311,21 +306,13 @@ func (k *kernelSite) resize(t *testing.T) {
 func (k *kernelSite) kernelClient(t *testing.T) {
 	k.end()
 	k.configure("net { verify-alg sha1; }")
-	binary := filepath.Join(t.TempDir(), "gcrm")
-	build := exec.CommandContext(k.ctx, "go", "build", "-o", binary, "gcrm/cmd/gcrm")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED: no static gcrm could be built: %v\n%s", err, out)
-	}
-	if out, err := exec.CommandContext(k.ctx, *labPath, "cp", binary, "node1:/root/gcrm").CombinedOutput(); err != nil {
-		t.Fatalf("lab cp: %v\n%s", err, out)
-	}
+	k.lab.Copy(k.lab.Build(), "node1:/root/gcrm")
 	there := func(script string) string {
 		t.Helper()
 		return k.kernel("gcrm() { c=$1; shift; /root/gcrm volume $c -c /etc/drbd.d/r0.res --node node1 \"$@\"; }; " + script)
 	}
 	t.Cleanup(func() {
-		_ = exec.Command(*labPath, "sh", "-t", "60", "node1", "umount -l /mnt; pkill -9 -x gcrm; modprobe -r nbd; rm -rf /run/gcrm /root/gcrm").Run()
+		_, _ = k.lab.In(context.Background(), t).TryFor(time.Minute, "node1", "umount -l /mnt; pkill -9 -x gcrm; modprobe -r nbd; rm -rf /run/gcrm /root/gcrm")
 	})
 	k.gcrm("create-md", "--force", "r0")
 	k.gcrm("up", "r0")
@@ -359,10 +346,7 @@ func (k *kernelSite) kernelClient(t *testing.T) {
 // setSize changes the size of both disks.
 func (k *kernelSite) setSize(megabytes int) {
 	k.t.Helper()
-	order := fmt.Sprintf(`{"execute":"block_resize","arguments":{"device":"d1","size":%d}}`, megabytes<<20)
-	if out, err := exec.Command(*labPath, "qmp", "node1", order).CombinedOutput(); err != nil || !strings.Contains(string(out), "return") {
-		k.t.Fatalf("resizing the disk of node1: %v\n%s", err, out)
-	}
+	k.lab.In(context.Background(), k.t).ResizeDisk("node1", int64(megabytes)<<20)
 	if err := os.Truncate(k.disk, int64(megabytes)<<20); err != nil {
 		k.t.Fatal(err)
 	}
@@ -419,7 +403,7 @@ func (k *kernelSite) damage(block int64, count int) {
 // swapDisks gives each side the disk of the other.
 func (k *kernelSite) swapDisks() {
 	k.t.Helper()
-	read := exec.CommandContext(k.ctx, *labPath, "exec", "node1", "--", "dd", "if=/dev/vdb", "bs=1M", "iflag=direct", "status=none")
+	read := k.lab.Command("exec", "node1", "--", "dd", "if=/dev/vdb", "bs=1M", "iflag=direct", "status=none")
 	theirs, err := read.Output()
 	if err != nil || len(theirs) != k.megabytes<<20 {
 		k.t.Fatalf("reading the kernel's disk: %d bytes, %v", len(theirs), err)
@@ -429,7 +413,7 @@ func (k *kernelSite) swapDisks() {
 		k.t.Fatal(err)
 	}
 	defer mine.Close()
-	put := exec.CommandContext(k.ctx, *labPath, "exec", "node1", "--", "dd", "of=/dev/vdb", "bs=1M", "iflag=fullblock", "oflag=direct", "status=none")
+	put := k.lab.Command("exec", "node1", "--", "dd", "of=/dev/vdb", "bs=1M", "iflag=fullblock", "oflag=direct", "status=none")
 	put.Stdin = mine
 	if out, err := put.CombinedOutput(); err != nil {
 		k.t.Fatalf("writing the kernel's disk: %v\n%s", err, out)

@@ -1,9 +1,14 @@
-// Package lab has tests only: clusters of virtual machines with a real kernel,
-// which are switched by what switches real ones. They need a laboratory (see
-// ../shared/lab/README.md) with a built image:
+// Package lab switches virtual machines with a real kernel, for the tests that need
+// one: of fencing (here), of cluster/locks, of replication/admin and of drivers. Only
+// tests import it.
+//
+// The machines are those of a laboratory beside the repository (../shared/lab/README.md)
+// whose image was built once. Without the flag -lab such a test is skipped:
 //
 //	go test ./cluster/simtest/lab -lab ../shared/lab/lab -timeout 3h
 //
-// The path is taken relative to the root of the repository. Without -lab they are
-// skipped. LAB_DIR chooses the laboratory, -rounds how often a race is run.
+// The path is taken from the working directory or from the root of the repository.
+// LAB_DIR chooses the laboratory; -patience stretches what tests wait at most, -stretch
+// the times that clusters in the machines are configured with, and -keep leaves the
+// machines running for another try.
 package lab
