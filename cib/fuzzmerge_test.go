@@ -401,8 +401,13 @@ func checkMerge(t *testing.T, base, mine, theirs *CIB) {
 	}
 	for o := range all {
 		// What one side left alone is as the other side has it; what both
-		// did alike is as both have it.
+		// did alike is as both have it. Where an id stands for several
+		// elements nobody knows which of them a side left alone: then nothing
+		// is made up, and what all have is kept.
 		switch {
+		case !unique && (m[o] > x[o]+y[o] || m[o] < min(b[o], x[o], y[o])):
+			fail("of %s %s base has %d, mine %d, theirs %d, merged %d", o.section, o.text, b[o], x[o], y[o], m[o])
+		case !unique:
 		case x[o] == b[o] && m[o] != y[o], y[o] == b[o] && m[o] != x[o], x[o] == y[o] && m[o] != x[o]:
 			fail("of %s %s base has %d, mine %d, theirs %d, merged %d", o.section, o.text, b[o], x[o], y[o], m[o])
 		}
