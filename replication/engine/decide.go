@@ -32,7 +32,7 @@ func (e *Engine) receiveState(ps wire.State) {
 			return
 		}
 	}
-	if os.Conn() == wire.WFReportParams && (!e.peer.protocol || e.peer.sizes == nil) {
+	if os.Conn() == wire.WFReportParams && (!e.agreed || e.peer.sizes == nil) {
 		e.protocolError("state before the settings")
 		return
 	}
@@ -87,7 +87,7 @@ func (e *Engine) receiveState(ps wire.State) {
 	if ns.Disk() == wire.UpToDate || ns.PeerDisk() == wire.UpToDate {
 		ns &^= wire.SuspendedNoData
 	}
-	e.link.phase = phaseRunning
+	e.running = true
 	if e.valid(e.sanitize(os, ns)) == wire.TwoPrimaries {
 		e.standAlone("both nodes are Primary and the configuration does not allow it")
 		return

@@ -27,6 +27,7 @@ const (
 // Effect is one thing the runner has to do. Kind says which fields matter.
 type Effect struct {
 	Kind    Kind
+	Volume  int // whose it is, by its place in the resource
 	Msg     wire.Message
 	Tag     uint64
 	Sector  uint64

@@ -9,11 +9,17 @@ import (
 
 // Engine is one node's side of a volume. It is not safe for concurrent use.
 type Engine struct {
-	cfg Config
-	now time.Duration
-	out []Effect
+	*Resource
+	index int // among the volumes
+	cfg   Config
 
 	state wire.State
+	// running: the peer's state of this connection came.
+	running      bool
+	seq, peerSeq uint32 // of the last message sent that counts, and of the last one seen
+	peerWrites   int    // of the peer, under way
+	unflushed    bool   // the peer's epoch wrote to this disk
+	bitmapIn     wire.BitmapCursor
 	// Local disk; super and bitmap have a meaning while hasDisk.
 	hasDisk  bool
 	capacity uint64 // sectors the disk has room for
@@ -32,15 +38,11 @@ type Engine struct {
 	// newUUIDPending: a new generation is due as soon as I/O is thawed.
 	newUUIDPending bool
 
-	link  link
-	peer  peerInfo
-	cmd   command
-	fence fenceRun
+	peer peerInfo
 
-	sending   sendSide
-	receiving receiveSide
-	resync    resyncRun
-	verify    verifyRun
+	sending sendSide
+	resync  resyncRun
+	verify  verifyRun
 
 	ops     map[uint64]*op // disk and network operations by tag
 	active  []*op          // those that exclude overlapping ones
@@ -60,15 +62,7 @@ type peerInfo struct {
 	uuids *wire.UUIDs
 	sizes *wire.Sizes
 	state wire.State
-	// params tells which handshake packets have come.
-	protocol, sync bool
-}
-
-// New makes an engine without disk and connection, Secondary.
-func New(cfg Config) *Engine {
-	e := &Engine{cfg: cfg, ops: map[uint64]*op{}}
-	e.state = wire.State(0).WithRole(wire.Secondary).WithPeerDisk(wire.DUnknown)
-	return e
+	sync  bool // the settings of the resync came
 }
 
 // State is the present state.
@@ -92,15 +86,10 @@ func (e *Engine) OutOfSync() uint64 {
 	return e.bitmap.Count() * metadata.SectorsPerBit
 }
 
-// Take gives the effects since the last Take. The slice is valid until the next
-// event.
-func (e *Engine) Take() []Effect {
-	out := e.out
-	e.out = e.out[:0]
-	return out
+func (e *Engine) emit(f Effect) {
+	f.Volume = e.index
+	e.out = append(e.out, f)
 }
-
-func (e *Engine) emit(f Effect) { e.out = append(e.out, f) }
 
 func (e *Engine) note(text string) { e.emit(Effect{Kind: Note, Name: text}) }
 
@@ -111,8 +100,8 @@ func (e *Engine) send(m wire.Message) {
 	}
 	m.Volume = e.cfg.Volume
 	if m.Command.CountsInSequence() {
-		e.link.seq++
-		m.Seq = e.link.seq
+		e.seq++
+		m.Seq = e.seq
 	}
 	e.link.lastSent = e.now
 	e.emit(Effect{Kind: Send, Msg: m})
@@ -307,15 +296,6 @@ func (e *Engine) randomUUID() uint64 {
 			return u
 		}
 	}
-}
-
-// Tick tells the time. Call it at least every 100 ms while connected.
-func (e *Engine) Tick(now time.Duration) {
-	e.now = now
-	e.tickLink()
-	e.tickCommand()
-	e.tickResync()
-	e.tickVerify()
 }
 
 // MetaFailed says that the metadata could not be written: the disk is given up.

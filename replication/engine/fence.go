@@ -38,52 +38,61 @@ func (e *Engine) startFence() {
 	e.runFence()
 }
 
-func (e *Engine) runFence() {
-	if e.fence.running {
+func (r *Resource) runFence() {
+	if r.fence.running {
 		return
 	}
-	e.fence.running = true
-	e.emit(Effect{Kind: RunHandler, Name: "fence-peer"})
+	r.fence.running = true
+	r.emit(Effect{Kind: RunHandler, Name: "fence-peer"})
 }
 
 // HandlerDone reports the exit code of a handler.
-func (e *Engine) HandlerDone(now time.Duration, name string, code int) {
-	e.now = now
-	if name != "fence-peer" || !e.fence.running {
+func (r *Resource) HandlerDone(now time.Duration, name string, code int) {
+	r.now = now
+	if name != "fence-peer" || !r.fence.running {
 		return
 	}
-	e.fence.running = false
+	r.fence.running = false
 	// A connection that is there again knows better.
-	if e.state.Conn() < wire.WFReportParams {
-		ns := e.state
-		switch code {
-		case fencePeerInconsistent:
-			ns = ns.WithPeerDisk(wire.Inconsistent)
-		case fencePeerOutdated, fencePeerStonithed:
-			ns = ns.WithPeerDisk(wire.Outdated)
-		case fencePeerUnreachable:
-			if ns.Disk() == wire.UpToDate || ns.Disk() == wire.Consistent && e.cmd.promote {
-				ns = ns.WithPeerDisk(wire.Outdated)
-			}
-		case fencePeerPrimary:
-			if ns.Role() != wire.Primary {
-				ns = ns.WithDisk(min(ns.Disk(), wire.Outdated))
-			}
-		default:
-			e.note("the fence-peer handler is broken")
+	if r.lowest() < wire.WFReportParams {
+		for _, e := range r.volumes {
+			e.fenced(code)
 		}
-		if ns.PeerDisk() <= wire.Outdated && ns.PeerDisk() >= wire.Inconsistent {
-			if ns.Role() == wire.Primary {
-				e.thaw(ns)
-			} else {
-				e.change(ns, hard)
-				e.persist()
-			}
-		} else if ns != e.state {
+	}
+	if r.cmd.promote && r.cmd.fenced && !r.cmd.asked {
+		r.cmd.of.tryPromote()
+	}
+}
+
+// fenced is what the end of fence-peer means for a volume.
+func (e *Engine) fenced(code int) {
+	ns := e.state
+	switch code {
+	case fencePeerInconsistent:
+		ns = ns.WithPeerDisk(wire.Inconsistent)
+	case fencePeerOutdated, fencePeerStonithed:
+		ns = ns.WithPeerDisk(wire.Outdated)
+	case fencePeerUnreachable:
+		if ns.Disk() == wire.UpToDate || ns.Disk() == wire.Consistent && e.cmd.promote {
+			ns = ns.WithPeerDisk(wire.Outdated)
+		}
+	case fencePeerPrimary:
+		if ns.Role() != wire.Primary {
+			ns = ns.WithDisk(min(ns.Disk(), wire.Outdated))
+		}
+	default:
+		e.note("the fence-peer handler is broken")
+	}
+	if ns.PeerDisk() > wire.Outdated || ns.PeerDisk() < wire.Inconsistent {
+		if ns != e.state {
 			e.change(ns, hard)
 		}
+		return
 	}
-	if e.cmd.promote && e.cmd.fenced && !e.cmd.asked {
-		e.tryPromote()
+	if ns.Role() == wire.Primary {
+		e.thaw(ns)
+		return
 	}
+	e.change(ns, hard)
+	e.persist()
 }

@@ -16,8 +16,7 @@ const (
 	phaseFeatures  phase = iota // features sent, waiting for the peer's
 	phaseChallenge              // waiting for the peer's challenge
 	phaseResponse               // waiting for the answer to ours
-	phaseParams                 // settings, sizes, identifiers and state cross
-	phaseRunning
+	phaseParams                 // settings, sizes, identifiers and state have been sent
 )
 
 // link is the connection.
@@ -26,22 +25,17 @@ type link struct {
 	phase    phase
 	resolver bool // this node accepted the meta socket
 	dialect  wire.Dialect
-	seq      uint32 // of the last message sent that counts
-	peerSeq  uint32 // of the last one seen
 
 	challenge []byte
-	// told: our own state of this connection was sent.
-	told bool
 
 	lastHeard, lastSent time.Duration
 	pingAt              time.Duration // a ping without answer was sent then; 0: none
-	koLeft              int
-	pingDone            []func() // to be called when the ping that is under way is answered
-	opening             bool     // OpenConnection is in force
+	pingDone            []func()      // to be called when the ping that is under way is answered
+	opening             bool          // OpenConnection is in force
 }
 
 // Dialect is what the runner encodes and decodes with.
-func (e *Engine) Dialect() wire.Dialect { return e.link.dialect }
+func (r *Resource) Dialect() wire.Dialect { return r.link.dialect }
 
 // handshaking tells whether the two nodes are between their states and a decision.
 func (e *Engine) handshaking() bool {
@@ -50,33 +44,35 @@ func (e *Engine) handshaking() bool {
 
 // Connect starts the network side. discardMyData gives up own changes in a split
 // brain, once.
-func (e *Engine) Connect(now time.Duration, discardMyData bool, tag uint64) {
-	e.now = now
-	if e.state.Conn() != wire.StandAlone {
-		e.reply(tag, wire.InTransient)
+func (r *Resource) Connect(now time.Duration, discardMyData bool, tag uint64) {
+	r.now = now
+	if r.lowest() != wire.StandAlone {
+		r.reply(tag, wire.InTransient)
 		return
 	}
-	if discardMyData && e.state.Role() == wire.Primary {
-		e.reply(tag, wire.RefusedByPeer)
+	if discardMyData && r.any(func(e *Engine) bool { return e.state.Role() == wire.Primary }) {
+		r.reply(tag, wire.RefusedByPeer)
 		return
 	}
-	e.discardMyData = discardMyData
-	e.change(e.state.WithConn(wire.Unconnected), hard)
-	e.startConnecting()
-	e.reply(tag, wire.ResultOK)
+	for _, e := range r.volumes {
+		e.discardMyData = discardMyData
+	}
+	r.connState(wire.Unconnected)
+	r.startConnecting()
+	r.reply(tag, wire.ResultOK)
 }
 
-func (e *Engine) startConnecting() {
-	e.change(e.state.WithConn(wire.WFConnection), hard)
-	e.link.opening = true
-	e.emit(Effect{Kind: OpenConnection})
+func (r *Resource) startConnecting() {
+	r.connState(wire.WFConnection)
+	r.link.opening = true
+	r.emit(Effect{Kind: OpenConnection})
 }
 
 // offered are the abilities of this node. The kernel expects a digest in front of
 // zeroes, but sends none: with digests they are not used.
-func (e *Engine) offered() *wire.Features {
+func (r *Resource) offered() *wire.Features {
 	f := &wire.Features{Min: 100, Max: wire.MaxVersion, Flags: features}
-	if e.cfg.IntegrityAlg != "" {
+	if r.settings().IntegrityAlg != "" {
 		f.Flags &^= wire.FeatureZeroes
 	}
 	return f
@@ -84,170 +80,155 @@ func (e *Engine) offered() *wire.Features {
 
 // ConnectionUp reports a pair of sockets. resolver is true when this node accepted
 // the meta socket.
-func (e *Engine) ConnectionUp(now time.Duration, resolver bool) {
-	e.now = now
-	if e.state.Conn() != wire.WFConnection || e.link.up {
+func (r *Resource) ConnectionUp(now time.Duration, resolver bool) {
+	r.now = now
+	if r.lowest() != wire.WFConnection || r.link.up {
 		return
 	}
-	e.link = link{up: true, resolver: resolver, lastHeard: now, lastSent: now, koLeft: e.cfg.KOCount}
-	e.peer, e.growing = peerInfo{}, false
-	e.sending.connect()
-	e.receiving = receiveSide{}
-	e.send(wire.Message{Command: wire.CmdFeatures, Features: e.offered()})
+	r.link = link{up: true, resolver: resolver, lastHeard: now, lastSent: now}
+	r.epochs.connect()
+	r.receiving, r.agreed = receiveSide{}, false
+	for _, e := range r.volumes {
+		e.peer, e.growing, e.running = peerInfo{}, false, false
+		e.seq, e.peerSeq, e.bitmapIn = 0, 0, wire.BitmapCursor{}
+	}
+	r.tell(wire.Message{Command: wire.CmdFeatures, Features: r.offered()})
 }
 
 // ConnectionLost reports that the sockets broke.
-func (e *Engine) ConnectionLost(now time.Duration) {
-	e.now = now
-	if e.link.up {
-		e.dropLink(wire.BrokenPipe)
+func (r *Resource) ConnectionLost(now time.Duration) {
+	r.now = now
+	if r.link.up {
+		r.dropLink(wire.BrokenPipe)
 	}
 }
 
 // Receive takes a message that arrived, in the order of its socket.
-func (e *Engine) Receive(now time.Duration, m *wire.Message) {
-	e.now = now
-	if !e.link.up {
+func (r *Resource) Receive(now time.Duration, m *wire.Message) {
+	r.now = now
+	if !r.link.up {
 		return
 	}
-	e.link.lastHeard = now
-	if m.Command.OfVolume() && m.Volume != e.cfg.Volume && e.link.dialect.Version >= 100 {
-		switch m.Command {
-		case wire.CmdSyncParam89, wire.CmdSizes, wire.CmdUUIDs, wire.CmdState, wire.CmdDelayProbe, wire.CmdUnplug:
-			// Settings of a volume that only the peer has.
-		default:
-			e.protocolError("a packet for another volume")
-		}
-		return
-	}
-	if e.link.phase != phaseRunning && e.link.phase != phaseParams {
-		e.opening(m)
+	r.link.lastHeard = now
+	if r.link.phase != phaseParams {
+		r.opening(m)
 		return
 	}
 	if m.Command.OnMeta() {
-		e.receiveMeta(m)
+		r.receiveMeta(m)
 		return
 	}
-	if r := &e.receiving; len(r.queue) == 0 && !r.barrier && !r.pumping && !e.tooEarly(m) {
-		r.pumping = true
-		e.receiveData(m)
-		e.receiving.pumping = false
-		e.pumpData() // what it may have left behind
+	if s := &r.receiving; len(s.queue) == 0 && !s.barrier && !s.pumping && !r.tooEarly(m) {
+		s.pumping = true
+		r.receiveData(m)
+		r.receiving.pumping = false
+		r.pumpData() // what it may have left behind
 		return
 	}
-	if r := &e.receiving; len(r.queue) == 0 {
-		r.queue = append(r.room[:0], *m)
-		r.room = r.queue[:0]
+	if s := &r.receiving; len(s.queue) == 0 {
+		s.queue = append(s.room[:0], *m)
+		s.room = s.queue[:0]
 	} else {
-		r.queue = append(r.queue, *m)
+		s.queue = append(s.queue, *m)
 	}
-	e.pumpData()
+	r.pumpData()
 }
 
 // protocolError drops a connection whose peer does not keep to the protocol.
-func (e *Engine) protocolError(why string) {
-	e.note("protocol error: " + why)
-	e.dropLink(wire.ProtocolError)
+func (r *Resource) protocolError(why string) {
+	r.note("protocol error: " + why)
+	r.dropLink(wire.ProtocolError)
 }
 
 // standAlone ends the connection for good: the administrator has to look at it.
-func (e *Engine) standAlone(why string) {
-	e.note(why)
-	e.dropLink(wire.Disconnecting)
+func (r *Resource) standAlone(why string) {
+	r.note(why)
+	r.dropLink(wire.Disconnecting)
 }
 
 // dropLink ends the connection. With Disconnecting it stays ended, else a new one is
 // looked for.
-func (e *Engine) dropLink(cause wire.Conn) {
-	wasUp := e.link.up
-	e.link.up, e.link.opening = false, false
-	e.emit(Effect{Kind: CloseConnection})
-	ns := e.state.WithConn(cause)
+func (r *Resource) dropLink(cause wire.Conn) {
+	wasUp := r.link.up
+	r.link.up, r.link.opening = false, false
+	r.emit(Effect{Kind: CloseConnection})
 	if wasUp {
-		// A target that got everything may call itself UpToDate before we hear of it:
-		// it is not to be taken for one that cannot be promoted.
-		if c := e.state.Conn(); (c == wire.SyncSource || c == wire.PausedSyncS) && e.targetMayBeDone() {
-			ns = ns.WithPeerDisk(wire.DUnknown)
-		}
-		e.beforeLoss()
+		r.epochs.connect()
 	}
-	e.change(ns, hard)
-	if e.hasDisk && e.state.Disk() == wire.Diskless {
-		e.abandonDisk() // it was being attached, and its data is old
+	for _, e := range r.volumes {
+		e.loseLink(cause, wasUp)
 	}
-	if wasUp {
-		e.afterLoss()
-	}
-	e.link = link{}
-	e.receiving = receiveSide{}
+	r.link = link{}
+	r.receiving = receiveSide{}
 	if cause == wire.Disconnecting {
-		e.change(e.state.WithConn(wire.StandAlone), hard)
+		r.connState(wire.StandAlone)
 	} else {
-		e.change(e.state.WithConn(wire.Unconnected), hard)
-		e.startConnecting()
+		r.connState(wire.Unconnected)
+		r.startConnecting()
 	}
-	if e.cmd.active && e.cmd.asked {
+	if c := &r.cmd; c.active && c.asked {
 		// The peer will not answer any more. A promotion is tried without it.
-		e.cmd.asked = false
-		if e.cmd.promote {
-			e.tryPromote()
+		c.asked = false
+		if c.promote {
+			c.of.tryPromote()
 			return
 		}
-		e.finishCommand(wire.InTransient)
+		r.finishCommand(wire.InTransient)
 	}
 }
 
 // opening handles the packets before the settings.
-func (e *Engine) opening(m *wire.Message) {
+func (r *Resource) opening(m *wire.Message) {
+	cfg := r.settings()
 	switch {
-	case e.link.phase == phaseFeatures && m.Command == wire.CmdFeatures:
-		version, flags, ok := e.offered().Agree(*m.Features)
+	case r.link.phase == phaseFeatures && m.Command == wire.CmdFeatures:
+		version, flags, ok := r.offered().Agree(*m.Features)
 		if !ok {
-			e.standAlone(foreignVersions(e.offered(), m.Features))
+			r.standAlone(foreignVersions(r.offered(), m.Features))
 			return
 		}
-		e.link.dialect = wire.Dialect{Version: version, Features: flags}
-		if alg := e.cfg.IntegrityAlg; alg != "" {
-			e.link.dialect.IntegrityLen = len(digestOf(alg, nil))
+		r.link.dialect = wire.Dialect{Version: version, Features: flags}
+		if alg := cfg.IntegrityAlg; alg != "" {
+			r.link.dialect.IntegrityLen = len(digestOf(alg, nil))
 		}
-		if e.cfg.CramHMACAlg == "" {
-			e.sendParams()
+		if cfg.CramHMACAlg == "" {
+			r.sendParams()
 			return
 		}
-		e.link.challenge = make([]byte, wire.ChallengeLen)
-		for i := 0; i < len(e.link.challenge); i += 8 {
-			binary.BigEndian.PutUint64(e.link.challenge[i:], e.cfg.Rand())
+		r.link.challenge = make([]byte, wire.ChallengeLen)
+		for i := 0; i < len(r.link.challenge); i += 8 {
+			binary.BigEndian.PutUint64(r.link.challenge[i:], cfg.Rand())
 		}
-		e.link.phase = phaseChallenge
-		e.send(wire.Message{Command: wire.CmdAuthChallenge, Data: e.link.challenge})
-	case e.link.phase == phaseChallenge:
+		r.link.phase = phaseChallenge
+		r.tell(wire.Message{Command: wire.CmdAuthChallenge, Data: r.link.challenge})
+	case r.link.phase == phaseChallenge:
 		c := m.Data
-		if m.Command != wire.CmdAuthChallenge || len(c) < wire.ChallengeLen || len(c) > wire.MaxChallengeLen || string(c) == string(e.link.challenge) {
-			e.standAlone("authentication: expected a challenge of the peer")
+		if m.Command != wire.CmdAuthChallenge || len(c) < wire.ChallengeLen || len(c) > wire.MaxChallengeLen || string(c) == string(r.link.challenge) {
+			r.standAlone("authentication: expected a challenge of the peer")
 			return
 		}
-		answer, ok := wire.AuthResponse(e.cfg.CramHMACAlg, e.cfg.SharedSecret, c)
+		answer, ok := wire.AuthResponse(cfg.CramHMACAlg, cfg.SharedSecret, c)
 		if !ok {
-			e.standAlone("authentication: unknown algorithm " + e.cfg.CramHMACAlg)
+			r.standAlone("authentication: unknown algorithm " + cfg.CramHMACAlg)
 			return
 		}
-		e.link.phase = phaseResponse
-		e.send(wire.Message{Command: wire.CmdAuthResponse, Data: answer})
-	case e.link.phase == phaseResponse:
-		want, _ := wire.AuthResponse(e.cfg.CramHMACAlg, e.cfg.SharedSecret, e.link.challenge)
+		r.link.phase = phaseResponse
+		r.tell(wire.Message{Command: wire.CmdAuthResponse, Data: answer})
+	case r.link.phase == phaseResponse:
+		want, _ := wire.AuthResponse(cfg.CramHMACAlg, cfg.SharedSecret, r.link.challenge)
 		if m.Command != wire.CmdAuthResponse {
-			e.protocolError("authentication: expected an answer")
+			r.protocolError("authentication: expected an answer")
 			return
 		}
 		if !wire.AuthMatches(want, m.Data) {
-			e.standAlone("authentication: the peer does not know the shared secret")
+			r.standAlone("authentication: the peer does not know the shared secret")
 			return
 		}
-		e.sendParams()
+		r.sendParams()
 	case m.Command == wire.CmdPing:
-		e.send(wire.Message{Command: wire.CmdPingAck})
+		r.tell(wire.Message{Command: wire.CmdPingAck})
 	default:
-		e.protocolError("unexpected " + m.Command.String() + " in the handshake")
+		r.protocolError("unexpected " + m.Command.String() + " in the handshake")
 	}
 }
 
@@ -261,16 +242,24 @@ func foreignVersions(own, peer *wire.Features) string {
 }
 
 // sendParams sends all settings and goes to WFReportParams.
-func (e *Engine) sendParams() {
-	e.link.phase = phaseParams
-	flags := uint32(0)
-	if e.discardMyData {
+func (r *Resource) sendParams() {
+	r.link.phase = phaseParams
+	flags, cfg := uint32(0), r.settings()
+	if r.volumes[0].discardMyData {
 		flags |= wire.ConnDiscardMyData
 	}
-	e.send(wire.Message{Command: wire.CmdProtocol, Protocol: &wire.Protocol{
-		Protocol: e.cfg.Protocol, AfterSB: e.cfg.AfterSB, Flags: flags, TwoPrimaries: e.cfg.TwoPrimaries,
-		IntegrityAlg: e.cfg.IntegrityAlg,
+	r.tell(wire.Message{Command: wire.CmdProtocol, Protocol: &wire.Protocol{
+		Protocol: cfg.Protocol, AfterSB: cfg.AfterSB, Flags: flags, TwoPrimaries: cfg.TwoPrimaries, IntegrityAlg: cfg.IntegrityAlg,
 	}})
+	for _, e := range r.volumes {
+		e.introduce()
+	}
+	r.connState(wire.WFReportParams)
+	r.pumpData()
+}
+
+// introduce sends what is to be known of a volume.
+func (e *Engine) introduce() {
 	e.send(wire.Message{Command: wire.CmdSyncParam89, Sync: &wire.SyncParam{
 		Rate: uint32(e.cfg.ResyncRate), VerifyAlg: e.cfg.VerifyAlg, CsumsAlg: e.cfg.CsumsAlg,
 		PlanAhead: uint32(e.cfg.PlanAhead / (100 * time.Millisecond)), DelayTarget: uint32(e.cfg.DelayTarget / (100 * time.Millisecond)),
@@ -286,9 +275,6 @@ func (e *Engine) sendParams() {
 	e.sendSizes()
 	e.sendUUIDs()
 	e.sendState()
-	e.link.told = true
-	e.change(e.state.WithConn(wire.WFReportParams), hard)
-	e.pumpData()
 }
 
 func (e *Engine) sendUUIDs() {
@@ -313,7 +299,7 @@ func (e *Engine) sendUUIDs() {
 func (e *Engine) sendState() { e.send(wire.Message{Command: wire.CmdState, State: e.state}) }
 
 // receiveProtocol compares the settings that must be alike.
-func (e *Engine) receiveProtocol(p *wire.Protocol) {
+func (r *Resource) receiveProtocol(p *wire.Protocol) {
 	mirror := func(policy uint32) uint32 {
 		switch policy {
 		case SBDiscardLocal:
@@ -323,25 +309,25 @@ func (e *Engine) receiveProtocol(p *wire.Protocol) {
 		}
 		return policy
 	}
-	sb := p.AfterSB
+	sb, cfg := p.AfterSB, r.settings()
 	for i := range sb {
 		sb[i] = mirror(sb[i])
 	}
 	switch {
 	case p.Flags&wire.ConnDryRun != 0:
-		e.protocolError("the peer only tries")
-	case p.Protocol != e.cfg.Protocol:
-		e.standAlone("incompatible protocol settings")
-	case sb != e.cfg.AfterSB:
-		e.standAlone("incompatible after-sb settings")
-	case p.TwoPrimaries != e.cfg.TwoPrimaries:
-		e.standAlone("incompatible allow-two-primaries settings")
-	case p.IntegrityAlg != e.cfg.IntegrityAlg:
-		e.standAlone("incompatible data-integrity-alg settings")
-	case p.Flags&wire.ConnDiscardMyData != 0 && e.discardMyData:
-		e.standAlone("incompatible discard-my-data settings")
+		r.protocolError("the peer only tries")
+	case p.Protocol != cfg.Protocol:
+		r.standAlone("incompatible protocol settings")
+	case sb != cfg.AfterSB:
+		r.standAlone("incompatible after-sb settings")
+	case p.TwoPrimaries != cfg.TwoPrimaries:
+		r.standAlone("incompatible allow-two-primaries settings")
+	case p.IntegrityAlg != cfg.IntegrityAlg:
+		r.standAlone("incompatible data-integrity-alg settings")
+	case p.Flags&wire.ConnDiscardMyData != 0 && r.volumes[0].discardMyData:
+		r.standAlone("incompatible discard-my-data settings")
 	default:
-		e.peer.protocol = true
+		r.agreed = true
 	}
 }
 

@@ -8,29 +8,29 @@ import (
 
 // Heard tells the engine that the peer lives: a runner that answers pings itself does
 // not hand them over.
-func (e *Engine) Heard(now time.Duration) {
-	e.now = now
-	e.link.lastHeard = now
+func (r *Resource) Heard(now time.Duration) {
+	r.now = now
+	r.link.lastHeard = now
 }
 
 // ping asks the peer for a sign; done is called when it comes.
-func (e *Engine) ping(done func()) {
-	if !e.link.up || e.link.phase < phaseParams {
+func (r *Resource) ping(done func()) {
+	if !r.link.up || r.link.phase < phaseParams {
 		return
 	}
-	e.link.pingDone = append(e.link.pingDone, done)
-	if e.link.pingAt == 0 {
-		e.sendPing()
+	r.link.pingDone = append(r.link.pingDone, done)
+	if r.link.pingAt == 0 {
+		r.sendPing()
 	}
 }
 
-func (e *Engine) sendPing() {
-	e.link.pingAt = max(e.now, 1)
-	e.send(wire.Message{Command: wire.CmdPing})
+func (r *Resource) sendPing() {
+	r.link.pingAt = max(r.now, 1)
+	r.tell(wire.Message{Command: wire.CmdPing})
 }
 
-func (e *Engine) pingAnswered() {
-	l := &e.link
+func (r *Resource) pingAnswered() {
+	l := &r.link
 	if l.pingAt == 0 {
 		return
 	}
@@ -43,39 +43,41 @@ func (e *Engine) pingAnswered() {
 }
 
 // tickLink watches the peer.
-func (e *Engine) tickLink() {
-	l := &e.link
+func (r *Resource) tickLink() {
+	l := &r.link
 	if !l.up {
 		return
 	}
 	if l.phase < phaseParams {
-		if e.now-l.lastHeard > 4*e.cfg.PingTimeout {
-			e.note("the peer does not go on with the handshake")
-			e.dropLink(wire.NetworkFailure)
+		if r.now-l.lastHeard > 4*r.settings().PingTimeout {
+			r.note("the peer does not go on with the handshake")
+			r.dropLink(wire.NetworkFailure)
 		}
 		return
 	}
-	switch quiet := e.now - l.lastHeard; {
-	case l.pingAt != 0 && e.now-l.pingAt > e.cfg.PingTimeout && quiet > e.cfg.PingTimeout:
-		e.note("ping was not answered in time")
-		e.dropLink(wire.NetworkFailure)
+	switch quiet := r.now - l.lastHeard; {
+	case l.pingAt != 0 && r.now-l.pingAt > r.settings().PingTimeout && quiet > r.settings().PingTimeout:
+		r.note("ping was not answered in time")
+		r.dropLink(wire.NetworkFailure)
 		return
-	case l.pingAt == 0 && quiet > e.cfg.PingInterval:
-		e.sendPing()
+	case l.pingAt == 0 && quiet > r.settings().PingInterval:
+		r.sendPing()
 	}
-	if e.cfg.KOCount == 0 {
+	if r.settings().KOCount == 0 {
 		return
 	}
-	limit := time.Duration(e.cfg.KOCount) * e.cfg.Timeout
+	limit := time.Duration(r.settings().KOCount) * r.settings().Timeout
 	late := false
-	for _, o := range e.sending.log {
-		late = late || o.net == partPending && !o.dropped && !o.held && e.now-o.sentAt > limit
+	for _, e := range r.volumes {
+		for _, o := range e.sending.log {
+			late = late || o.net == partPending && !o.dropped && !o.held && r.now-o.sentAt > limit
+		}
 	}
-	for _, u := range e.sending.unanswered {
-		late = late || e.now-u.at > limit
+	for _, u := range r.epochs.unanswered {
+		late = late || r.now-u.at > limit
 	}
 	if late {
-		e.note("the peer failed to finish a request in time")
-		e.dropLink(wire.Timeout)
+		r.note("the peer failed to finish a request in time")
+		r.dropLink(wire.Timeout)
 	}
 }

@@ -1,5 +1,27 @@
 package engine
 
+import "gcrm/replication/wire"
+
+// loseLink is the end of the connection for one volume.
+func (e *Engine) loseLink(cause wire.Conn, wasUp bool) {
+	ns := e.state.WithConn(cause)
+	if wasUp {
+		// A target that got everything may call itself UpToDate before we hear of it:
+		// it is not to be taken for one that cannot be promoted.
+		if c := e.state.Conn(); (c == wire.SyncSource || c == wire.PausedSyncS) && e.targetMayBeDone() {
+			ns = ns.WithPeerDisk(wire.DUnknown)
+		}
+		e.beforeLoss()
+	}
+	e.change(ns, hard)
+	if e.hasDisk && e.state.Disk() == wire.Diskless {
+		e.abandonDisk() // it was being attached, and its data is old
+	}
+	if wasUp {
+		e.afterLoss()
+	}
+}
+
 // beforeLoss marks what the peer may not have, while the old state is still known.
 func (e *Engine) beforeLoss() {
 	if !e.hasDisk {
@@ -17,7 +39,6 @@ func (e *Engine) afterLoss() {
 	s := &e.sending
 	log := s.log
 	s.log = nil
-	s.unanswered, s.inEpoch, s.closed = nil, 0, false
 	for _, o := range log {
 		o.dropped = true
 		switch {

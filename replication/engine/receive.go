@@ -11,71 +11,92 @@ import (
 type receiveSide struct {
 	queue  []wire.Message // of the data socket, not looked at yet
 	room   []wire.Message // for the next queue
-	epoch  int            // writes since the last barrier
+	epoch  int            // writes since the last barrier, of all volumes
 	writes int            // of the peer, under way
 	// barrier is set while the end of an epoch holds up the queue.
 	barrier  bool
 	number   uint32
-	flushing bool
+	flushing int // disks that are flushed for it
 	pumping  bool
-
-	bitmap wire.BitmapCursor
 }
 
 // Backlog is how many messages of the data socket wait for the disk. A runner stops
 // reading when there are many.
-func (e *Engine) Backlog() int { return len(e.receiving.queue) }
+func (r *Resource) Backlog() int { return len(r.receiving.queue) }
 
 // pumpData handles the messages of the data socket until one has to wait.
-func (e *Engine) pumpData() {
-	r := &e.receiving
-	if r.pumping {
+func (r *Resource) pumpData() {
+	s := &r.receiving
+	if s.pumping {
 		return
 	}
-	r.pumping = true
-	for e.link.up && len(r.queue) > 0 && !r.barrier {
-		if e.tooEarly(&r.queue[0]) {
+	s.pumping = true
+	for r.link.up && len(s.queue) > 0 && !s.barrier {
+		if r.tooEarly(&s.queue[0]) {
 			break
 		}
-		m := r.queue[0]
-		r.queue[0] = wire.Message{}
-		r.queue = r.queue[1:]
-		if len(r.queue) == 0 {
-			r.queue = nil
+		m := s.queue[0]
+		s.queue[0] = wire.Message{}
+		s.queue = s.queue[1:]
+		if len(s.queue) == 0 {
+			s.queue = nil
 		}
-		e.receiveData(&m)
+		r.receiveData(&m)
 	}
-	e.receiving.pumping = false
+	r.receiving.pumping = false
 }
 
 // tooEarly tells whether a message overtook one that the peer sent before it on the
 // other socket and that has to be known first.
-func (e *Engine) tooEarly(m *wire.Message) bool {
+func (r *Resource) tooEarly(m *wire.Message) bool {
 	switch m.Command {
 	case wire.CmdSyncUUID:
-		return e.cmd.asked && e.cmd.fullSync != 0
+		return r.cmd.asked && r.cmd.fullSync != 0 && r.of(m) == r.cmd.of
 	case wire.CmdData, wire.CmdTrim, wire.CmdZeroes:
 		// Only the node that decides about conflicts looks at the order.
-		return e.link.resolver && e.cfg.TwoPrimaries && int32(m.Seq-1-e.link.peerSeq) > 0
+		if !r.link.resolver || !r.settings().TwoPrimaries {
+			return false
+		}
+		e := r.of(m)
+		return e != nil && int32(m.Seq-1-e.peerSeq) > 0
 	}
 	return false
 }
 
 // sawSequence notes the sequence number of a message of the peer.
 func (e *Engine) sawSequence(m *wire.Message) {
-	if m.Command.CountsInSequence() && int32(m.Seq-e.link.peerSeq) > 0 {
-		e.link.peerSeq = m.Seq
+	if m.Command.CountsInSequence() && int32(m.Seq-e.peerSeq) > 0 {
+		e.peerSeq = m.Seq
 	}
 }
 
 // receiveData handles one message of the data socket.
-func (e *Engine) receiveData(m *wire.Message) {
+func (r *Resource) receiveData(m *wire.Message) {
 	switch m.Command {
 	case wire.CmdDelayProbe, wire.CmdUnplug:
 	case wire.CmdProtocol:
-		e.receiveProtocol(m.Protocol)
+		r.receiveProtocol(m.Protocol)
 	case wire.CmdProtocolUpdate:
 		// The settings of the peer changed; nothing here depends on them.
+	case wire.CmdConnChange:
+		r.receiveConnChange(m, wire.CmdConnReply)
+	case wire.CmdBarrier:
+		if !r.any(func(e *Engine) bool { return e.running }) {
+			r.protocolError("unexpected BARRIER in the handshake")
+			return
+		}
+		r.receiving.barrier, r.receiving.number = true, m.Number
+		r.endEpoch()
+	default:
+		if e := r.of(m); e != nil {
+			e.receiveOwn(m)
+		}
+	}
+}
+
+// receiveOwn handles a message of the data socket about this volume.
+func (e *Engine) receiveOwn(m *wire.Message) {
+	switch m.Command {
 	case wire.CmdSyncParam89, wire.CmdSyncParam:
 		e.receiveSyncParam(m.Sync)
 	case wire.CmdSizes:
@@ -85,11 +106,9 @@ func (e *Engine) receiveData(m *wire.Message) {
 	case wire.CmdState:
 		e.receiveState(m.State)
 	case wire.CmdStateChange:
-		e.receiveChange(m, wire.CmdStateReply)
-	case wire.CmdConnChange:
-		e.receiveChange(m, wire.CmdConnReply)
+		e.receiveChange(m)
 	default:
-		if e.link.phase != phaseRunning {
+		if !e.running {
 			e.protocolError("unexpected " + m.Command.String() + " in the handshake")
 			return
 		}
@@ -101,9 +120,6 @@ func (e *Engine) receiveBlocks(m *wire.Message) {
 	switch m.Command {
 	case wire.CmdData, wire.CmdTrim, wire.CmdZeroes:
 		e.receiveWrite(m)
-	case wire.CmdBarrier:
-		e.receiving.barrier, e.receiving.number = true, m.Number
-		e.endEpoch()
 	case wire.CmdDataRequest, wire.CmdResyncRequest, wire.CmdThinRequest:
 		e.receiveReadRequest(m)
 	case wire.CmdChecksumRequest, wire.CmdVerifyRequest:
@@ -129,15 +145,31 @@ func (e *Engine) receiveBlocks(m *wire.Message) {
 }
 
 // receiveMeta handles a message of the meta socket.
-func (e *Engine) receiveMeta(m *wire.Message) {
-	e.sawSequence(m)
-	defer e.pumpData()
-	defer e.maybeFinishSource()
+func (r *Resource) receiveMeta(m *wire.Message) {
 	switch m.Command {
 	case wire.CmdPing:
-		e.send(wire.Message{Command: wire.CmdPingAck})
+		r.tell(wire.Message{Command: wire.CmdPingAck})
 	case wire.CmdPingAck:
-		e.pingAnswered()
+		r.pingAnswered()
+	case wire.CmdBarrierAck:
+		r.barrierAnswered(m)
+	case wire.CmdConnReply:
+		r.connAnswered(m.Code)
+	default:
+		if e := r.of(m); e != nil {
+			e.sawSequence(m)
+			e.receiveAnswer(m)
+		}
+	}
+	for _, e := range r.volumes {
+		e.maybeFinishSource()
+	}
+	r.pumpData()
+}
+
+// receiveAnswer handles a message of the meta socket about this volume.
+func (e *Engine) receiveAnswer(m *wire.Message) {
+	switch m.Command {
 	case wire.CmdWriteAck, wire.CmdReceiveAck, wire.CmdSuperseded, wire.CmdRetryWrite, wire.CmdNegAck, wire.CmdResyncWriteAck:
 		if m.ID == wire.SyncerID {
 			e.resyncAnswered(m)
@@ -150,9 +182,7 @@ func (e *Engine) receiveMeta(m *wire.Message) {
 		e.resyncRefused(m)
 	case wire.CmdInSync:
 		e.alreadyInSync(m)
-	case wire.CmdBarrierAck:
-		e.barrierAnswered(m)
-	case wire.CmdStateReply, wire.CmdConnReply:
+	case wire.CmdStateReply:
 		e.changeAnswered(m.Code)
 	case wire.CmdVerifyResult:
 		e.verifyAnswered(m)
@@ -177,6 +207,7 @@ func (e *Engine) receiveWrite(m *wire.Message) {
 		return
 	}
 	e.receiving.epoch++
+	e.unflushed = true
 	if m.Command == wire.CmdData && m.Size == 0 {
 		return
 	}
@@ -202,6 +233,7 @@ func (e *Engine) receiveWrite(m *wire.Message) {
 		e.bitmap.SetSectors(o.sector, o.sectors())
 	}
 	e.receiving.writes++
+	e.peerWrites++
 	e.enqueue(o)
 }
 
@@ -235,6 +267,7 @@ func (e *Engine) peerWriteDone(o *op, err error) {
 			e.answerWrite(o, wire.CmdWriteAck)
 		}
 		e.receiving.writes--
+		e.peerWrites--
 	}
 	if err != nil {
 		e.ioError(o)
@@ -245,26 +278,30 @@ func (e *Engine) peerWriteDone(o *op, err error) {
 }
 
 // endEpoch goes on with a barrier: first all writes, then a flush, then the answer.
-func (e *Engine) endEpoch() {
-	r := &e.receiving
-	if !r.barrier || r.writes > 0 || r.flushing {
+func (r *Resource) endEpoch() {
+	s := &r.receiving
+	if !s.barrier || s.writes > 0 || s.flushing > 0 {
 		return
 	}
-	if e.hasDisk && !e.cfg.NoFlushes {
-		r.flushing = true
-		o := e.newOp(epochFlush, 0, 0)
-		e.ops[o.tag] = o
-		e.emit(Effect{Kind: FlushDisk, Tag: o.tag})
-		return
+	for _, e := range r.volumes {
+		if e.unflushed && e.hasDisk && !e.cfg.NoFlushes {
+			s.flushing++
+			o := e.newOp(epochFlush, 0, 0)
+			e.ops[o.tag] = o
+			e.emit(Effect{Kind: FlushDisk, Tag: o.tag})
+		}
+		e.unflushed = false
 	}
-	e.answerBarrier()
+	if s.flushing == 0 {
+		r.answerBarrier()
+	}
 }
 
-func (e *Engine) answerBarrier() {
-	r := &e.receiving
-	e.send(wire.Message{Command: wire.CmdBarrierAck, Number: r.number, Count: uint32(r.epoch)})
-	r.epoch, r.barrier = 0, false
-	e.pumpData()
+func (r *Resource) answerBarrier() {
+	s := &r.receiving
+	r.tell(wire.Message{Command: wire.CmdBarrierAck, Number: s.number, Count: uint32(s.epoch)})
+	s.epoch, s.barrier = 0, false
+	r.pumpData()
 }
 
 func (e *Engine) epochFlushed(o *op, err error) {
@@ -272,14 +309,16 @@ func (e *Engine) epochFlushed(o *op, err error) {
 	if o.dropped {
 		return
 	}
-	e.receiving.flushing = false
+	e.receiving.flushing--
 	if err != nil {
 		// What the peer believes to be safe is not: without the disk, nothing is claimed.
 		e.giveUpDisk()
 		e.protocolError("the local disk does not flush")
 		return
 	}
-	e.answerBarrier()
+	if e.receiving.flushing == 0 {
+		e.answerBarrier()
+	}
 }
 
 // receiveReadRequest reads for a peer that has no data, or for its resync.
@@ -349,5 +388,6 @@ func (e *Engine) dropPeerWork() {
 	}
 	clear(e.waiting[len(kept):])
 	e.waiting = kept
+	e.peerWrites, e.unflushed = 0, false
 	e.stopFetching()
 }

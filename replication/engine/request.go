@@ -21,17 +21,21 @@ const maxDiscard = 128 << 20
 
 // sendSide is what a node keeps about its own writes.
 type sendSide struct {
+	log      []*op // transfer log: mirrored writes whose epoch is not confirmed
+	logFor   *op   // the write whose transaction is under way
+	flushes  []*op // that wait for the peer
+	bitsTold uint64
+	inUse    bool
+	turn     bool // of reads, when they alternate
+	requests int  // of applications, not completed
+}
+
+// epochs are those of the own writes of all volumes.
+type epochs struct {
 	epoch      uint32 // number of the epoch that is open
 	inEpoch    int    // writes sent in it
 	closed     bool   // the open epoch is to be closed before the next write
 	unanswered []epochSent
-	log        []*op // transfer log: mirrored writes whose epoch is not confirmed
-	logFor     *op   // the write whose transaction is under way
-	flushes    []*op // that wait for the peer
-	bitsTold   uint64
-	inUse      bool
-	turn       bool // of reads, when they alternate
-	requests   int  // of applications, not completed
 }
 
 // epochSent is an epoch whose barrier was sent.
@@ -42,7 +46,7 @@ type epochSent struct {
 }
 
 // connect begins a new connection; the number of the epoch goes on.
-func (s *sendSide) connect() {
+func (s *epochs) connect() {
 	s.inEpoch, s.closed, s.unanswered = 0, false, nil
 }
 
@@ -192,8 +196,7 @@ func (e *Engine) runWrite(o *op) {
 
 // mirror sends a write to the peer, in the epoch that is open.
 func (e *Engine) mirror(o *op) {
-	s := &e.sending
-	if s.closed || s.inEpoch >= max(1, e.cfg.MaxEpochSize) {
+	if s := &e.epochs; s.closed || s.inEpoch >= max(1, e.cfg.MaxEpochSize) {
 		e.closeEpoch()
 	}
 	m := wire.Message{Command: wire.CmdData, Sector: o.sector, ID: o.tag, Data: o.data, Size: o.size, Flags: wire.FlagSync}
@@ -230,10 +233,9 @@ func (e *Engine) mirrorZeroes(o *op) {
 }
 
 func (e *Engine) transfer(o *op, m *wire.Message) {
-	s := &e.sending
-	o.net, o.epoch, o.sentAt, o.inLog = partPending, s.epoch, e.now, true
-	s.inEpoch++
-	s.log = append(s.log, o)
+	o.net, o.epoch, o.sentAt, o.inLog = partPending, e.epochs.epoch, e.now, true
+	e.epochs.inEpoch++
+	e.sending.log = append(e.sending.log, o)
 	syncing := e.state.Conn() >= wire.SyncSource && e.state.Conn() <= wire.PausedSyncT
 	if syncing {
 		m.Flags |= wire.FlagMayClear
@@ -251,15 +253,15 @@ func (e *Engine) transfer(o *op, m *wire.Message) {
 }
 
 // closeEpoch sends the barrier of the open epoch, if it has writes.
-func (e *Engine) closeEpoch() {
-	s := &e.sending
+func (r *Resource) closeEpoch() {
+	s := &r.epochs
 	s.closed = false
-	if s.inEpoch == 0 || !e.link.up {
+	if s.inEpoch == 0 || !r.link.up {
 		return
 	}
 	// The number is opaque for the peer.
-	e.send(wire.Message{Command: wire.CmdBarrier, Number: s.epoch})
-	s.unanswered = append(s.unanswered, epochSent{s.epoch, s.inEpoch, e.now})
+	r.tell(wire.Message{Command: wire.CmdBarrier, Number: s.epoch})
+	s.unanswered = append(s.unanswered, epochSent{s.epoch, s.inEpoch, r.now})
 	s.epoch++
 	s.inEpoch = 0
 }
@@ -313,7 +315,7 @@ func (e *Engine) settleWrite(o *op) {
 		} else {
 			e.complete(o, nil, nil)
 		}
-		if o.inLog && o.epoch == e.sending.epoch && e.link.up {
+		if o.inLog && o.epoch == e.epochs.epoch && e.link.up {
 			// The application knows of a write in the open epoch: what it writes next
 			// belongs behind a barrier.
 			e.closeEpoch()
@@ -396,21 +398,33 @@ func (e *Engine) transferred(id, sector uint64) *op {
 }
 
 // barrierAnswered ends the oldest epoch.
-func (e *Engine) barrierAnswered(m *wire.Message) {
-	s := &e.sending
+func (r *Resource) barrierAnswered(m *wire.Message) {
+	s := &r.epochs
 	if len(s.unanswered) == 0 || s.unanswered[0].number != m.Number || s.unanswered[0].writes != int(m.Count) {
-		e.protocolError("acknowledgement of an epoch that does not fit")
+		r.protocolError("acknowledgement of an epoch that does not fit")
 		return
 	}
 	s.unanswered = slices.Delete(s.unanswered, 0, 1)
+	for _, e := range r.volumes {
+		if !e.confirmEpoch(m.Number) {
+			r.protocolError("an epoch ends before its writes")
+			return
+		}
+	}
+}
+
+// confirmEpoch ends the writes of an epoch. It gives false when the peer has not
+// answered all of them.
+func (e *Engine) confirmEpoch(number uint32) bool {
+	s, complete := &e.sending, true
 	kept := s.log[:0]
 	for _, o := range s.log {
 		switch {
-		case o.dropped || o.held || o.kind != appWrite || o.epoch != m.Number:
+		case o.dropped || o.held || o.kind != appWrite || o.epoch != number:
 			kept = append(kept, o)
 		case o.net == partPending:
 			kept = append(kept, o)
-			defer e.protocolError("an epoch ends before its writes")
+			complete = false
 		case o.local == partPending:
 			// The disk is slower than the peer; retired by settleWrite.
 			o.inLog = false
@@ -424,14 +438,15 @@ func (e *Engine) barrierAnswered(m *wire.Message) {
 		e.settleFlush(f)
 	}
 	e.pump()
+	return complete
 }
 
 // runFlush closes the epoch and flushes the local disk.
 func (e *Engine) runFlush(o *op) {
 	e.closeEpoch()
 	o.local, o.net = partOK, partOK
-	if e.cfg.Protocol == ProtocolC && len(e.sending.unanswered) > 0 {
-		o.net, o.epoch = partPending, e.sending.epoch-1
+	if e.cfg.Protocol == ProtocolC && len(e.epochs.unanswered) > 0 {
+		o.net, o.epoch = partPending, e.epochs.epoch-1
 	}
 	e.sending.flushes = append(e.sending.flushes, o)
 	if e.hasDisk {
@@ -446,7 +461,7 @@ func (e *Engine) settleFlush(o *op) {
 	s := &e.sending
 	if o.net == partPending {
 		waits := false
-		for _, u := range s.unanswered {
+		for _, u := range e.epochs.unanswered {
 			waits = waits || int32(u.number-o.epoch) <= 0
 		}
 		if !waits && (e.link.up || e.state&anySuspended == 0) {

@@ -42,7 +42,7 @@ func (r *resyncRun) rewind(bit uint64) { r.cursor = min(r.cursor, bit) }
 
 // sendBitmapFirst is the source's part of the exchange: it sends first.
 func (e *Engine) sendBitmapFirst() {
-	e.receiving.bitmap = wire.NewBitmapCursor(e.bitmap.Len())
+	e.bitmapIn = wire.NewBitmapCursor(e.bitmap.Len())
 	e.sendBitmap()
 }
 
@@ -64,21 +64,21 @@ func (e *Engine) receiveBitmap(m *wire.Message) {
 		e.protocolError("unexpected " + m.Command.String())
 		return
 	}
-	r := &e.receiving
-	if r.bitmap.Bits != e.bitmap.Len() {
-		r.bitmap = wire.NewBitmapCursor(e.bitmap.Len())
+	r := &e.bitmapIn
+	if r.Bits != e.bitmap.Len() {
+		*r = wire.NewBitmapCursor(e.bitmap.Len())
 	}
-	err := e.link.dialect.TakePiece(&r.bitmap, m,
+	err := e.link.dialect.TakePiece(r, m,
 		func(first, end uint64) { e.bitmap.SetRange(first, end) },
 		func(i int, w uint64) { e.bitmap.OrWord(i, w) })
 	if err != nil {
 		e.protocolError(err.Error())
 		return
 	}
-	if !r.bitmap.Done {
+	if !r.Done {
 		return
 	}
-	r.bitmap = wire.BitmapCursor{}
+	*r = wire.BitmapCursor{}
 	if conn == wire.WFBitMapT {
 		e.sendBitmap()
 		e.change(e.state.WithConn(wire.WFSyncUUID), hard)
@@ -390,7 +390,7 @@ func (e *Engine) resyncAnswered(m *wire.Message) {
 // resync is done.
 func (e *Engine) maybeFinishTarget() {
 	r := &e.resync
-	if !r.running || r.finish || e.state.Conn() != wire.SyncTarget || r.fetching > 0 || e.receiving.writes > 0 {
+	if !r.running || r.finish || e.state.Conn() != wire.SyncTarget || r.fetching > 0 || e.peerWrites > 0 {
 		return
 	}
 	if e.bitmap.Count() > 0 && r.failed == 0 {
@@ -401,7 +401,7 @@ func (e *Engine) maybeFinishTarget() {
 		if e.state.Conn() != wire.SyncTarget || !e.resync.running {
 			return
 		}
-		if e.bitmap.Count() > 0 && e.resync.failed == 0 || e.resync.fetching > 0 || e.receiving.writes > 0 {
+		if e.bitmap.Count() > 0 && e.resync.failed == 0 || e.resync.fetching > 0 || e.peerWrites > 0 {
 			e.resync.finish = false // more came meanwhile
 			return
 		}
@@ -458,7 +458,10 @@ func (e *Engine) finishSource() {
 	e.note("resync done")
 	e.change(e.state.WithConn(wire.Connected).WithPeerDisk(wire.UpToDate), hard)
 	e.persist()
-	e.emit(Effect{Kind: RunHandler, Name: "unfence-peer"})
+	inSync := func(e *Engine) bool { return e.state.Disk() == wire.UpToDate && e.state.PeerDisk() == wire.UpToDate }
+	if !e.any(func(o *Engine) bool { return !inSync(o) }) {
+		e.emit(Effect{Kind: RunHandler, Name: "unfence-peer"})
+	}
 }
 
 // stopFetching forgets what was asked for in a resync that ended early.

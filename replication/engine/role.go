@@ -9,6 +9,7 @@ import (
 // command is the administrator's command that is under way. There is one at a time.
 type command struct {
 	active bool
+	of     *Engine // the volume it is about; nil for the connection
 	tag    uint64
 	// asked: a request for this change was sent to the peer.
 	asked     bool
@@ -22,37 +23,33 @@ type command struct {
 	then      func(wire.Result) // instead of a reply
 }
 
-func (e *Engine) reply(tag uint64, r wire.Result) {
-	e.emit(Effect{Kind: Reply, Tag: tag, Result: r})
-}
-
 // finishCommand answers the command under way.
-func (e *Engine) finishCommand(r wire.Result) {
-	c := e.cmd
-	e.cmd = command{}
+func (r *Resource) finishCommand(result wire.Result) {
+	c := r.cmd
+	r.cmd = command{}
 	if c.then != nil {
-		c.then(r)
+		c.then(result)
 		return
 	}
-	if r == wire.ResultNothing {
-		r = wire.ResultOK
+	if result == wire.ResultNothing {
+		result = wire.ResultOK
 	}
-	e.reply(c.tag, r)
+	r.reply(c.tag, result)
 }
 
 // begin takes the place of the command under way, or refuses.
-func (e *Engine) begin(tag uint64) bool {
-	if e.cmd.active {
-		e.reply(tag, wire.InTransient)
+func (r *Resource) begin(of *Engine, tag uint64) bool {
+	if r.cmd.active {
+		r.reply(tag, wire.InTransient)
 		return false
 	}
-	e.cmd = command{active: true, tag: tag}
+	r.cmd = command{active: true, of: of, tag: tag}
 	return true
 }
 
 // request makes a change that the peer has to agree to. Without a connection it is
 // only checked here.
-func (e *Engine) request(mask, val wire.State, connWide bool) {
+func (e *Engine) request(mask, val wire.State) {
 	ns := e.state&^mask | val&mask
 	if r := e.check(ns); !r.OK() || r == wire.ResultNothing {
 		e.requestDone(r)
@@ -63,16 +60,16 @@ func (e *Engine) request(mask, val wire.State, connWide bool) {
 		return
 	}
 	e.cmd.asked, e.cmd.mask, e.cmd.val = true, mask, val
-	c := wire.CmdStateChange
-	if connWide {
-		c = wire.CmdConnChange
-	}
-	e.send(wire.Message{Command: c, Mask: mask, State: val})
+	e.send(wire.Message{Command: wire.CmdStateChange, Mask: mask, State: val})
 }
 
-// changeAnswered is the peer's word on our request.
+// changeAnswered is the peer's word on our request about this volume.
 func (e *Engine) changeAnswered(r wire.Result) {
-	if !e.cmd.active || !e.cmd.asked {
+	if e.cmd.of == nil && e.link.dialect.Version < 100 {
+		e.connAnswered(r)
+		return
+	}
+	if !e.cmd.active || !e.cmd.asked || e.cmd.of != e {
 		return
 	}
 	e.cmd.asked = false
@@ -102,8 +99,66 @@ func (e *Engine) requestDone(r wire.Result) {
 	e.finishCommand(r)
 }
 
-// receiveChange decides about a change that the peer asks for.
-func (e *Engine) receiveChange(m *wire.Message, answer wire.Command) {
+// connAnswered is the peer's word on our request about the connection.
+func (r *Resource) connAnswered(result wire.Result) {
+	c := &r.cmd
+	if !c.active || !c.asked || c.of != nil {
+		return
+	}
+	c.asked = false
+	if !result.OK() {
+		r.note("the peer refuses: " + result.String())
+		r.finishCommand(wire.RefusedByPeer)
+		return
+	}
+	mask, val := c.mask, c.val
+	for _, e := range r.volumes {
+		if answer := e.change(e.state&^mask|val&mask, soft); !answer.OK() {
+			result = answer
+		}
+	}
+	r.finishCommand(result)
+}
+
+// receiveConnChange decides about a change of the connection that the peer asks for.
+func (r *Resource) receiveConnChange(m *wire.Message, answer wire.Command) {
+	if r.cmd.asked && r.link.resolver {
+		r.tell(wire.Message{Command: answer, Code: wire.ConcurrentChange})
+		return
+	}
+	mask, val := mirroredMask(m.Mask), mirrored(m.State)
+	result := wire.ResultOK
+	for _, e := range r.volumes {
+		one := e.check(e.state&^mask | val&mask)
+		if one.OK() && e.handshaking() {
+			one = wire.InTransient
+		}
+		if !one.OK() {
+			result = one
+			break
+		}
+	}
+	end := mask&wire.MaskConn != 0 && val.Conn() == wire.TearDown
+	for _, e := range r.volumes {
+		if result.OK() && !end {
+			if one := e.change(e.state&^mask|val&mask, soft); !one.OK() {
+				result = one
+			}
+		}
+	}
+	r.tell(wire.Message{Command: answer, Code: result})
+	if !result.OK() || !end {
+		return
+	}
+	for _, e := range r.volumes {
+		e.change((e.state&^mask | val&mask).WithConn(e.state.Conn()), hard)
+	}
+	r.dropLink(wire.TearDown)
+}
+
+// receiveChange decides about a change of the volume that the peer asks for.
+func (e *Engine) receiveChange(m *wire.Message) {
+	const answer = wire.CmdStateReply
 	if e.cmd.asked && e.link.resolver {
 		// Both ask at once: one of the two has to win.
 		e.send(wire.Message{Command: answer, Code: wire.ConcurrentChange})
@@ -111,6 +166,11 @@ func (e *Engine) receiveChange(m *wire.Message, answer wire.Command) {
 	}
 	mask, val := mirroredMask(m.Mask), mirrored(m.State)
 	ns := e.state&^mask | val&mask
+	if mask&wire.MaskConn != 0 && ns.Conn() == wire.TearDown {
+		// How protocols before 100 say it.
+		e.receiveConnChange(m, answer)
+		return
+	}
 	if ns.Conn() == wire.StartingSyncS || ns.Conn() == wire.StartingSyncT {
 		if mask&wire.MaskConn != 0 && e.hasDisk && e.check(ns).OK() {
 			if ns.Conn() == wire.StartingSyncT {
@@ -128,16 +188,12 @@ func (e *Engine) receiveChange(m *wire.Message, answer wire.Command) {
 	if r.OK() && e.handshaking() {
 		r = wire.InTransient
 	}
-	if r.OK() && ns.Conn() != wire.TearDown {
+	if r.OK() {
 		if r2 := e.change(ns, soft); !r2.OK() {
 			r = r2
 		}
 	}
 	e.send(wire.Message{Command: answer, Code: r})
-	if r.OK() && ns.Conn() == wire.TearDown {
-		e.change(ns.WithConn(e.state.Conn()), hard)
-		e.dropLink(wire.TearDown)
-	}
 }
 
 // Promote makes the node Primary. With force it takes data that is not known to be
@@ -148,7 +204,7 @@ func (e *Engine) Promote(now time.Duration, force bool, tag uint64) {
 		e.reply(tag, wire.ResultOK)
 		return
 	}
-	if !e.begin(tag) {
+	if !e.begin(e, tag) {
 		return
 	}
 	e.cmd.promote, e.cmd.force = true, force
@@ -158,7 +214,7 @@ func (e *Engine) Promote(now time.Duration, force bool, tag uint64) {
 
 func (e *Engine) tryPromote() {
 	e.cmd.tries++
-	e.request(e.cmd.mask, e.cmd.val, false)
+	e.request(e.cmd.mask, e.cmd.val)
 }
 
 // promotionAnswered goes on after an attempt: done, another attempt, or refused.
@@ -217,7 +273,7 @@ func (e *Engine) promoted(mask wire.State) {
 
 // startPrimary sets the generation of a new Primary; the caller persists.
 func (e *Engine) startPrimary(ns wire.State) {
-	forced := e.cmd.promote && e.cmd.force && e.cmd.mask&wire.MaskDisk != 0
+	forced := e.cmd.of == e && e.cmd.promote && e.cmd.force && e.cmd.mask&wire.MaskDisk != 0
 	alone := ns.Conn() < wire.Connected || ns.PeerDisk() <= wire.Failed
 	if forced || alone && e.super.UUID.Bitmap == 0 && ns.Disk() == wire.UpToDate {
 		e.newGeneration()
@@ -269,7 +325,7 @@ func (e *Engine) Outdate(now time.Duration, tag uint64) {
 // the peer's is thrown away.
 func (e *Engine) Invalidate(now time.Duration, remote bool, tag uint64) {
 	e.now = now
-	if !e.begin(tag) {
+	if !e.begin(e, tag) {
 		return
 	}
 	conn := wire.StartingSyncT
@@ -306,50 +362,57 @@ func (e *Engine) startFullSync(conn wire.Conn) {
 }
 
 // Disconnect ends the connection, in agreement with the peer unless forced.
-func (e *Engine) Disconnect(now time.Duration, force bool, tag uint64) {
-	e.now = now
-	if e.state.Conn() == wire.StandAlone {
-		e.reply(tag, wire.ResultOK)
+func (r *Resource) Disconnect(now time.Duration, force bool, tag uint64) {
+	r.now = now
+	if r.lowest() == wire.StandAlone {
+		r.reply(tag, wire.ResultOK)
 		return
 	}
-	if !e.begin(tag) {
+	if !r.begin(nil, tag) {
 		return
 	}
 	end := func() {
-		if e.state.Conn() != wire.StandAlone {
-			e.dropLink(wire.Disconnecting)
+		if r.lowest() != wire.StandAlone {
+			r.dropLink(wire.Disconnecting)
 		}
-		e.reply(tag, wire.ResultOK)
+		r.reply(tag, wire.ResultOK)
 	}
-	if force || e.state.Conn() < wire.Connected {
-		e.cmd = command{}
+	if force || r.lowest() < wire.Connected {
+		r.cmd = command{}
 		end()
 		return
 	}
+	request := wire.CmdConnChange
+	if r.link.dialect.Version < 100 {
+		request = wire.CmdStateChange
+	}
+	primary := r.any(func(e *Engine) bool { return e.state.Role() == wire.Primary })
 	try := 0
 	var attempt func(mask, val wire.State)
 	attempt = func(mask, val wire.State) {
-		e.cmd = command{active: true, tag: tag, asked: true, mask: mask, val: val}
-		e.cmd.then = func(r wire.Result) {
+		r.cmd = command{active: true, tag: tag, asked: true, mask: mask, val: val}
+		r.cmd.then = func(result wire.Result) {
 			try++
-			refused := r == wire.RefusedByPeer || r == wire.PeerNotOutdated
+			refused := result == wire.RefusedByPeer || result == wire.PeerNotOutdated
 			switch {
-			case r.OK() || r == wire.ResultNothing || !e.link.up:
+			case result.OK() || !r.link.up:
 				end()
-			case refused && try == 1 && e.state.Role() == wire.Secondary:
+			case refused && try == 1 && !primary:
 				// The Primary has to know that we cannot take over with old data.
 				attempt(wire.MaskConn|wire.MaskDisk, wire.State(0).WithConn(wire.Disconnecting).WithDisk(wire.Outdated))
 			case refused && try == 1:
 				attempt(wire.MaskConn|wire.MaskPeerDisk, wire.State(0).WithConn(wire.Disconnecting).WithPeerDisk(wire.Outdated))
 			default:
-				e.reply(tag, r)
+				r.reply(tag, result)
 			}
 		}
-		if r := e.check(e.state&^mask | val); !r.OK() && try == 0 {
-			e.finishCommand(r)
-			return
+		for _, e := range r.volumes {
+			if result := e.check(e.state&^mask | val&mask); !result.OK() && try == 0 {
+				r.finishCommand(result)
+				return
+			}
 		}
-		e.send(wire.Message{Command: wire.CmdConnChange, Mask: mask, State: val})
+		r.tell(wire.Message{Command: request, Mask: mask, State: val})
 	}
 	attempt(wire.MaskConn, wire.State(0).WithConn(wire.Disconnecting))
 }
@@ -378,31 +441,33 @@ func (e *Engine) thaw(ns wire.State) {
 }
 
 // tickCommand tries a promotion again that met another Primary.
-func (e *Engine) tickCommand() {
-	if c := &e.cmd; c.active && c.promote && !c.asked && c.retryAt > 0 && e.now >= c.retryAt && !e.fence.running {
+func (r *Resource) tickCommand() {
+	if c := &r.cmd; c.active && c.promote && !c.asked && c.retryAt > 0 && r.now >= c.retryAt && !r.fence.running {
 		c.retryAt = -1
-		e.tryPromote()
+		c.of.tryPromote()
 	}
 }
 
-// Shutdown puts a Secondary away in good order: the connection ends and everything
+// Shutdown puts a resource that is Secondary away in good order: the connection ends and everything
 // is on the disk. The runner then seals the metadata (metadata.Area.Seal), so that
 // the next attach, also by a kernel, needs no replay. The engine is of no use after.
-func (e *Engine) Shutdown(now time.Duration, tag uint64) {
-	e.now = now
-	if e.state.Role() == wire.Primary {
-		e.reply(tag, wire.DeviceInUse)
+func (r *Resource) Shutdown(now time.Duration, tag uint64) {
+	r.now = now
+	if r.any(func(e *Engine) bool { return e.state.Role() == wire.Primary }) {
+		r.reply(tag, wire.DeviceInUse)
 		return
 	}
-	if e.state.Conn() != wire.StandAlone {
-		e.dropLink(wire.Disconnecting)
+	if r.lowest() != wire.StandAlone {
+		r.dropLink(wire.Disconnecting)
 	}
-	if e.localWork() {
+	if r.any((*Engine).localWork) {
 		// Writes of the peer that are under way have to end first.
-		e.reply(tag, wire.InTransient)
+		r.reply(tag, wire.InTransient)
 		return
 	}
-	e.persist()
-	e.hasDisk = false
-	e.reply(tag, wire.ResultOK)
+	for _, e := range r.volumes {
+		e.persist()
+		e.hasDisk = false
+	}
+	r.reply(tag, wire.ResultOK)
 }

@@ -101,6 +101,8 @@ func (e *Engine) valid(s State) Result {
 	switch {
 	case primary && s.Peer() == Primary && !e.cfg.TwoPrimaries:
 		return TwoPrimaries
+	case primary && !e.cfg.TwoPrimaries && e.any(func(o *Engine) bool { return o != e && o.state.Peer() == Primary }):
+		return OtherVolumePrimary
 	case primary && conn < Connected && disk < UpToDate:
 		return NeedUpToDate
 	case e.cfg.Fencing >= FencingResourceOnly && primary && conn < Connected && pdsk >= DUnknown:

@@ -39,10 +39,10 @@ func digestOf(alg string, data []byte) []byte {
 // marked on both; a reconnect brings them in sync.
 func (e *Engine) Verify(now time.Duration, tag uint64) {
 	e.now = now
-	if !e.begin(tag) {
+	if !e.begin(e, tag) {
 		return
 	}
-	e.request(wire.MaskConn, wire.State(0).WithConn(wire.VerifyS), false)
+	e.request(wire.MaskConn, wire.State(0).WithConn(wire.VerifyS))
 	e.tickVerify()
 }
 
