@@ -75,7 +75,8 @@ type world struct {
 	log    *strings.Builder
 	failed string
 
-	blocks  [simBlocks]*block
+	blocks  []*block
+	volumes int
 	primary int // node that the application uses, -1 none
 	stats   struct {
 		acked, flushed, promotions, crashes, resyncs, checks, reads, equal int
@@ -89,25 +90,34 @@ type simNode struct {
 	up      bool
 	life    int // counts reboots
 	crashed time.Duration
-	target  time.Duration // when it last was target of a resync
-	disk    *simDisk
-	area    *metadata.Area
-	e       *Engine
+	r       *Resource
+	copies  []*simCopy
 	opening bool
-	conn    int // generation of the connection it has, 0 none
+	conn    int        // generation of the connection it has, 0 none
+	broken  bool       // the disks: every operation fails
+	in      [2]channel // data and meta socket
+	nextTag uint64
+	replies map[uint64]func(wire.Result)
+}
+
+// simCopy is a node's copy of a volume.
+type simCopy struct {
+	*simNode
+	index  int
+	target time.Duration // when it last was target of a resync
+	disk   *simDisk
+	area   *metadata.Area
+	e      *Engine
 	// diskBusy are disk effects under way; a crash applies a part of them.
 	diskBusy map[uint64]Effect
-	broken   bool // the disk: every operation fails
 	// metaFailed: metadata could not be written in this batch of effects.
 	metaFailed bool
 	requests   map[uint64]*request
-	in         [2]channel // data and meta socket
-	nextTag    uint64
-	replies    map[uint64]func(wire.Result)
 }
 
 // block is a place that the application writes, with what may be read there.
 type block struct {
+	volume int
 	sector uint64
 	// history are the values written since the last that is known to be safe, oldest
 	// first. The first one is safe.
@@ -117,6 +127,7 @@ type block struct {
 
 type value struct {
 	n       uint64
+	volume  int
 	acked   bool
 	issued  time.Duration // or read and found to be there
 	flushed bool
@@ -155,25 +166,31 @@ func (w *world) fail(format string, args ...any) {
 	}
 }
 
-func newWorld(t testing.TB, seed uint64, cfg Config, verbose bool) *world {
-	w := &world{t: t, r: rand.New(rand.NewPCG(seed, 99)), primary: -1, only: -1, cfg: cfg}
+func newWorld(t testing.TB, seed uint64, cfg Config, verbose bool, volumes int) *world {
+	w := &world{volumes: volumes, t: t, r: rand.New(rand.NewPCG(seed, 99)), primary: -1, only: -1, cfg: cfg}
 	if verbose {
 		w.log = &strings.Builder{}
 	}
 	w.cfg.Rand = w.r.Uint64
-	for i := range w.blocks {
+	w.blocks = make([]*block, simBlocks*volumes)
+	for k := range w.blocks {
+		i := k % simBlocks
 		// A few neighbours, the rest spread over all extents of the activity log.
 		b := uint64(i)
 		if i >= 8 {
 			const stride = (simVolume - 1<<20) / 4096 / simBlocks
 			b = uint64(i)*stride + w.r.Uint64N(stride)
 		}
-		w.blocks[i] = &block{sector: b * 8, history: []*value{{acked: true, flushed: true}}}
+		w.blocks[k] = &block{volume: k / simBlocks, sector: b * 8, history: []*value{{volume: k / simBlocks, acked: true, flushed: true}}}
 	}
 	for i := range w.nodes {
-		n := &simNode{w: w, id: i, disk: newSimDisk(simVolume), crashed: -1}
-		if _, err := metadata.Create(n.disk, simVolume, metadata.Internal, metadata.CreateOptions{DeviceUUID: w.r.Uint64()}); err != nil {
-			t.Fatal(err)
+		n := &simNode{w: w, id: i, crashed: -1}
+		for v := range volumes {
+			c := &simCopy{simNode: n, index: v, disk: newSimDisk(simVolume)}
+			if _, err := metadata.Create(c.disk, simVolume, metadata.Internal, metadata.CreateOptions{DeviceUUID: w.r.Uint64()}); err != nil {
+				t.Fatal(err)
+			}
+			n.copies = append(n.copies, c)
 		}
 		w.nodes[i] = n
 	}
@@ -183,31 +200,26 @@ func newWorld(t testing.TB, seed uint64, cfg Config, verbose bool) *world {
 // boot starts a node: metadata, engine, disk, network.
 func (n *simNode) boot() {
 	w := n.w
-	area, err := metadata.Open(n.disk, simVolume, metadata.Internal)
-	if err != nil {
-		w.fail("node %d: %v", n.id, err)
-		return
+	n.up, n.life, n.broken = true, n.life+1, false
+	n.replies = map[uint64]func(wire.Result){}
+	var cfgs []Config
+	for v := range n.copies {
+		cfg := w.cfg
+		cfg.Volume = uint16(v)
+		cfgs = append(cfgs, cfg)
 	}
-	if _, err := area.ApplyLog(); err != nil {
-		w.fail("node %d: %v", n.id, err)
-		return
+	n.r = NewResource(cfgs...)
+	for v, c := range n.copies {
+		c.metaFailed = false
+		c.diskBusy, c.requests, c.e = map[uint64]Effect{}, map[uint64]*request{}, n.r.Volumes()[v]
+		if err := c.attach(); err != nil {
+			w.fail("node %d: %v", n.id, err)
+			return
+		}
+		w.logf("%d boots: %v %X bits=%d crashed=%v", n.id, c.e.State(), c.e.Generations(), c.e.OutOfSync()/8, c.e.crashed)
 	}
-	bm, err := area.ReadBitmap()
-	if err != nil {
-		w.fail("node %d: %v", n.id, err)
-		return
-	}
-	n.up, n.area, n.life = true, area, n.life+1
-	n.broken, n.metaFailed = false, false
-	n.diskBusy, n.requests, n.replies = map[uint64]Effect{}, map[uint64]*request{}, map[uint64]func(wire.Result){}
-	n.e = New(w.cfg)
-	if err := n.e.Attach(w.now, LocalDisk{Capacity: area.Layout.DataSectors, Super: area.Super, Bitmap: bm, Layout: area.Layout}); err != nil {
-		w.fail("node %d: %v", n.id, err)
-		return
-	}
-	w.logf("%d boots: %v %X bits=%d crashed=%v", n.id, n.e.State(), n.e.Generations(), n.e.OutOfSync()/8, n.e.crashed)
 	n.do()
-	n.e.Connect(w.now, false, n.reply(nil))
+	n.r.Connect(w.now, false, n.reply(nil))
 	n.do()
 	n.tick(n.life)
 }
@@ -217,10 +229,32 @@ func (n *simNode) tick(life int) {
 		if !n.up || n.life != life {
 			return
 		}
-		n.e.Tick(n.w.now)
+		n.r.Tick(n.w.now)
 		n.do()
 		n.tick(life)
 	})
+}
+
+// attach opens the disk as a runner does.
+func (n *simCopy) attach() error {
+	area, err := metadata.Open(n.disk, simVolume, metadata.Internal)
+	if err != nil {
+		return err
+	}
+	if _, err := area.ApplyLog(); err != nil {
+		return err
+	}
+	bm, err := area.ReadBitmap()
+	if err != nil {
+		return err
+	}
+	before := n.area
+	n.area = area
+	err = n.e.Attach(n.w.now, LocalDisk{Capacity: area.Layout.DataSectors, Super: area.Super, Bitmap: bm, Layout: area.Layout})
+	if err != nil {
+		n.area = before
+	}
+	return err
 }
 
 func (n *simNode) reply(f func(wire.Result)) uint64 {
@@ -238,25 +272,29 @@ func (n *simNode) crash() {
 		return
 	}
 	w.stats.crashes++
-	w.logf("%d crashes in %v", n.id, n.e.State())
-	tags := make([]uint64, 0, len(n.diskBusy))
-	for tag := range n.diskBusy {
-		tags = append(tags, tag)
-	}
-	slices.Sort(tags)
-	for _, tag := range tags {
-		if w.r.IntN(2) == 0 {
-			n.apply(n.diskBusy[tag])
+	for _, c := range n.copies {
+		w.logf("%d crashes in %v", n.id, c.e.State())
+		tags := make([]uint64, 0, len(c.diskBusy))
+		for tag := range c.diskBusy {
+			tags = append(tags, tag)
 		}
+		slices.Sort(tags)
+		for _, tag := range tags {
+			if w.r.IntN(2) == 0 {
+				c.apply(c.diskBusy[tag])
+			}
+		}
+		c.disk.crash(w.r, w.r.Float64())
 	}
-	n.disk.crash(w.r, w.r.Float64())
 	n.up, n.crashed = false, w.now
 	if w.primary == n.id {
 		w.primary = -1
 	}
-	for _, q := range n.requests {
-		if q.block != nil {
-			q.block.busy = false // nobody knows whether it was written
+	for _, c := range n.copies {
+		for _, q := range c.requests {
+			if q.block != nil {
+				q.block.busy = false // nobody knows whether it was written
+			}
 		}
 	}
 	n.hangUp()
@@ -283,7 +321,7 @@ func (n *simNode) hangUp() {
 	w.after(w.between(0, 3*time.Millisecond), func() {
 		if peer.up && peer.life == life && peer.conn == gen && !w.cut {
 			peer.conn = 0
-			peer.e.ConnectionLost(w.now)
+			peer.r.ConnectionLost(w.now)
 			peer.do()
 		}
 	})
@@ -301,13 +339,13 @@ func (w *world) dial() {
 	resolver := w.r.IntN(2)
 	w.logf("connected, resolver %d", resolver)
 	for i, n := range w.nodes {
-		n.e.ConnectionUp(w.now, i == resolver)
+		n.r.ConnectionUp(w.now, i == resolver)
 		n.do()
 	}
 }
 
 // apply carries out a disk effect on the simulated disk.
-func (n *simNode) apply(f Effect) []byte {
+func (n *simCopy) apply(f Effect) []byte {
 	switch f.Kind {
 	case WriteDisk:
 		data := f.Data
@@ -324,7 +362,7 @@ func (n *simNode) apply(f Effect) []byte {
 		}
 		return b
 	case FlushDisk:
-		if n.w.broken != "a flush that does nothing" {
+		if n.w.broken != "a flush that does nothing" && (n.w.broken != "an epoch that is flushed on one disk" || n.index == 0 || n.e.State().Role() == wire.Primary) {
 			_ = n.disk.Sync()
 		}
 	case WriteLog:
@@ -342,29 +380,33 @@ func (n *simNode) apply(f Effect) []byte {
 func (n *simNode) do() {
 	w := n.w
 	for n.up {
-		effects := slices.Clone(n.e.Take())
+		effects := slices.Clone(n.r.Take())
 		if len(effects) == 0 {
 			break
 		}
-		if n.e.State().Conn() == wire.SyncTarget {
-			n.target = w.now
+		for _, c := range n.copies {
+			if c.e.State().Conn() == wire.SyncTarget {
+				c.target = w.now
+			}
 		}
 		for _, f := range effects {
 			if !n.up {
 				return
 			}
-			n.carryOut(f)
+			n.copies[f.Volume].carryOut(f)
 		}
-		if n.up && n.metaFailed {
-			n.metaFailed = false
-			n.e.MetaFailed(w.now)
+		for _, c := range n.copies {
+			if n.up && c.metaFailed {
+				c.metaFailed = false
+				c.e.MetaFailed(w.now)
+			}
 		}
 	}
 	w.dial()
 	w.invariants()
 }
 
-func (n *simNode) carryOut(f Effect) {
+func (n *simCopy) carryOut(f Effect) {
 	w := n.w
 	life := n.life
 	switch f.Kind {
@@ -445,7 +487,7 @@ func (n *simNode) carryOut(f Effect) {
 				}
 				code := 1
 				if w.broken == "a fence that does not fence" {
-					n.e.HandlerDone(w.now, "fence-peer", fencePeerStonithed)
+					n.r.HandlerDone(w.now, "fence-peer", fencePeerStonithed)
 					n.do()
 					return
 				}
@@ -457,7 +499,7 @@ func (n *simNode) carryOut(f Effect) {
 					w.nodes[1-n.id].crash()
 					code = fencePeerStonithed
 				}
-				n.e.HandlerDone(w.now, "fence-peer", code)
+				n.r.HandlerDone(w.now, "fence-peer", code)
 				n.do()
 			})
 		}
@@ -477,7 +519,7 @@ func (n *simNode) carryOut(f Effect) {
 }
 
 // early reports a write at once and does it later.
-func (n *simNode) early(f Effect) {
+func (n *simCopy) early(f Effect) {
 	w, life := n.w, n.life
 	f.Data = slices.Clone(f.Data)
 	w.after(10*time.Microsecond, func() {
@@ -500,12 +542,16 @@ func (n *simNode) transmit(m wire.Message) {
 	if gen == 0 {
 		return
 	}
-	d := n.e.Dialect()
+	d := n.r.Dialect()
 	if m.Command == wire.CmdFeatures {
 		d = wire.Dialect{}
 	}
 	raw := d.Append(nil, &m) // the data may change after this
-	w.logf("%d>%d %v sec=%d size=%d id=%x n=%d %v", n.id, peer.id, m.Command, m.Sector, m.Size, m.ID, m.Number, m.State)
+	w.logf("%d>%d %v vol=%d sec=%d size=%d id=%x n=%d %v", n.id, peer.id, m.Command, m.Volume, m.Sector, m.Size, m.ID, m.Number, m.State)
+	if w.broken == "all messages about the first volume" {
+		m.Volume = 0
+		raw = d.Append(raw[:0], &m)
+	}
 	ch := &peer.in[0]
 	if m.Command.OnMeta() {
 		ch = &peer.in[1]
@@ -534,12 +580,12 @@ func (n *simNode) transmit(m wire.Message) {
 		}
 		if got.Command == wire.CmdWriteAck || got.Command == wire.CmdResyncWriteAck && got.ID != wire.SyncerID {
 			for _, b := range w.blocks {
-				if b.sector == got.Sector {
+				if b.sector == got.Sector && b.volume == int(got.Volume) {
 					b.history[len(b.history)-1].arrived = true
 				}
 			}
 		}
-		peer.e.Receive(w.now, &got)
+		peer.r.Receive(w.now, &got)
 		peer.do()
 	})
 }

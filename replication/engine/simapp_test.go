@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"encoding/binary"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,11 +17,17 @@ import (
 func (w *world) invariants() {
 	w.stats.checks++
 	a, b := w.nodes[0], w.nodes[1]
-	if w.cfg.Fencing == FencingDontCare && (a.conn == 0 || a.conn != b.conn || a.up && a.e.State().Conn() < wire.Connected || b.up && b.e.State().Conn() < wire.Connected) {
+	if w.cfg.Fencing == FencingDontCare && (a.conn == 0 || a.conn != b.conn || a.up && a.r.lowest() < wire.Connected || b.up && b.r.lowest() < wire.Connected) {
 		return // nobody forbids it while they do not see each other
 	}
-	if a.up && b.up && a.e.State().Role() == wire.Primary && b.e.State().Role() == wire.Primary {
-		w.fail("two Primaries: %v and %v", a.e.State(), b.e.State())
+	if !a.up || !b.up {
+		return
+	}
+	primary := func(n *simNode) bool {
+		return n.r.any(func(e *Engine) bool { return e.State().Role() == wire.Primary })
+	}
+	if primary(a) && primary(b) {
+		w.fail("two Primaries: %v and %v", w.describe(0), w.describe(1))
 	}
 }
 
@@ -28,13 +35,13 @@ func (w *world) invariants() {
 // must, everywhere. One that is only acknowledged must be there as long as neither
 // the node lost its cache, nor a crashed writer came back and made its own disk,
 // which lost its cache, the source of a resync.
-func (v *value) safe(w *world, n *simNode) bool {
-	return v.acked && (v.flushed || v.holders[n.id] && n.crashed < v.issued && (n.target < v.issued || w.nodes[v.writer].crashed < v.issued))
+func (v *value) safe(w *world, n *simCopy) bool {
+	return v.acked && (v.flushed || v.holders[n.id] && n.crashed < v.issued && (w.nodes[n.id].copies[v.volume].target < v.issued || w.nodes[v.writer].crashed < v.issued))
 }
 
 // newest are the values that may be read on a node: the last one that must be there
 // and all that were written after it.
-func (b *block) newest(n *simNode) []uint64 {
+func (b *block) newest(n *simCopy) []uint64 {
 	first := 0
 	for i, v := range b.history {
 		if v.safe(n.w, n) {
@@ -57,7 +64,7 @@ func payload(n uint64) []byte {
 }
 
 // completed is the end of a request of the application.
-func (n *simNode) completed(f Effect) {
+func (n *simCopy) completed(f Effect) {
 	w := n.w
 	q := n.requests[f.Tag]
 	if q == nil {
@@ -88,7 +95,7 @@ func (n *simNode) completed(f Effect) {
 		w.stats.acked++
 		q.v.acked = true
 		q.v.holders, q.v.writer = n.holders(), n.id
-		if peer := w.nodes[1-n.id]; !w.weak && q.v.holders[1-n.id] && peer.up {
+		if peer := w.nodes[1-n.id].copies[n.index]; !w.weak && q.v.holders[1-n.id] && peer.up {
 			if got := binary.LittleEndian.Uint64(peer.disk.sector(q.block.sector)); got != q.v.n {
 				w.fail("write %d of block %d is acknowledged, but the peer's disk has %d", q.v.n, q.block.sector, got)
 			}
@@ -96,14 +103,14 @@ func (n *simNode) completed(f Effect) {
 		if s := n.e.State(); !w.weak && !q.v.arrived && w.cfg.Fencing == FencingStonith && s.Conn() < wire.Connected && s.PeerDisk() > wire.Outdated {
 			w.fail("write %d is acknowledged alone, and the peer is not fenced: %v", q.v.n, s)
 		}
-		if peer := w.nodes[1-n.id]; !w.weak && !q.v.arrived && w.only != n.id && peer.up && peer.e.State().Disk() > wire.Outdated {
+		if peer := w.nodes[1-n.id].copies[n.index]; !w.weak && !q.v.arrived && w.only != n.id && peer.up && peer.e.State().Disk() > wire.Outdated {
 			w.fail("write %d is acknowledged, and the peer could be promoted without it: %v and %v", q.v.n, n.e.State(), peer.e.State())
 		}
 		w.logf("%d acked %d at %d (holders %v)", n.id, q.v.n, q.block.sector, q.v.holders)
 	}
 }
 
-func (w *world) checkRead(n *simNode, b *block, data []byte) {
+func (w *world) checkRead(n *simCopy, b *block, data []byte) {
 	w.stats.reads++
 	if w.weak {
 		return
@@ -133,7 +140,7 @@ func (w *world) checkRead(n *simNode, b *block, data []byte) {
 }
 
 // holders are the nodes that have what this one acknowledges now.
-func (n *simNode) holders() (h [2]bool) {
+func (n *simCopy) holders() (h [2]bool) {
 	s := n.e.State()
 	h[n.id] = true
 	h[1-n.id] = s.Conn() >= wire.Connected && s.PeerDisk() == wire.UpToDate
@@ -146,16 +153,19 @@ func (w *world) work() {
 	if w.primary < 0 || w.quiet {
 		return
 	}
-	n := w.nodes[w.primary]
-	if !n.up {
+	if !w.nodes[w.primary].up {
 		return
 	}
-	b := w.blocks[w.r.IntN(simBlocks)]
+	b := w.blocks[w.r.IntN(len(w.blocks))]
+	n := w.nodes[w.primary].copies[b.volume]
 	switch c := w.r.IntN(20); {
 	case c == 0:
 		var vs []*value
-		for _, b := range w.blocks {
-			for _, v := range b.history {
+		for _, o := range w.blocks {
+			if o.volume != b.volume {
+				continue
+			}
+			for _, v := range o.history {
 				if v.safe(w, n) {
 					vs = append(vs, v)
 				}
@@ -181,7 +191,7 @@ func (w *world) work() {
 			}
 		}
 		w.seq++
-		v := &value{n: uint64(w.seq), issued: w.now}
+		v := &value{n: uint64(w.seq), volume: b.volume, issued: w.now}
 		b.history = append(b.history, v)
 		tag := n.request(&request{block: b, v: v})
 		w.logf("%d writes %d at %d", n.id, v.n, b.sector)
@@ -190,7 +200,7 @@ func (w *world) work() {
 	n.do()
 }
 
-func (n *simNode) request(q *request) uint64 {
+func (n *simCopy) request(q *request) uint64 {
 	n.nextTag++
 	n.requests[n.nextTag] = q
 	return n.nextTag
@@ -206,14 +216,8 @@ func (w *world) manage() {
 		if n := w.nodes[w.primary]; n.up && w.r.IntN(15) == 0 && !w.cut {
 			// Move the application: stop it, demote.
 			w.logf("%d shall be demoted", n.id)
-			node := w.primary
 			w.primary = -1
-			n.e.Demote(w.now, n.reply(func(r wire.Result) {
-				if !r.OK() {
-					w.primary = node
-				}
-			}))
-			n.do()
+			n.demote(len(n.copies) - 1)
 		}
 		return
 	}
@@ -221,21 +225,63 @@ func (w *world) manage() {
 	if w.only >= 0 && n.id != w.only {
 		return
 	}
-	if !n.up || n.e.State().Disk() < wire.Outdated && w.stats.promotions > 0 {
+	if !n.up || n.r.any(func(e *Engine) bool { return e.State().Disk() < wire.Outdated }) && w.stats.promotions > 0 {
 		return
 	}
-	if w.stats.promotions == 0 && (n.e.State().Conn() != wire.Connected || n.id != 0 && !w.wild) {
+	if w.stats.promotions == 0 && (n.r.lowest() != wire.Connected || n.id != 0 && !w.wild) {
 		return // two forced promotions are two wishes for different data
 	}
-	life := n.life
+	n.promote(0)
+}
+
+// promote promotes the volumes of a node one after the other, from the given one on.
+// When one is refused, the others are taken back.
+func (n *simNode) promote(v int) {
+	w, life := n.w, n.life
 	// The very first promotion decides whose empty data is the data.
-	n.e.Promote(w.now, w.stats.promotions == 0 && !w.settled, n.reply(func(r wire.Result) {
-		w.logf("%d promotion: %v", n.id, r)
-		if r.OK() && n.up && n.life == life {
+	n.copies[v].e.Promote(w.now, w.stats.promotions == 0 && !w.settled, n.reply(func(r wire.Result) {
+		w.logf("%d promotion of volume %d: %v", n.id, v, r)
+		if !n.up || n.life != life {
+			return
+		}
+		w.after(0, func() {
+			switch {
+			case !n.up || n.life != life || w.primary >= 0:
+			case !r.OK() && v > 0:
+				n.demote(v - 1)
+			case !r.OK():
+			case v+1 < len(n.copies):
+				n.promote(v + 1)
+			case n.copies[0].e.State().Role() == wire.Primary:
+				w.takeOver(n)
+			}
+		})
+		if r.OK() && v+1 == len(n.copies) {
 			w.stats.promotions++
+		}
+	}))
+	n.do()
+}
+
+// demote demotes the volumes of a node one after the other, down from the given one.
+// What cannot be demoted now is promoted again.
+func (n *simNode) demote(v int) {
+	w, life := n.w, n.life
+	n.copies[v].e.Demote(w.now, n.reply(func(r wire.Result) {
+		switch {
+		case !r.OK() && v+1 == len(n.copies):
+			w.primary = n.id
+		case !n.up || n.life != life:
+		case !r.OK():
 			w.after(0, func() {
-				if n.up && n.life == life && n.e.State().Role() == wire.Primary && w.primary < 0 {
-					w.takeOver(n)
+				if n.up && n.life == life && w.primary < 0 {
+					n.promote(0)
+				}
+			})
+		case v > 0:
+			w.after(0, func() {
+				if n.up && n.life == life && w.primary < 0 {
+					n.demote(v - 1)
 				}
 			})
 		}
@@ -251,7 +297,8 @@ func (w *world) takeOver(n *simNode) {
 			continue
 		}
 		b.busy = true
-		n.e.Read(w.now, n.request(&request{block: b, read: true}), b.sector, metadata.BlockSize)
+		c := n.copies[b.volume]
+		c.e.Read(w.now, c.request(&request{block: b, read: true}), b.sector, metadata.BlockSize)
 	}
 	n.do()
 }
@@ -266,7 +313,7 @@ func (w *world) heal() {
 	for _, n := range w.nodes {
 		if n.up && n.conn != 0 {
 			n.conn = 0
-			n.e.ConnectionLost(w.now)
+			n.r.ConnectionLost(w.now)
 			n.do()
 		}
 	}
@@ -299,7 +346,7 @@ func (w *world) trouble() {
 		n := w.nodes[w.r.IntN(2)]
 		if n.up && n.conn != 0 && !w.cut {
 			n.hangUp()
-			n.e.ConnectionLost(w.now)
+			n.r.ConnectionLost(w.now)
 			n.do()
 		}
 	case 4: // everything at once: both nodes lose power
@@ -331,7 +378,11 @@ func simulateFor(t testing.TB, seed uint64, cfg Config, verbose bool, span time.
 }
 
 func simulateBroken(t testing.TB, seed uint64, cfg Config, verbose bool, span time.Duration, broken string) *world {
-	w := newWorld(t, seed, cfg, verbose)
+	return simulateVolumes(t, seed, cfg, verbose, span, broken, 1)
+}
+
+func simulateVolumes(t testing.TB, seed uint64, cfg Config, verbose bool, span time.Duration, broken string, volumes int) *world {
+	w := newWorld(t, seed, cfg, verbose, volumes)
 	w.broken = broken
 	if broken == "" && span > 0 && seed%8 != 0 {
 		w.settle()
@@ -360,8 +411,15 @@ func (w *world) play(span time.Duration) {
 // of empty disks shows little and takes long.
 func (w *world) settle() {
 	w.settled = true
+	for v := range w.volumes {
+		w.settleVolume(v)
+	}
+}
+
+func (w *world) settleVolume(v int) {
 	u := w.r.Uint64() | 16
-	for _, n := range w.nodes {
+	for _, node := range w.nodes {
+		n := node.copies[v]
 		a, err := metadata.Open(n.disk, simVolume, metadata.Internal)
 		if err != nil {
 			w.t.Fatal(err)
@@ -388,9 +446,11 @@ func (w *world) peace() {
 			if !n.up {
 				return false
 			}
-			s := n.e.State()
-			if s.Conn() != wire.Connected || s.Disk() != wire.UpToDate || s.PeerDisk() != wire.UpToDate || len(n.requests) > 0 || n.e.OutOfSync() > 0 {
-				return false
+			for _, c := range n.copies {
+				s := c.e.State()
+				if s.Conn() != wire.Connected || s.Disk() != wire.UpToDate || s.PeerDisk() != wire.UpToDate || len(c.requests) > 0 || c.e.OutOfSync() > 0 {
+					return false
+				}
 			}
 		}
 		return w.primary >= 0
@@ -402,7 +462,7 @@ func (w *world) peace() {
 		return
 	}
 	if !good() {
-		for _, n := range w.nodes {
+		for _, n := range append(append([]*simCopy(nil), w.nodes[0].copies...), w.nodes[1].copies...) {
 			if n.up {
 				w.logf("%d: %v bits=%d requests=%d waiting=%d active=%d log=%d %X", n.id, n.e.State(), n.e.OutOfSync()/8, len(n.requests),
 					len(n.e.waiting), len(n.e.active), len(n.e.sending.log), n.e.Generations())
@@ -421,9 +481,11 @@ func (w *world) peace() {
 		return // one of the rare crashes at a persist
 	}
 	w.stats.equal++
-	if sector, differs := a.disk.differs(b.disk, a.area.Layout.DataSectors); differs {
-		w.fail("sector %d differs after the resync", sector)
-		return
+	for v, c := range a.copies {
+		if sector, differs := c.disk.differs(b.copies[v].disk, c.area.Layout.DataSectors); differs {
+			w.fail("sector %d of volume %d differs after the resync", sector, v)
+			return
+		}
 	}
 	w.takeOver(w.nodes[max(w.primary, 0)])
 	w.run(w.now + time.Second)
@@ -433,5 +495,9 @@ func (w *world) describe(i int) string {
 	if !w.nodes[i].up {
 		return "down"
 	}
-	return w.nodes[i].e.State().String()
+	var out []string
+	for _, c := range w.nodes[i].copies {
+		out = append(out, c.e.State().String())
+	}
+	return strings.Join(out, " and ")
 }

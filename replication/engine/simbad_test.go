@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
 )
 
@@ -24,13 +23,15 @@ func (n *simNode) breakDisk() {
 		if n.up && n.life == life {
 			w.logf("%d: the disk works again", n.id)
 			n.broken = false
-			n.disk.lose()
-			n.attachAgain(life)
+			for _, c := range n.copies {
+				c.disk.lose()
+				c.attachAgain(life)
+			}
 		}
 	})
 }
 
-func (n *simNode) attachAgain(life int) {
+func (n *simCopy) attachAgain(life int) {
 	w := n.w
 	if !n.up || n.life != life || n.broken {
 		return
@@ -42,25 +43,8 @@ func (n *simNode) attachAgain(life int) {
 		again()
 		return
 	}
-	area, err := metadata.Open(n.disk, simVolume, metadata.Internal)
-	if err != nil {
-		w.fail("node %d: %v", n.id, err)
-		return
-	}
-	if _, err := area.ApplyLog(); err != nil {
-		w.fail("node %d: %v", n.id, err)
-		return
-	}
-	bm, err := area.ReadBitmap()
-	if err != nil {
-		w.fail("node %d: %v", n.id, err)
-		return
-	}
-	before := n.area
-	n.area = area
-	if err := n.e.Attach(w.now, LocalDisk{Capacity: area.Layout.DataSectors, Super: area.Super, Bitmap: bm, Layout: area.Layout}); err != nil {
+	if err := n.attach(); err != nil {
 		w.logf("%d: attach: %v", n.id, err)
-		n.area = before
 	}
 	n.do()
 	again()
@@ -70,8 +54,8 @@ func (n *simNode) attachAgain(life int) {
 // the data that this Primary worked with, is connected again.
 func (w *world) administer() {
 	for _, n := range w.nodes {
-		if n.up && n.e.State().Conn() == wire.StandAlone {
-			n.e.Connect(w.now, false, n.reply(nil))
+		if n.up && n.r.lowest() == wire.StandAlone {
+			n.r.Connect(w.now, false, n.reply(nil))
 			n.do()
 		}
 	}
@@ -107,7 +91,7 @@ func simulateBadDisks(t *testing.T, seed uint64, span time.Duration, verbose boo
 	cfg := simConfig()
 	cfg.OnIOError = IOErrorPolicy(seed % 2)
 	cfg.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
-	w := newWorld(t, seed, cfg, verbose)
+	w := newWorld(t, seed, cfg, verbose, 1)
 	w.weak, w.badDisks = true, true
 	w.settle()
 	w.play(span)

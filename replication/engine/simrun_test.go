@@ -103,6 +103,31 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
+// TestSimulationOfTwoVolumes is TestSimulation with two volumes on the connection, which
+// the application uses and moves together.
+func TestSimulationOfTwoVolumes(t *testing.T) {
+	count, first := uint64(12), *simFirst
+	if *simCount > 0 {
+		count = uint64(*simCount)
+	}
+	if *simSeed != 0 {
+		count, first = 1, *simSeed
+	}
+	for seed := first; seed < first+count; seed++ {
+		w := simulateVolumes(t, seed, simConfig(), *simSeed != 0, *simSpan, "", 2)
+		if *simSeed != 0 {
+			name := filepath.Join(os.TempDir(), "engine-sim-two.log")
+			if err := os.WriteFile(name, []byte(w.log.String()), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%+v, log in %s", w.stats, name)
+		}
+		if w.failed != "" {
+			t.Errorf("seed %d: %s", seed, w.failed)
+		}
+	}
+}
+
 // TestSchedulesThatFailed repeats what long runs found.
 func TestSchedulesThatFailed(t *testing.T) {
 	for _, c := range []struct {
@@ -124,16 +149,18 @@ func TestSchedulesThatFailed(t *testing.T) {
 // of the simulation must notice.
 func TestBrokenRunnersAreCaught(t *testing.T) {
 	for _, c := range []struct {
-		broken string
-		first  uint64 // a seed that is known to show it, so that the test is short
+		broken  string
+		first   uint64 // a seed that is known to show it, so that the test is short
+		volumes int    // 0 for one
 	}{
-		{"no activity log", 17}, {"a flush that does nothing", 4}, {"writes reported before they are done", 1}, {"bitmap not written", 2},
-		{"generations not written", 13}, {"flags not written", 1}, {"a fence that does not fence", 3},
-		{"messages out of order", 7}, {"metadata durable before the data", 65},
+		{"no activity log", 17, 0}, {"a flush that does nothing", 4, 0}, {"writes reported before they are done", 1, 0}, {"bitmap not written", 2, 0},
+		{"generations not written", 13, 0}, {"flags not written", 1, 0}, {"a fence that does not fence", 3, 0},
+		{"messages out of order", 7, 0}, {"metadata durable before the data", 65, 0},
+		{"an epoch that is flushed on one disk", 1, 2}, {"all messages about the first volume", 1, 2},
 	} {
 		t.Run(c.broken, func(t *testing.T) {
 			for seed := c.first; seed < c.first+80; seed++ {
-				if w := simulateBroken(t, seed, simConfig(), false, 20*time.Second, c.broken); w.failed != "" {
+				if w := simulateVolumes(t, seed, simConfig(), false, 20*time.Second, c.broken, max(1, c.volumes)); w.failed != "" {
 					t.Logf("seed %d: %s", seed, w.failed)
 					return
 				}
