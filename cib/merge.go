@@ -3,6 +3,7 @@ package cib
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Conflict is an object that two changes of one configuration both touch.
@@ -208,21 +209,64 @@ func pairKey(k keyedElement) string {
 	return k.key
 }
 
+// nameless returns the names of elements without id of which one of the lists
+// has several: nothing but what they say tells them apart. Comments are such
+// elements, too, and have keys of that kind.
+func nameless(lists ...*Element) map[string]bool {
+	var out map[string]bool
+	for _, e := range lists {
+		var count map[string]int
+		for _, c := range e.Children {
+			if c.IsComment() || c.Has("id") || c.Has("id-ref") {
+				continue
+			}
+			if count == nil {
+				count = map[string]int{}
+			}
+			if count[c.Name]++; count[c.Name] == 2 {
+				if out == nil {
+					out = map[string]bool{}
+				}
+				out[c.Name] = true
+			}
+		}
+	}
+	return out
+}
+
+// contentKey is the same for equal elements only.
+func contentKey(e *Element) string {
+	e = e.Clone()
+	e.Walk(func(e *Element) bool {
+		slices.SortFunc(e.Attrs, func(a, b Attr) int { return strings.Compare(a.Name, b.Name) })
+		return true
+	})
+	return e.Name + "\x04" + e.String()
+}
+
 // mergeLists merges the children of three elements with the function given
-// for each child that any of them has. The order is theirs, with what I added
+// for each child that any of them has. A child is recognised by name and id, or
+// by its name if it has no id and is the only one of that name; of several
+// without id one that changed is another one. The order is theirs, with what I added
 // after what it follows in mine, and after what they added there, as if I had
 // begun when they were done; if only I changed the order, it is mine with what
 // they added.
 func (m *merger) mergeLists(section string, base, mine, theirs *Element, merge func(b, x, y *Element) (*Element, bool)) []*Element {
 	byName := isPairSet(theirs)
+	alike := nameless(base, mine, theirs)
 	list := func(e *Element) ([]string, map[string]*Element) {
 		var order []string
 		byKey := make(map[string]*Element, len(e.Children))
+		equal := map[string]int{}
 		for _, k := range keyedChildren(e, true) {
 			key := k.key
 			switch {
-			case byName:
+			case byName && pairKey(k) != k.key:
 				key = pairKey(k)
+			case alike[k.e.Name] && !k.e.Has("id") && !k.e.Has("id-ref"):
+				content := contentKey(k.e)
+				key = fmt.Sprintf("%s\x02%d", content, equal[content])
+				equal[content]++
 			case e.Name == "configuration" && !k.e.IsComment():
 				key = k.e.Name // whatever attributes a section has
 			}

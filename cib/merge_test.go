@@ -199,3 +199,35 @@ func TestMergeConflicts(t *testing.T) {
 		t.Errorf("%s %v", got, conflicts)
 	}
 }
+
+// TestMergeWithoutIDs: of several elements without id, as documents of a newer
+// schema may have them, what one side changed or deleted does not come back.
+func TestMergeWithoutIDs(t *testing.T) {
+	doc := func(notes ...string) *CIB {
+		c := New()
+		s := &Element{Name: "future"}
+		for _, n := range notes {
+			s.Add(&Element{Name: "note", Text: n})
+		}
+		c.Configuration().Add(s)
+		return c
+	}
+	for _, c := range []struct{ base, mine, theirs, want []string }{
+		{[]string{"a", "b"}, []string{"x", "a"}, []string{"x", "a", "b"}, []string{"x", "a"}},
+		{[]string{"a"}, []string{"b", "c"}, []string{"b", "a"}, []string{"b", "c"}},
+		{[]string{"a", "a"}, []string{"a"}, []string{"a", "a", "b"}, []string{"a", "b"}},
+		{[]string{"a"}, []string{"b"}, []string{"a"}, []string{"b"}},
+	} {
+		merged, conflicts := Merge(doc(c.base...), doc(c.mine...), doc(c.theirs...))
+		var got []string
+		for n := range merged.Configuration().Child("future").Elements() {
+			got = append(got, n.Text)
+		}
+		if len(conflicts) > 0 || !slices.Equal(got, c.want) {
+			t.Errorf("base %v, mine %v, theirs %v: %v, want %v; conflicts %v", c.base, c.mine, c.theirs, got, c.want, conflicts)
+		}
+	}
+	if _, conflicts := Merge(doc("a"), doc("b"), doc("c")); len(conflicts) == 0 {
+		t.Error("two changes of the only note are no conflict")
+	}
+}
