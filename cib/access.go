@@ -219,3 +219,7 @@ func (c *CIB) Primitives() iter.Seq[*Element] {
 func IsPromotable(e *Element) bool {
 	return e.Name == "master" || e.Name == "clone" && IsTrue(Meta(e, "promotable"))
 }
+
+// SecretMarker stands for the value of a parameter that the nodes keep outside
+// of the document.
+const SecretMarker = "lrm://"

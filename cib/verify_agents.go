@@ -119,7 +119,7 @@ func (k *agentChecker) parameters(r *resourceInfo, m *AgentMeta) {
 				}
 				k.add(Info, r.id, hint, "parameter %q is deprecated", name)
 			}
-			if text, ok := k.mistyped(d, value); !ok {
+			if text, ok := k.mistyped(d, value); !ok && value != SecretMarker {
 				k.add(Warning, r.id, "", "parameter %s=%q is not %s", name, value, text)
 			}
 		}

@@ -96,6 +96,8 @@ type Node struct {
 	StateDir string
 	// Home is the state folder of the node's daemon, with the node's keys.
 	Home string
+	// Secrets is the folder of the node's secret parameters, see package secret.
+	Secrets string
 	// HelperDir holds crm_master, crm_attribute, crm_node, attrd_updater
 	// for scripts; it is put in front of PATH.
 	HelperDir string

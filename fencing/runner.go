@@ -34,7 +34,9 @@ type RunnerConfig struct {
 	// fenced from being recovered. Heard entries came from another node, and
 	// are not to be told again.
 	Record func(e Entry, heard bool) error
-	Log    *slog.Logger
+	// Secrets, if set, fills in the values that are kept out of the CIB.
+	Secrets func(device string, params map[string]string) (map[string]string, error)
+	Log     *slog.Logger
 }
 
 // Runner gives a [Machine] a clock, and lets its actions be carried out. Its
@@ -334,6 +336,11 @@ func (r *Runner) run(ctx context.Context, d *Device, x Execute) Outcome {
 		c.Plug = d.Plug(x.Target)
 		if v := c.Params[d.Argument]; d.Argument != "" && v != "" {
 			c.Plug = v
+		}
+	}
+	if r.cfg.Secrets != nil {
+		if c.Params, err = r.cfg.Secrets(d.ID, c.Params); err != nil {
+			return Fail("", "%v", err)
 		}
 	}
 	if why := completeSecrets(ctx, d, c.Params); why != nil {

@@ -37,6 +37,11 @@ func (s *Session) converse(ctx context.Context, rd lineReader) error {
 		defer rd.SetCompleter(complete)
 		return rd.Answer(prompt)
 	}
+	s.cfg.AskHidden = func(prompt string) (string, error) {
+		rd.SetCompleter(nil)
+		defer rd.SetCompleter(complete)
+		return rd.AnswerHidden(prompt)
+	}
 	rd.SetCompleter(complete)
 	for !s.quit {
 		text, err := s.readCommand(rd)

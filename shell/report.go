@@ -46,7 +46,7 @@ func (s *Session) reportSyntax(e *grammar.Error) {
 		s.msg.error("%s", text)
 	}
 	if x := e.Excerpt(); x != "" && e.Severity == grammar.Failure {
-		fmt.Fprint(s.msg.err, x)
+		fmt.Fprint(s.msg.err, withoutSecret(x))
 	}
 }
 
@@ -67,6 +67,6 @@ func (s *Session) reportAt(text string, pos grammar.Position) {
 	}
 	s.msg.error("%s", text)
 	if lines := strings.Split(src.text, "\n"); pos.Line > 0 && pos.Line <= len(lines) && (pointed || src.name != "") {
-		fmt.Fprintln(s.msg.err, caretLines(lines[pos.Line-1], pos.Column))
+		fmt.Fprintln(s.msg.err, caretLines(withoutSecret(lines[pos.Line-1]), pos.Column))
 	}
 }

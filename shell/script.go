@@ -82,7 +82,7 @@ func (s *Session) RunArguments(ctx context.Context, args []string) (status int, 
 	line := grammar.ReadArguments("", args)
 	s.overlay = &overlay{Cluster: s.cluster}
 	path := len(s.path)
-	ok := s.run(ctx, &sourceLine{line: line, text: line.Text})
+	ok := s.run(ctx, &sourceLine{line: line, text: line.Text, fromArguments: true})
 	if ok {
 		ok = s.finish(ctx)
 	}

@@ -56,6 +56,8 @@ type Config struct {
 	Environ func(string) string
 	// Ask puts a question to the user and returns the line; nil without one.
 	Ask func(prompt string) (string, error)
+	// AskHidden does the same without showing what is typed.
+	AskHidden func(prompt string) (string, error)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Fencing, if set, tells what is wrong with the fencing that a document
@@ -110,6 +112,9 @@ type sourceLine struct {
 	name, text string
 	// parsed is set if the line is a statement that was parsed ahead.
 	parsed *grammar.Statement
+	// fromArguments says that it is the program's arguments, which everybody
+	// on the host can see.
+	fromArguments bool
 }
 
 // call is one invocation of a verb.

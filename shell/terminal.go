@@ -20,6 +20,8 @@ type lineReader interface {
 	// Answer is ReadLine for a question: what was pasted as further commands
 	// is no answer. Ctrl-C drops those too.
 	Answer(prompt string) (string, error)
+	// AnswerHidden is Answer without showing what is typed.
+	AnswerHidden(prompt string) (string, error)
 	// Remember adds a line to the history.
 	Remember(line string)
 	// SetCompleter says what TAB does; nil switches it off.
@@ -131,6 +133,15 @@ func (t *terminal) ReadLine(prompt string) (string, error) {
 }
 
 func (t *terminal) Answer(prompt string) (string, error) { return t.edit(prompt, "") }
+
+func (t *terminal) AnswerHidden(prompt string) (string, error) {
+	b, err := t.rl.ReadPassword(prompt)
+	if errors.Is(err, readline.ErrInterrupt) {
+		t.pasted.forget()
+		return "", errInterrupt
+	}
+	return string(b), err
+}
 
 // edit lets the user edit a line that begins as given.
 func (t *terminal) edit(prompt, line string) (string, error) {

@@ -1,5 +1,7 @@
 package shell
 
+import "gcrm/cib"
+
 func resourceLevel() *Level {
 	rsc := need("resource", argResource)
 	rscs := Arg{Name: "resource", Kind: argResource, Repeat: true}
@@ -41,6 +43,14 @@ func resourceLevel() *Level {
 				Args: []Arg{rsc, set, need("node", argNode), maybe("value", argFree)}, Observes: true, run: runFailcount},
 			{Name: "param", Help: "Show, set or delete a parameter of a resource.", Example: "param web set configfile /etc/apache2.conf",
 				Args: []Arg{rsc, set, need("name", argParam), maybe("value", argFree)}, Changes: true, run: runResourcePair},
+			{Name: "secret", Help: "Keep the value of a parameter out of the configuration.",
+				Long: "set stores a value, stash and unstash move it from the configuration to the nodes and\n" +
+					"back, delete removes the parameter, show shows its value, check compares the nodes.\n" +
+					"The configuration holds " + cib.SecretMarker + " instead; the value lies on the nodes in files that only\n" +
+					"root can read. Without a value, set asks for it, or reads a line of the standard input.",
+				Example: "secret db stash password",
+				Args: []Arg{rsc, oneOf("action", "set", "stash", "unstash", "delete", "show", "check"), need("parameter", argParam),
+					maybe("value", argFree)}, Changes: true, Live: true, run: runSecret},
 			{Name: "meta", Help: "Show, set or delete a meta attribute of a resource.", Example: "meta web set migration-threshold 3",
 				Args: []Arg{rsc, set, need("name", argMeta), maybe("value", argFree)}, Changes: true, run: runResourcePair},
 			{Name: "utilization", Help: "Show, set or delete what a resource needs.", Example: "utilization vm1 set memory 4096",

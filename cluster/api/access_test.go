@@ -65,6 +65,18 @@ func (a *administrated) ConfirmDown(_ context.Context, node, by string) error {
 func (a *administrated) Rehearse(context.Context, *cib.CIB) ([]client.Rehearsed, error) {
 	return []client.Rehearsed{}, nil
 }
+func (a *administrated) SetSecret(_ context.Context, r client.SecretRequest) (*client.SecretAnswer, error) {
+	a.done = append(a.done, "secret "+r.Resource)
+	return &client.SecretAnswer{}, nil
+}
+func (a *administrated) Secret(_ context.Context, resource, parameter string) (*client.SecretAnswer, error) {
+	a.done = append(a.done, "read secret "+resource)
+	return &client.SecretAnswer{}, nil
+}
+func (a *administrated) Act(_ context.Context, r client.ActRequest) (*client.ActAnswer, error) {
+	a.done = append(a.done, r.Action+" "+r.Resource)
+	return &client.ActAnswer{}, nil
+}
 func (a *administrated) FencePlan(context.Context) (*client.FencePlan, error) {
 	return &client.FencePlan{}, nil
 }

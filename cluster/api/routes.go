@@ -83,6 +83,9 @@ func (s *Server) routes() []route {
 	if a, ok := s.backend.(Administrator); ok {
 		list = append(list, s.administration(a)...)
 	}
+	if h, ok := s.backend.(Hands); ok {
+		list = append(list, s.hands(h)...)
+	}
 	if l, ok := s.backend.(Locksmith); ok {
 		list = append(list, s.locks(l)...)
 	}

@@ -35,7 +35,11 @@ const (
 	PathDrill     = "/v1/drill"
 	PathRotate    = "/v1/rotate"
 	PathAdminCert = "/v1/admin-certs"
-	PathOpenAPI   = "/v1/openapi.json"
+	// PathSecrets is about secret parameters on all nodes, PathSecret about one.
+	PathSecrets = "/v1/secrets"
+	PathSecret  = "/v1/secrets/read"
+	PathAct     = "/v1/act"
+	PathOpenAPI = "/v1/openapi.json"
 	// PathLockspaces is about the lockspaces of the kernel's lock manager.
 	PathLockspaces = "/v1/lockspaces"
 )

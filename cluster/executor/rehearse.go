@@ -48,3 +48,17 @@ func (e *Executor) Rehearse(ctx context.Context, job *operation.Job) Rehearsal {
 	}
 	return Rehearsal{Unclear: "the agent does not tell what it does"}
 }
+
+// Act runs a job by hand: nothing is recorded, and it does not wait for the
+// other actions of the resource. The caller sees to it that there are none.
+func (e *Executor) Act(ctx context.Context, job *operation.Job) drivers.Result {
+	name := drivers.Name{Class: job.Class, Provider: job.Provider, Type: job.Type}
+	agent, _, err := e.cfg.Agents.Lookup(name)
+	if err != nil {
+		o := missing(err)
+		return drivers.Result{RC: drivers.RC(o.RC), Status: drivers.Status(o.Status), Reason: o.Reason}
+	}
+	limited, cancel := context.WithTimeout(ctx, job.Timeout)
+	defer cancel()
+	return agent.Run(limited, e.request(name, job))
+}

@@ -45,6 +45,8 @@ type Config struct {
 	// Program is what the helper commands of agents link to; none are made
 	// if it is empty.
 	Program string
+	// Secrets is the folder of secret parameters; StateDir/secrets if empty.
+	Secrets string
 	// Seeds are all nodes of a new cluster, this one among them. They count
 	// as long as the node has no log of its own, and give the addresses of
 	// nodes of this start; a node that joins a cluster has none.
@@ -140,6 +142,9 @@ func (c *Config) complete() error {
 	}
 	if c.RunDir == "" {
 		c.RunDir = filepath.Join(c.StateDir, "run")
+	}
+	if c.Secrets == "" {
+		c.Secrets = filepath.Join(c.StateDir, "secrets")
 	}
 	if c.Socket == "" {
 		c.Socket = filepath.Join(c.StateDir, "api.sock")

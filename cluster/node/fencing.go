@@ -19,6 +19,7 @@ import (
 	"gcrm/cluster/controller"
 	"gcrm/cluster/stonith"
 	"gcrm/cluster/transport"
+	"gcrm/drivers/secret"
 	"gcrm/fencing"
 )
 
@@ -57,6 +58,10 @@ func (n *Node) startFencing() error {
 	}
 	past = ended(past, n.cfg.Name, n.started)
 	d.runner = fencing.NewRunner(fencing.RunnerConfig{Self: n.cfg.Name, Registry: n.cfg.Fencing, Peers: d, Record: d.record,
+		Secrets: func(device string, params map[string]string) (map[string]string, error) {
+			f, err := secret.Fill(n.cfg.Secrets, device, params)
+			return f.Params, err
+		},
 		Log: n.log.With("room", "fencing")})
 	d.runner.Restore(past)
 	if err := d.rewrite(past); err != nil {

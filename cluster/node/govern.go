@@ -270,7 +270,7 @@ func (n *Node) sign(c *cib.Change) {
 
 func (n *Node) agentNode() drivers.Node {
 	return drivers.Node{Name: n.cfg.Name, ID: n.cfg.ID, ClusterName: n.cfg.Cluster, StateDir: n.cfg.RunDir, Home: n.cfg.StateDir,
-		HelperDir: n.helperDir(), Socket: n.cfg.Socket, Cluster: (*attributes)(n)}
+		Secrets: n.cfg.Secrets, HelperDir: n.helperDir(), Socket: n.cfg.Socket, Cluster: (*attributes)(n)}
 }
 
 // electorate gives members that came in a vote, and takes it from those that

@@ -23,6 +23,7 @@ import (
 	"gcrm/cluster/transport"
 	"gcrm/drivers"
 	"gcrm/drivers/process"
+	"gcrm/drivers/secret"
 )
 
 // Node is one running node.
@@ -49,6 +50,8 @@ type Node struct {
 	api  *api.Server
 	// trail is nil without an API.
 	trail *api.AuditLog
+	// secrets are this node's values of secret parameters.
+	secrets *secret.Store
 	// devices is nil if the node has a fencer of another kind.
 	devices *devices
 
@@ -100,6 +103,7 @@ func Start(cfg Config) (*Node, error) {
 	}
 	n := &Node{ended: make(chan struct{}), hurry: make(chan struct{}), giving: make(chan struct{}, 1), cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
 		seen: map[string]sight{}, held: map[string]time.Time{}, links: map[string]uint64{}, builds: map[string]string{}, newest: cib.New()}
+	n.secrets = secret.NewStore(cfg.Secrets)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.keys.Store(&Keys{Credentials: cfg.Credentials, Authority: cfg.Authority, Heartbeats: cfg.HeartbeatKeys})
 	if cfg.Keystore != nil {
@@ -189,6 +193,9 @@ func (n *Node) start() error {
 	n.wg.Go(n.spread)
 	n.wg.Go(n.watchControl)
 	n.wg.Go(n.fenceCondemned)
+	if n.cfg.Storage == nil {
+		n.wg.Go(n.fetchSecrets)
+	}
 	if n.cfg.Pulse != nil {
 		n.wg.Go(n.pulse)
 	}

@@ -24,6 +24,7 @@ const (
 	methodStatus   = "controller.status"   // leader is asked
 	methodLeave    = "node.leave"
 	methodApplied  = "node.applied"
+	methodAct      = "executor.act"
 	methodRehearse = "executor.rehearse"
 )
 
@@ -77,6 +78,10 @@ func (n *Node) handle() {
 	})
 	handle(n, methodRehearse, func(ctx context.Context, _ transport.Peer, jobs []operation.Job) (any, error) {
 		return n.rehearseHere(ctx, jobs)
+	})
+	n.handleSecrets()
+	handle(n, methodAct, func(ctx context.Context, _ transport.Peer, r client.ActRequest) (any, error) {
+		return n.actHere(ctx, r)
 	})
 	handle(n, methodKeys, func(context.Context, transport.Peer, struct{}) (any, error) {
 		return keysAnswer{n.generation.Load()}, nil

@@ -74,11 +74,22 @@ func (a *Agent) run(ctx context.Context, req drivers.Request, dry bool) ([]strin
 	if ctx.Err() != nil {
 		return nil, ended(ctx, req, "before it began")
 	}
-	filled, err := secret.Fill(secret.DefaultDir, req.Resource, req.Params)
+	filled, err := secret.Fill(req.Node.Secrets, req.Resource, req.Params)
 	if err != nil && checks(req.Action) {
 		return nil, Fail(drivers.NotConfigured, "%v", err)
 	}
-	req.Params = filled
+	req.Params = filled.Params
+	steps, res := a.carryOut(ctx, req, action, dry)
+	for i := range steps {
+		steps[i] = filled.Hide(steps[i])
+	}
+	res.Reason, res.Output = filled.Hide(res.Reason), filled.Hide(res.Output)
+	return steps, res
+}
+
+// carryOut executes an action whose parameters are complete; action is nil for
+// a validate-all that needs nothing more than the checks.
+func (a *Agent) carryOut(ctx context.Context, req drivers.Request, action Action, dry bool) ([]string, drivers.Result) {
 	params, problems := a.Table.Read(req.Params)
 	c := &Call{Request: req, Params: params, agent: a, dry: dry}
 	if res := refuse(req, problems); res.RC != drivers.OK {
@@ -89,7 +100,7 @@ func (a *Agent) run(ctx context.Context, req drivers.Request, dry bool) ([]strin
 			return nil, res
 		}
 	}
-	if !ok { // validate-all needs nothing more than the checks
+	if action == nil {
 		return nil, OK()
 	}
 

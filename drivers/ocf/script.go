@@ -56,11 +56,11 @@ func (s *Script) Run(ctx context.Context, req drivers.Request) drivers.Result {
 		ctx, cancel = context.WithTimeout(ctx, req.Timeout)
 		defer cancel()
 	}
-	params, err := secret.Fill(secret.DefaultDir, req.Resource, req.Params)
+	filled, err := secret.Fill(req.Node.Secrets, req.Resource, req.Params)
 	if err != nil && req.Action != drivers.Stop {
 		return drivers.Result{RC: drivers.NotConfigured, Reason: err.Error()}
 	}
-	req.Params = params
+	req.Params = filled.Params
 	// Agents keep their pseudo state files in this folder and take it for granted.
 	if req.Node.StateDir != "" {
 		if err := os.MkdirAll(filepath.Join(req.Node.StateDir, "resource-agents"), 0o755); err != nil {
@@ -74,7 +74,9 @@ func (s *Script) Run(ctx context.Context, req drivers.Request) drivers.Result {
 	} else {
 		command.Notes = req.Node.CallNotes()
 	}
-	return s.result(ctx, req, process.Run(ctx, command))
+	res := s.result(ctx, req, process.Run(ctx, command))
+	res.Reason, res.Output = filled.Hide(res.Reason), filled.Hide(res.Output)
+	return res
 }
 
 func (s *Script) result(ctx context.Context, req drivers.Request, out process.Outcome) drivers.Result {

@@ -20,8 +20,14 @@ func TestSecrets(t *testing.T) {
 	put("password.sign", "e8636ea013e682faf61f56ce1cb1ab5c\n") // md5 of "geheim"
 	given := map[string]string{"password": "lrm://", "user": "root"}
 	got, err := Fill(dir, "db", given)
-	if err != nil || got["password"] != "geheim" || got["user"] != "root" || given["password"] != "lrm://" {
+	if err != nil || got.Params["password"] != "geheim" || got.Params["user"] != "root" || given["password"] != "lrm://" {
 		t.Errorf("%v, %v; given became %v", got, err, given)
+	}
+	if text := got.Hide("login root with geheim"); text != "login root with ******" {
+		t.Errorf("hidden: %q", text)
+	}
+	if inst, err := Fill(dir, "db:1", given); err != nil || inst.Params["password"] != "geheim" {
+		t.Errorf("an instance of a clone: %v %v", inst.Params, err)
 	}
 	put("password", "other\n")
 	if _, err := Fill(dir, "db", given); err == nil || !strings.Contains(err.Error(), "does not match") {

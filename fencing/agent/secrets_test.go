@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +29,7 @@ exit 3
 // is in no log, no error, no history and no report.
 func TestSecretsStayHidden(t *testing.T) {
 	const secret = "tr0ub4dor-3"
-	for name, param := range map[string]string{"configured": "passwd=" + secret, "program": "passwd_script=cat DIR/secret", "credentials": ""} {
+	for name, param := range map[string]string{"configured": "passwd=" + secret, "program": "passwd_script=cat DIR/secret", "credentials": "", "kept": "passwd=lrm://"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			if name == "credentials" {
@@ -56,6 +57,13 @@ func TestSecretsStayHidden(t *testing.T) {
 			var log strings.Builder
 			f := Finder{Dirs: []string{dir}}
 			r := fencing.NewRunner(fencing.RunnerConfig{Self: "here", Registry: fencing.NewRegistry(nil, f.Find, f.Names),
+				Secrets: func(device string, params map[string]string) (map[string]string, error) {
+					if params["passwd"] == "lrm://" && device == "f" {
+						params = maps.Clone(params)
+						params["passwd"] = secret
+					}
+					return params, nil
+				},
 				Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 			r.Configure(doc, fencing.Sources{})
 			r.Members(fencing.Members{Nodes: []string{"here"}, Quorate: true})
