@@ -58,43 +58,43 @@ func (v *Volume) Attach() error {
 }
 
 // command gives the engine a command and waits for its answer.
-func (v *Volume) command(ctx context.Context, give func(now time.Duration, tag uint64)) error {
-	v.mu.Lock()
-	if v.closed {
-		v.mu.Unlock()
+func (r *Resource) command(ctx context.Context, give func(now time.Duration, tag uint64)) error {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
 		return ErrClosed
 	}
-	v.nextTag++
-	tag, answer := v.nextTag, make(chan wire.Result, 1)
-	v.replies[tag] = answer
-	give(v.now(), tag)
-	v.carryOut()
-	v.mu.Unlock()
+	r.nextTag++
+	tag, answer := r.nextTag, make(chan wire.Result, 1)
+	r.replies[tag] = answer
+	give(r.now(), tag)
+	r.carryOut()
+	r.mu.Unlock()
 	select {
-	case r := <-answer:
-		if r.OK() {
+	case result := <-answer:
+		if result.OK() {
 			return nil
 		}
-		return r
+		return result
 	case <-ctx.Done():
-		v.mu.Lock()
-		delete(v.replies, tag)
-		v.mu.Unlock()
+		r.mu.Lock()
+		delete(r.replies, tag)
+		r.mu.Unlock()
 		return ctx.Err()
 	}
 }
 
 // persistently repeats a command that meets a transient state.
-func (v *Volume) persistently(ctx context.Context, give func(now time.Duration, tag uint64)) error {
+func (r *Resource) persistently(ctx context.Context, give func(now time.Duration, tag uint64)) error {
 	for {
-		err := v.command(ctx, give)
+		err := r.command(ctx, give)
 		if err != wire.InTransient && err != wire.ConcurrentChange {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return err
-		case <-v.ctx.Done():
+		case <-r.ctx.Done():
 			return ErrClosed
 		case <-time.After(100 * time.Millisecond):
 		}
@@ -103,16 +103,16 @@ func (v *Volume) persistently(ctx context.Context, give func(now time.Duration, 
 
 // Connect starts to look for the peer. discardMyData gives up own changes in a split
 // brain.
-func (v *Volume) Connect(ctx context.Context, discardMyData bool) error {
-	if v.State().Conn() != wire.StandAlone {
+func (r *Resource) Connect(ctx context.Context, discardMyData bool) error {
+	if r.volumes[0].State().Conn() != wire.StandAlone {
 		return nil
 	}
-	return v.command(ctx, func(now time.Duration, tag uint64) { v.e.Connect(now, discardMyData, tag) })
+	return r.command(ctx, func(now time.Duration, tag uint64) { r.r.Connect(now, discardMyData, tag) })
 }
 
 // Disconnect ends the connection; without force only if the peer agrees.
-func (v *Volume) Disconnect(ctx context.Context, force bool) error {
-	return v.persistently(ctx, func(now time.Duration, tag uint64) { v.e.Disconnect(now, force, tag) })
+func (r *Resource) Disconnect(ctx context.Context, force bool) error {
+	return r.persistently(ctx, func(now time.Duration, tag uint64) { r.r.Disconnect(now, force, tag) })
 }
 
 // Promote makes the node Primary.
@@ -126,6 +126,43 @@ func (v *Volume) Demote(ctx context.Context) error {
 }
 
 func (v *Volume) demote(now time.Duration, tag uint64) { v.e.Demote(now, tag) }
+
+// PromoteAll makes the node Primary of all volumes. When one is refused, those that
+// were promoted for it are demoted again.
+func (r *Resource) PromoteAll(ctx context.Context, force bool) error {
+	var done []*Volume
+	for _, v := range r.volumes {
+		if v.State().Role() == wire.Primary {
+			continue
+		}
+		err := v.Promote(ctx, force)
+		if err == nil {
+			done = append(done, v)
+			continue
+		}
+		for _, v := range done {
+			if back := v.Demote(ctx); back != nil {
+				err = errors.Join(err, fmt.Errorf("volume %d stays Primary: %w", v.set.Engine.Volume, back))
+			}
+		}
+		return err
+	}
+	return nil
+}
+
+// DemoteAll makes all volumes Secondary.
+func (r *Resource) DemoteAll(ctx context.Context) error {
+	var all error
+	for _, v := range r.volumes {
+		if err := v.Demote(ctx); err != nil {
+			if len(r.volumes) == 1 {
+				return err
+			}
+			all = errors.Join(all, fmt.Errorf("volume %d: %w", v.set.Engine.Volume, err))
+		}
+	}
+	return all
+}
 
 // Outdate marks the local data as old.
 func (v *Volume) Outdate(ctx context.Context) error {
@@ -166,33 +203,33 @@ func (v *Volume) Resume(ctx context.Context) error {
 
 // Detach gives the disk up.
 func (v *Volume) Detach(ctx context.Context) error {
-	d := v.heldDisk()
 	err := v.persistently(ctx, func(now time.Duration, tag uint64) { v.e.Detach(now, tag) })
 	if err == wire.IsDiskless {
 		return nil
 	}
-	_ = d
 	return err
 }
 
-func (v *Volume) heldDisk() *disk {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.disk
-}
-
-// Close puts a Secondary away in good order: no connection, everything on disk, the
-// metadata clean. A Primary is refused.
-func (v *Volume) Close(ctx context.Context) error {
-	d := v.heldDisk()
-	if err := v.persistently(ctx, func(now time.Duration, tag uint64) { v.e.Shutdown(now, tag) }); err != nil {
+// Close puts a resource that is Secondary away in good order: no connection,
+// everything on disk, the metadata clean. A Primary is refused.
+func (r *Resource) Close(ctx context.Context) error {
+	r.mu.Lock()
+	var held []*Volume
+	for _, v := range r.volumes {
+		if v.disk != nil {
+			held = append(held, v)
+		}
+	}
+	r.mu.Unlock()
+	if err := r.persistently(ctx, func(now time.Duration, tag uint64) { r.r.Shutdown(now, tag) }); err != nil {
 		return err
 	}
-	v.Kill()
-	if d == nil {
-		return nil
+	r.Kill()
+	var all error
+	for _, v := range held {
+		all = errors.Join(all, v.seal())
 	}
-	return v.seal()
+	return all
 }
 
 // seal makes the metadata of a disk that was closed clean.

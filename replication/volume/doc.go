@@ -14,5 +14,7 @@
 //     Submit on; that of a read is the caller's from Done on, to be given to Free.
 //  4. Commands (Promote, Disconnect ...) block until the engine has answered or their
 //     context ends. An error that the engine refused with is a wire.Result.
-//  5. A process that dies at any point leaves metadata that the next Attach accepts.
+//  5. Volumes of one resource share connection, lock and clock (Resource); a Volume has
+//     the methods of its Resource, too.
+//  6. A process that dies at any point leaves metadata that the next Attach accepts.
 package volume

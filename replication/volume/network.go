@@ -10,56 +10,56 @@ import (
 )
 
 // openConnection looks for the peer until it is found or given up.
-func (v *Volume) openConnection() {
-	if v.closed {
+func (r *Resource) openConnection() {
+	if r.closed {
 		return
 	}
-	ctx, cancel := context.WithCancel(v.ctx)
-	v.dialing = cancel
-	d := v.set.Link
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.dialing = cancel
+	d := r.settings().Link
 	d.Note = func(text string) {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		v.note(text)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.volumes[0].note(text)
 	}
-	v.wg.Go(func() {
+	r.wg.Go(func() {
 		pair, err := d.Dial(ctx)
 		if err != nil {
 			return
 		}
-		l := peerlink.NewLink(pair, &v.pool, v.set.Engine.Timeout)
-		v.mu.Lock()
-		if ctx.Err() != nil || v.link != nil || v.e.State().Conn() != wire.WFConnection {
-			v.mu.Unlock()
+		l := peerlink.NewLink(pair, &r.pool, r.settings().Engine.Timeout)
+		r.mu.Lock()
+		if ctx.Err() != nil || r.link != nil || r.volumes[0].e.State().Conn() != wire.WFConnection {
+			r.mu.Unlock()
 			l.Close()
 			return
 		}
-		v.dialing = nil
-		v.link = l
-		if v.set.Engine.IntegrityAlg != "" {
-			l.SetIntegrity(v.set.Engine.IntegrityAlg)
+		r.dialing = nil
+		r.link = l
+		if r.settings().Engine.IntegrityAlg != "" {
+			l.SetIntegrity(r.settings().Engine.IntegrityAlg)
 		}
-		v.e.ConnectionUp(v.now(), pair.Resolver)
-		v.carryOut()
-		v.mu.Unlock()
-		l.Start((*receiver)(v))
+		r.r.ConnectionUp(r.now(), pair.Resolver)
+		r.carryOut()
+		r.mu.Unlock()
+		l.Start((*receiver)(r))
 	})
 }
 
-func (v *Volume) closeConnection() {
-	if v.dialing != nil {
-		v.dialing()
-		v.dialing = nil
+func (r *Resource) closeConnection() {
+	if r.dialing != nil {
+		r.dialing()
+		r.dialing = nil
 	}
-	if v.link != nil {
-		if v.closed {
-			v.link.Abort()
+	if r.link != nil {
+		if r.closed {
+			r.link.Abort()
 		} else {
-			v.link.Close()
+			r.link.Close()
 		}
-		v.link = nil
+		r.link = nil
 	}
-	v.room.Broadcast()
+	r.room.Broadcast()
 }
 
 // send queues a message for the peer.
@@ -76,25 +76,36 @@ func (v *Volume) send(f *engine.Effect) {
 	v.link.Send(&f.Msg)
 }
 
-// receiver is the volume as a link sees it.
-type receiver Volume
+// receiver is the resource as a link sees it.
+type receiver Resource
 
 // maxBacklog is how many messages may wait in the engine.
 const maxBacklog = 1024
 
-func (r *receiver) Data(l *peerlink.Link, m *wire.Message) {
-	v := (*Volume)(r)
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	limit := max(v.set.Engine.MaxBuffers, 256) * metadata.BlockSize
-	for v.link == l && !v.closed && (v.e.Backlog() > maxBacklog || v.fromPeer > limit) {
-		v.waiting++
-		v.room.Wait()
-		v.waiting--
+// of is the volume that a message is about, as far as counters are concerned.
+func (r *Resource) of(m *wire.Message) *Volume {
+	for _, v := range r.volumes {
+		if v.set.Engine.Volume == m.Volume {
+			return v
+		}
 	}
-	if v.link != l || v.closed {
+	return r.volumes[0]
+}
+
+func (rc *receiver) Data(l *peerlink.Link, m *wire.Message) {
+	r := (*Resource)(rc)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	limit := max(r.settings().Engine.MaxBuffers, 256) * metadata.BlockSize
+	for r.link == l && !r.closed && (r.r.Backlog() > maxBacklog || r.fromPeer > limit) {
+		r.waiting++
+		r.room.Wait()
+		r.waiting--
+	}
+	if r.link != l || r.closed {
 		return
 	}
+	v := r.of(m)
 	if m.Command.HasBlock() {
 		v.counters.Received += uint64(len(m.Data)) / metadata.SectorSize
 	}
@@ -103,42 +114,42 @@ func (r *receiver) Data(l *peerlink.Link, m *wire.Message) {
 		if err := v.measure(); err != nil {
 			v.note(err.Error())
 		}
-		if v.link != l {
+		if r.link != l {
 			return
 		}
 	}
-	v.e.Receive(v.now(), m)
-	if v.link == l {
-		l.SetDialect(v.e.Dialect())
+	r.r.Receive(r.now(), m)
+	if r.link == l {
+		l.SetDialect(r.r.Dialect())
 	}
-	v.carryOut()
+	r.carryOut()
 }
 
-func (r *receiver) Meta(l *peerlink.Link, m *wire.Message) {
-	v := (*Volume)(r)
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.link != l || v.closed {
+func (rc *receiver) Meta(l *peerlink.Link, m *wire.Message) {
+	r := (*Resource)(rc)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.link != l || r.closed {
 		return
 	}
 	if m.Command == wire.CmdPing {
-		v.e.Heard(v.now()) // answered already
+		r.r.Heard(r.now()) // answered already
 		return
 	}
-	v.e.Receive(v.now(), m)
-	v.carryOut()
+	r.r.Receive(r.now(), m)
+	r.carryOut()
 }
 
-func (r *receiver) Broken(l *peerlink.Link, err error) {
-	v := (*Volume)(r)
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.link != l || v.closed {
+func (rc *receiver) Broken(l *peerlink.Link, err error) {
+	r := (*Resource)(rc)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.link != l || r.closed {
 		return
 	}
-	v.note("connection lost: " + err.Error())
-	v.e.ConnectionLost(v.now())
-	v.carryOut()
+	r.volumes[0].note("connection lost: " + err.Error())
+	r.r.ConnectionLost(r.now())
+	r.carryOut()
 }
 
 var _ peerlink.Receiver = (*receiver)(nil)

@@ -52,33 +52,9 @@ func newPair(t testing.TB, size int64, tune func(i int, s *Settings)) [2]*node {
 	addr := [2]netip.AddrPort{freePort(t), freePort(t)}
 	var pair [2]*node
 	for i := range pair {
-		path := filepath.Join(t.TempDir(), fmt.Sprintf("disk%d", i))
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(path, size); err != nil {
-			t.Fatal(err)
-		}
-		dev, err := blockdev.Open(path, blockdev.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := metadata.Create(dev, dev.Size(), metadata.Internal, metadata.CreateOptions{DeviceUUID: rand.Uint64()}); err != nil {
-			t.Fatal(err)
-		}
-		dev.Close()
+		path := newDisk(t, size)
 		n := &node{t: t, path: path}
-		n.set = Settings{
-			Resource: "r0", Engine: engine.Defaults(),
-			Disk: DiskSettings{Path: path, Placement: metadata.Internal},
-			Link: peerlink.Dialer{Local: addr[i], Peer: addr[1-i], Interval: time.Second, PingTimeout: 500 * time.Millisecond, Check: 50 * time.Millisecond},
-		}
-		n.set.Engine.Rand = rand.Uint64
-		n.set.Engine.ResyncRate, n.set.Engine.PlanAhead = 200<<10, 0
-		n.set.Engine.PingTimeout = 3 * time.Second // this machine may be busy
-		if testing.Verbose() {
-			n.set.Log = func(text string) { t.Logf("%d: %s", i, text) }
-		}
+		n.set = pairSettings(t, i, path, addr)
 		if tune != nil {
 			tune(i, &n.set)
 		}
@@ -91,6 +67,42 @@ func newPair(t testing.TB, size int64, tune func(i int, s *Settings)) [2]*node {
 		n.must(n.Connect(t.Context(), false))
 	}
 	return pair
+}
+
+// newDisk makes a file with fresh metadata.
+func newDisk(t testing.TB, size int64) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+	dev, err := blockdev.Open(path, blockdev.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := metadata.Create(dev, dev.Size(), metadata.Internal, metadata.CreateOptions{DeviceUUID: rand.Uint64()}); err != nil {
+		t.Fatal(err)
+	}
+	dev.Close()
+	return path
+}
+
+func pairSettings(t testing.TB, i int, path string, addr [2]netip.AddrPort) Settings {
+	set := Settings{
+		Resource: "r0", Engine: engine.Defaults(),
+		Disk: DiskSettings{Path: path, Placement: metadata.Internal},
+		Link: peerlink.Dialer{Local: addr[i], Peer: addr[1-i], Interval: time.Second, PingTimeout: 500 * time.Millisecond, Check: 50 * time.Millisecond},
+	}
+	set.Engine.Rand = rand.Uint64
+	set.Engine.ResyncRate, set.Engine.PlanAhead = 200<<10, 0
+	set.Engine.PingTimeout = 3 * time.Second // this machine may be busy
+	if testing.Verbose() {
+		set.Log = func(text string) { t.Logf("%d: %s", i, text) }
+	}
+	return set
 }
 
 func (n *node) must(err error) {

@@ -128,11 +128,3 @@ func (v *Volume) Status() Status {
 	}
 	return s
 }
-
-// Changed gives a channel that is closed at the next change of the state
-// or the size.
-func (v *Volume) Changed() <-chan struct{} {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.changed
-}
