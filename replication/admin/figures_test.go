@@ -38,6 +38,12 @@ func fio(t *testing.T, r row, target ...string) (iops float64, bytes float64) {
 	if err != nil {
 		t.Fatalf("fio: %v", err)
 	}
+	return readFio(t, string(out), r)
+}
+
+// readFio reads fio's output.
+func readFio(t *testing.T, text string, r row) (iops float64, bytes float64) {
+	t.Helper()
 	var got struct {
 		Jobs []struct {
 			Read, Write struct {
@@ -46,12 +52,11 @@ func fio(t *testing.T, r row, target ...string) (iops float64, bytes float64) {
 			}
 		}
 	}
-	text := string(out)
 	if i := strings.IndexByte(text, '{'); i > 0 {
 		text = text[i:]
 	}
 	if err := json.Unmarshal([]byte(text), &got); err != nil {
-		t.Fatalf("fio: %v\n%s", err, out)
+		t.Fatalf("fio: %v\n%s", err, text)
 	}
 	j := got.Jobs[0]
 	if r.read {
