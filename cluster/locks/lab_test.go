@@ -1,6 +1,7 @@
 package locks
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -18,7 +19,7 @@ var (
 	detection = flag.Duration("detection", 20*time.Second, "detection time of the lab's cluster")
 	// repeat is how often each way to lose a node is tried.
 	repeat = flag.Int("repeat", 1, "how often each way to lose a node is tried by TestWithKernel")
-	ways   = flag.String("ways", "power,cut,hang,control,daemon,leave", "the ways to lose a node or its daemon that TestWithKernel tries")
+	ways   = flag.String("ways", "plocks,power,cut,hang,control,daemon,restart", "the parts of TestWithKernel: POSIX locks, and the ways to lose a node or its daemon")
 )
 
 const sharedDisk = "/dev/disk/by-id/virtio-shared"
@@ -126,6 +127,7 @@ func TestWithKernel(t *testing.T) {
 		name string
 		do   func()
 	}{
+		{"plocks", m.posixLocks},
 		{"power", func() { m.lose("power-off", func() { m.PowerOff("node2") }) }},
 		{"cut", func() { m.lose("a silent cut", func() { m.CutNetwork("node2") }) }},
 		{"hang", func() { m.lose("a hang", func() { m.Hang("node2") }) }},
@@ -133,7 +135,7 @@ func TestWithKernel(t *testing.T) {
 			m.lose("death of the control process", func() { m.Run("node2", "kill -9 $(pgrep -x dlm_controld)") })
 		}},
 		{"daemon", func() { m.keep("kill -9 of the daemon", "kill -9 $(systemctl show -p MainPID --value gcrm)") }},
-		{"leave", func() { m.keep("restart of the daemon", "systemctl restart gcrm") }},
+		{"restart", func() { m.keep("restart of the daemon", "systemctl restart gcrm") }},
 	}
 	for _, w := range all {
 		if !slices.Contains(strings.Split(*ways, ","), w.name) {
@@ -185,6 +187,76 @@ func (m shared) lose(how string, do func()) {
 	if got := m.Switched()[mark:]; slices.ContainsFunc(got, func(s lab.Switching) bool { return s.Node != "node2" }) {
 		t.Errorf("switched: %v", got)
 	}
+}
+
+// posixLocks has many processes on both nodes lock parts of a file, without and with the
+// loss of node2 in the middle.
+func (m shared) posixLocks() {
+	t := m.t
+	t.Helper()
+	const processes = 20
+	program := m.BuildProgram("gcrm/cluster/simtest/lab/plocks")
+	for _, n := range m.Names() {
+		m.Copy(program, n+":/root/plocks")
+	}
+	play := func(node int, how time.Duration, file string, gone int) (string, error) {
+		return m.TryFor(how+5*time.Minute, m.Names()[node-1], fmt.Sprintf("/root/plocks -node %d -processes %d -for %v -gone %d /mnt/kvm/%s", node, processes, how, gone, file))
+	}
+	type result struct {
+		out   string
+		err   error
+		alone int
+	}
+	both := func(how time.Duration, file string) {
+		t.Helper()
+		m.Run("node1", "rm -f /mnt/kvm/"+file)
+		done := make(chan result)
+		for node := 1; node <= 2; node++ {
+			go func() {
+				out, err := play(node, how, file, 0)
+				r := result{out: out, err: err}
+				if _, e := fmt.Sscanf(out, "alone %d", &r.alone); e != nil {
+					r.err = errors.Join(r.err, e)
+				}
+				done <- r
+			}()
+		}
+		total := 0
+		for range 2 {
+			r := <-done
+			if r.err != nil {
+				t.Errorf("POSIX locks: %v: %s", r.err, r.out)
+			}
+			total += r.alone
+			t.Logf("POSIX locks, %d processes on each node for %v: %s; %s", processes, how, r.out, lab.HostLoad())
+		}
+		for _, n := range m.Names() {
+			if sum := m.Run(n, "/root/plocks -sum /mnt/kvm/"+file); sum != strconv.Itoa(total) {
+				t.Errorf("slots were held alone %d times, and %s sees %s in the counters", total, n, sum)
+			}
+		}
+	}
+	both(time.Minute, "locks")
+	if t.Failed() {
+		return
+	}
+	left := make(chan result)
+	go func() {
+		out, err := play(1, 3*time.Minute, "lost", 2)
+		left <- result{out: out, err: err}
+	}()
+	m.Run("node2", fmt.Sprintf("systemd-run -q --unit plocks /root/plocks -node 2 -processes %d -for 10m /mnt/kvm/lost", processes))
+	m.Until("node2", "holds POSIX locks", "gcrm dlm plocks kvm1 | grep -q 'node2 .*holds'")
+	m.lose("power-off while it holds POSIX locks", func() { m.PowerOff("node2") })
+	r := <-left
+	if r.err != nil {
+		t.Errorf("POSIX locks of the survivor: %v: %s", r.err, r.out)
+	}
+	t.Logf("POSIX locks of the survivor: %s", r.out)
+	if held := m.Run("node1", "gcrm dlm plocks kvm1 | grep node2 || true"); held != "" {
+		t.Errorf("locks of the lost node are left: %s", held)
+	}
+	both(30*time.Second, "again")
 }
 
 // keep ends the daemon of node2 in a way that must not be noticed by who writes.

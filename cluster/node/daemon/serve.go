@@ -19,6 +19,8 @@ const unit = `[Unit]
 Description=gcrm high-availability cluster node
 After=network-online.target time-sync.target
 Wants=network-online.target
+# It is tried for as long as it takes: a node without its daemon is fenced.
+StartLimitIntervalSec=0
 
 [Service]
 Type=notify
@@ -27,7 +29,8 @@ ExecStart=%s daemon
 # Resources outlive a crash of the daemon, which finds them again.
 KillMode=process
 Restart=on-failure
-RestartSec=1s
+# One that crashed has to be heard again before the others miss it.
+RestartSec=100ms
 WatchdogSec=30s
 TimeoutStopSec=25min
 RuntimeDirectory=gcrm
@@ -115,5 +118,14 @@ func Command(ctx context.Context, args []string, methods *fencing.Registry, s St
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return s.status(Run(ctx, o))
+	err = Run(ctx, o)
+	if err != nil && ctx.Err() == nil && os.Getenv("NOTIFY_SOCKET") != "" {
+		// The service manager starts it again at once, as after a crash; what
+		// cannot run now hardly can a moment later.
+		time.Sleep(failurePause)
+	}
+	return s.status(err)
 }
+
+// failurePause is how long a service that failed by itself waits before it ends.
+const failurePause = time.Second

@@ -11,10 +11,13 @@ import (
 )
 
 // Build makes a gcrm that runs in the machines, and returns its path on the host.
-func (m *Machines) Build() string {
+func (m *Machines) Build() string { m.t.Helper(); return m.BuildProgram("gcrm/cmd/gcrm") }
+
+// BuildProgram is [Machines.Build] for another command of the module.
+func (m *Machines) BuildProgram(command string) string {
 	m.t.Helper()
-	binary := filepath.Join(m.t.TempDir(), "gcrm")
-	build := exec.CommandContext(m.ctx, "go", "build", "-o", binary, "gcrm/cmd/gcrm")
+	binary := filepath.Join(m.t.TempDir(), filepath.Base(command))
+	build := exec.CommandContext(m.ctx, "go", "build", "-o", binary, command)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		m.t.Fatalf("go build: %v\n%s", err, out)
