@@ -19,7 +19,7 @@ var (
 	detection = flag.Duration("detection", 20*time.Second, "detection time of the lab's cluster")
 	// repeat is how often each way to lose a node is tried.
 	repeat = flag.Int("repeat", 1, "how often each way to lose a node is tried by TestWithKernel")
-	ways   = flag.String("ways", "plocks,power,cut,hang,control,daemon,restart", "the parts of TestWithKernel: POSIX locks, and the ways to lose a node or its daemon")
+	ways   = flag.String("ways", "plocks,power,cut,hang,control,daemon,guest", "the parts of TestWithKernel: POSIX locks, ways to lose a node or its daemon, a virtual machine")
 )
 
 const sharedDisk = "/dev/disk/by-id/virtio-shared"
@@ -39,7 +39,7 @@ const labLoad = `#!/bin/bash
 n=$(hostname); i=0; mkdir -p /mnt/kvm/d
 while :; do
   i=$((i+1)); f=/mnt/kvm/d/$n.$((i%50)); head -c 3000 /dev/urandom | base64 -w0 > /root/data
-  { cat /root/data; echo; sha256sum < /root/data; } > $f.new && sync $f.new && mv $f.new $f && echo "$(date +%s.%N) $i" || echo "$(date +%s.%N) failed"
+  sleep 0.1; { cat /root/data; echo; sha256sum < /root/data; } > $f.new && sync $f.new && mv $f.new $f && echo "$(date +%s.%N) $i" || echo "$(date +%s.%N) failed"
 done >> /root/load.log 2>&1
 `
 
@@ -134,8 +134,8 @@ func TestWithKernel(t *testing.T) {
 		{"control", func() {
 			m.lose("death of the control process", func() { m.Run("node2", "kill -9 $(pgrep -x dlm_controld)") })
 		}},
-		{"daemon", func() { m.keep("kill -9 of the daemon", "kill -9 $(systemctl show -p MainPID --value gcrm)") }},
-		{"restart", func() { m.keep("restart of the daemon", "systemctl restart gcrm") }},
+		{"daemon", func() { m.keep("upgrade and kill -9 of the daemon", "cd /usr/local/bin && cp gcrm new && mv new gcrm && kill -9 $(systemctl show -p MainPID --value gcrm)") }},
+		{"guest", m.guest},
 	}
 	for _, w := range all {
 		if !slices.Contains(strings.Split(*ways, ","), w.name) {

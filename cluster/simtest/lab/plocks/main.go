@@ -15,6 +15,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -131,21 +132,13 @@ func (p *player) lock(command int, kind int16, first, count int) (bool, error) {
 func (p *player) read(i int) (slot, error) {
 	b := make([]byte, 16)
 	n, err := p.file.ReadAt(b, int64(i*slotSize))
-	if n == 0 && i*slotSize >= p.size() {
+	if n == 0 && errors.Is(err, io.EOF) {
 		return slot{}, nil // nobody was there before
 	}
 	if err != nil {
 		return slot{}, err
 	}
 	return slot{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}, nil
-}
-
-func (p *player) size() int {
-	st, err := p.file.Stat()
-	if err != nil {
-		return 0
-	}
-	return int(st.Size())
 }
 
 func (p *player) write(i int, s slot) error {
