@@ -134,7 +134,9 @@ func TestWithKernel(t *testing.T) {
 		{"control", func() {
 			m.lose("death of the control process", func() { m.Run("node2", "kill -9 $(pgrep -x dlm_controld)") })
 		}},
-		{"daemon", func() { m.keep("upgrade and kill -9 of the daemon", "cd /usr/local/bin && cp gcrm new && mv new gcrm && kill -9 $(systemctl show -p MainPID --value gcrm)") }},
+		{"daemon", func() {
+			m.keep("upgrade and kill -9 of the daemon", "cd /usr/local/bin && cp gcrm new && mv new gcrm && kill -9 $(systemctl show -p MainPID --value gcrm)")
+		}},
 		{"guest", m.guest},
 	}
 	for _, w := range all {
