@@ -97,7 +97,7 @@ func (e *engine) customAction(r *resource, key, task string, n *node, optional b
 	if a == nil {
 		a = e.newAction(r, key, task, n, optional)
 	}
-	if r != nil && a.node != nil && !r.managed && !a.meta.has("interval") {
+	if r != nil && a.node != nil && !r.managed && !a.is(fPseudo) && !a.meta.has("interval") {
 		a.set(fOptional)
 	} else if !optional {
 		a.clear(fOptional)

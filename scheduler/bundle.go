@@ -6,7 +6,7 @@ import "slices"
 // bundle consists of.
 
 func (e *engine) assignBundle(r *resource) *node {
-	if r.assigning {
+	if r.assigning && !e.older.has(olderInstances) {
 		return nil
 	}
 	// Unlike others, a bundle shows its scores again when it is asked again.

@@ -418,10 +418,8 @@ func (e *engine) walkScores(source, target *resource, log string, nodes *nodeTab
 			m = source.children[len(source.children)-1]
 		}
 		e.walkScores(m, target, log, nodes, c, factor, flags)
-		if e.older.has(olderGroups) && flags&walkThisWith == 0 {
-			for range 2 { // once for the group and once for its member
-				e.walkGroupAsInOlder(source, target, log, nodes, factor, flags)
-			}
+		if e.older.has(olderGroups) {
+			e.walkGroupAsInOlder(source, target, log, nodes, factor, flags)
 		}
 		source.merging = false
 		return

@@ -229,6 +229,9 @@ func (e *engine) locateByRule(el, rule *cib.Element, r *resource, discovery, set
 			}
 			v = s
 		}
+		if e.older.has(olderAlternatives) && strings.EqualFold(rule.Get("boolean-op"), "or") {
+			v = addScores(v, n.baseScore)
+		}
 		l.nodes.put(n, v)
 	}
 }

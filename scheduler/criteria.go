@@ -107,7 +107,7 @@ func (e *engine) shutdownLock(r *resource) {
 		e.recheckAt(r.lockTime + e.opt.shutdownLockLimit + 1)
 	}
 	for _, n := range e.nodes {
-		if r.allowed.has(n) && n != r.lockNode {
+		if n != r.lockNode {
 			e.ban(r, n, cause{by: ByShutdownLock, rsc: r, node: r.lockNode})
 		}
 	}

@@ -9,7 +9,10 @@ import (
 	"gcrm/cib"
 )
 
-var differentialFiles = flag.String("differential.files", "", "pattern of CIB files that TestDifferentialFiles compares, instead of random ones")
+var (
+	differentialFiles  = flag.String("differential.files", "", "pattern of CIB files that TestDifferentialFiles compares, instead of random ones")
+	differentialScores = flag.Int("differential.scores", -1, "also show scores with these changes taken back (bits of older)")
+)
 
 // TestDifferentialFiles compares given CIBs with the peer and says by which
 // rule they differ: the way to look at a kept case again.
@@ -31,6 +34,13 @@ func TestDifferentialFiles(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
 			continue
+		}
+		if *differentialScores >= 0 {
+			sim, err := Simulate(c, SimulateOptions{Execute: true, Scores: true, older: older(*differentialScores)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Log(sim.Text)
 		}
 		switch d, err := peer.compare(t.Context(), c); {
 		case err != nil:

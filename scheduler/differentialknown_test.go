@@ -114,6 +114,7 @@ var olderNames = [...]string{
 	"instances of clones stay where they are if one is wanted there, and share all colocations of their clone, since 2.1.6 to 2.1.7",
 	"mandatory colocations with clones look at their node attribute since 2.1.6",
 	"roles in colocations count for their resources alone since 2.1.6",
+	"rules of locations whose expressions are alternatives set scores, as others do, since 3.0",
 }
 
 // takenBack returns the changes that have to be taken back to get the peer's

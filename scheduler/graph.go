@@ -55,7 +55,7 @@ func (e *engine) maintenanceUpdate() {
 	}
 	var list []*node
 	for _, n := range e.sorted {
-		if n.remote && n.maintenance != n.remoteMaintenance && n.state != nil {
+		if n.remote && n.maintenance != n.remoteMaintenance {
 			list = append(list, n)
 		}
 	}

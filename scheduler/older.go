@@ -26,7 +26,8 @@ const (
 	olderInstances                        // instances that would rather be elsewhere do not stay, and know of their clone's colocations by chance
 	olderExclude                          // mandatory colocations with clones compare nodes, whatever their attribute
 	olderRoles                            // roles in colocations count by their sign
-	olderAll            = olderRoles<<1 - 1
+	olderAlternatives                     // a rule of alternatives adds to a node's own score
+	olderAll            = olderAlternatives<<1 - 1
 )
 
 func (o older) has(bit older) bool { return o&bit != 0 }
@@ -34,8 +35,12 @@ func (o older) has(bit older) bool { return o&bit != 0 }
 // groupAsInOlder gives a group's colocations to its first and last member.
 func groupAsInOlder(r *resource) {
 	first, last := r.children[0], r.children[len(r.children)-1]
-	first.thisWith = append(first.thisWith, r.thisWith...)
-	last.withThis = append(last.withThis, r.withThis...)
+	for _, c := range r.thisWith {
+		first.thisWith = insertThisWith(first.thisWith, c)
+	}
+	for _, c := range r.withThis {
+		last.withThis = insertWithThis(last.withThis, c)
+	}
 	r.thisWith, r.withThis = nil, nil
 }
 
@@ -49,14 +54,22 @@ func (e *engine) colocateAsInOlder(r *resource, this, with []*colocation) {
 	}
 }
 
-// walkGroupAsInOlder adds the preferences of what is colocated with a group
-// itself, as long as its last member does not have these colocations.
+// walkGroupAsInOlder adds what a group is colocated with by itself, or what is
+// colocated with its last member: which has the group's own colocations once
+// the group is being placed.
 func (e *engine) walkGroupAsInOlder(g, target *resource, log string, nodes *nodeTable, factor float32, flags walkFlag) {
 	if target == nil || !e.anyAvailable(*nodes) {
 		return
 	}
-	for _, x := range g.withThis {
-		if !influences(x, nil) {
+	list := g.children[len(g.children)-1].withThis
+	if flags&walkThisWith != 0 {
+		list = g.thisWith
+	}
+	for _, x := range list {
+		other := x.dependent
+		if flags&walkThisWith != 0 {
+			other = x.primary
+		} else if !influences(x, nil) {
 			continue
 		}
 		of := factor * float32(x.score) / float32(infinity)
@@ -66,6 +79,6 @@ func (e *engine) walkGroupAsInOlder(g, target *resource, log string, nodes *node
 				of = -of
 			}
 		}
-		e.walkScores(x.dependent, target, log, nodes, x, of, flags|walkActive)
+		e.walkScores(other, target, log, nodes, x, of, flags|walkActive)
 	}
 }

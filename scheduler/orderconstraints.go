@@ -124,7 +124,7 @@ func (e *engine) unpackOrder(el *cib.Element) {
 		return
 	}
 	firstTask := actionOr(el.Get("first-action"), taskStart)
-	thenTask := actionOr(el.Get("then-action"), firstTask)
+	thenTask := actionOr(el.Get("then-action"), taskStart) // as a set's: not as first-action
 	side := func(r *resource, ids []string, task string) rscSet {
 		s := rscSet{el: cib.NewElement("resource_set", "action", task, "sequential", "false"), id: el.ID()}
 		if r != nil {
@@ -259,7 +259,7 @@ func (e *engine) orderTwoSets(s1, s2 *rscSet, kind orderKind, sym, inverse bool)
 	if a1 == taskStop || a1 == taskDemote {
 		requireAll = true
 	}
-	flags := orderFlags(kind, a1, sym, inverse)
+	flags := orderFlags(kind, a2, sym, inverse) // (quirk: not the first action)
 	if !requireAll {
 		a := e.globalPseudo(taskOneOrMore + ":" + s1.id)
 		a.set(fMinRunnable)

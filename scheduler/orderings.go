@@ -381,7 +381,7 @@ func (e *engine) flagsForOrdering(a *action, n *node) actionFlag {
 		return a.flags
 	}
 	flags := e.actionFlags(a, nil)
-	if n == nil || !a.rsc.collective() {
+	if n == nil || a.rsc.variant != vClone {
 		return flags
 	}
 	runnable := flags & fRunnable

@@ -61,6 +61,19 @@ func singles(t *testing.T, c *cib.CIB) map[string]ResourceState {
 	return out
 }
 
+// startsWithoutFencing are the primitives that do not wait for the fencing of
+// a node on which they were active: fence devices, which are needed for it,
+// connections to remote nodes, whose other end takes only one, and what is
+// told not to.
+func startsWithoutFencing(c *cib.CIB) map[string]bool {
+	out := map[string]bool{}
+	for p := range c.Primitives() {
+		requires := cib.Meta(p, "requires")
+		out[p.ID()] = p.Get("class") == "stonith" || p.Get("type") == "remote" || requires == "nothing" || requires == "quorum"
+	}
+	return out
+}
+
 // TestNothingStartsWhereItIsActiveElsewhere follows the executed actions: at
 // no moment is a primitive started (or arrives by migration) while it is
 // active on another node.
@@ -71,10 +84,7 @@ func TestNothingStartsWhereItIsActiveElsewhere(t *testing.T) {
 		for id, r := range state {
 			on[id] = slices.Clone(r.Nodes)
 		}
-		devices, fenced := map[string]bool{}, map[string]bool{}
-		for _, p := range all(c.Section("resources"), "primitive") {
-			devices[p.ID()] = p.Get("class") == "stonith"
-		}
+		needless, fenced := startsWithoutFencing(c), map[string]bool{}
 		for _, a := range s.Executed {
 			fenced[a.Node] = fenced[a.Node] || a.Task == taskStonith
 		}
@@ -107,8 +117,8 @@ func TestNothingStartsWhereItIsActiveElsewhere(t *testing.T) {
 				}
 				leave(id, a.Node)
 				// stop_unexpected is the one policy that leaves the expected instance alone
-				if devices[id] && !slices.ContainsFunc(on[id], func(n string) bool { return !fenced[n] }) {
-					on[id] = nil // a fence device does not wait for the fencing of its lost node
+				if needless[id] && !slices.ContainsFunc(on[id], func(n string) bool { return !fenced[n] }) {
+					on[id] = nil // fence devices and connections do not wait for the fencing of their lost node
 				}
 				if len(on[id]) > 0 && r.Managed && !r.Blocked {
 					return id + " starts on " + a.Node + " while active on " + strings.Join(on[id], ", ")
@@ -126,11 +136,7 @@ func TestNothingStartsWhereItIsActiveElsewhere(t *testing.T) {
 func TestStartsWaitInTheGraph(t *testing.T) {
 	eachOutcome(t, func(c *cib.CIB, s *Simulated) string {
 		state := singles(t, c)
-		needless := map[string]bool{} // what may start without fencing
-		for p := range c.Primitives() {
-			requires := cib.Meta(p, "requires")
-			needless[p.ID()] = p.Get("class") == "stonith" || p.Get("type") == "remote" || requires == "nothing" || requires == "quorum"
-		}
+		needless := startsWithoutFencing(c)
 		byID := map[int]*Action{}
 		for _, a := range s.Plan.Actions {
 			byID[a.ID] = a

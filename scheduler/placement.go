@@ -215,7 +215,7 @@ func (e *engine) applyThisWith(c *colocation, r *resource) {
 		saved = r.allowed.clone()
 	}
 	mark := e.trace.mark(r)
-	if c.primary.unprovisioned {
+	if c.primary.unprovisioned || c.primary.variant == vBundle && e.older.has(olderInstances) {
 		e.assign(c.primary, nil, true)
 	}
 	e.applyColocation(r, c.primary, c, true)
