@@ -19,7 +19,7 @@ var (
 	detection = flag.Duration("detection", 20*time.Second, "detection time of the lab's cluster")
 	// repeat is how often each way to lose a node is tried.
 	repeat = flag.Int("repeat", 1, "how often each way to lose a node is tried by TestWithKernel")
-	ways   = flag.String("ways", "plocks,power,cut,hang,control,daemon,guest", "the parts of TestWithKernel: POSIX locks, ways to lose a node or its daemon, a virtual machine")
+	ways   = flag.String("ways", "daemon,plocks,power,cut,hang,control,guest", "the parts of TestWithKernel: POSIX locks, ways to lose a node or its daemon, a virtual machine")
 )
 
 const sharedDisk = "/dev/disk/by-id/virtio-shared"
@@ -61,7 +61,7 @@ func newShared(t *testing.T) shared {
 	m.OnFailure(labWords)
 	for _, n := range m.Names() {
 		// The native agent is the one to be tested.
-		m.Run(n, "rm -f /usr/lib/ocf/resource.d/heartbeat/Filesystem; cat > /root/load <<'END'\n"+labLoad+"END\nchmod +x /root/load")
+		m.Run(n, "systemctl stop load plocks 2>/dev/null; rm -f /usr/lib/ocf/resource.d/heartbeat/Filesystem /root/load.log; cat > /root/load <<'END'\n"+labLoad+"END\nchmod +x /root/load")
 	}
 	m.Form(lab.Cluster{Name: "cluster1", Detection: *detection})
 	m.Run("node1", "mkfs.gfs2 -O -q -p lock_dlm -t cluster1:kvm1 -j 2 -J 32 "+sharedDisk)
@@ -127,15 +127,15 @@ func TestWithKernel(t *testing.T) {
 		name string
 		do   func()
 	}{
+		{"daemon", func() {
+			m.keep("upgrade and kill -9 of the daemon", "cd /usr/local/bin && cp gcrm new && mv new gcrm && kill -9 $(systemctl show -p MainPID --value gcrm)")
+		}},
 		{"plocks", m.posixLocks},
 		{"power", func() { m.lose("power-off", func() { m.PowerOff("node2") }) }},
 		{"cut", func() { m.lose("a silent cut", func() { m.CutNetwork("node2") }) }},
 		{"hang", func() { m.lose("a hang", func() { m.Hang("node2") }) }},
 		{"control", func() {
 			m.lose("death of the control process", func() { m.Run("node2", "kill -9 $(pgrep -x dlm_controld)") })
-		}},
-		{"daemon", func() {
-			m.keep("upgrade and kill -9 of the daemon", "cd /usr/local/bin && cp gcrm new && mv new gcrm && kill -9 $(systemctl show -p MainPID --value gcrm)")
 		}},
 		{"guest", m.guest},
 	}

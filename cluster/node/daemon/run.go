@@ -130,6 +130,8 @@ func (o *Options) complete() error {
 
 // runOnce runs one incarnation; again tells that another one has to follow.
 func (o *Options) runOnce(ctx context.Context, s *Settings, k *keeper.Keeper, armed time.Duration, notify *notifier) (again bool, err error) {
+	calm := hurry()
+	defer calm()
 	store := &node.Keystore{Dir: filepath.Join(o.StateDir, pkiDir), Cluster: s.Cluster, Node: s.Name, NodeLife: o.nodeLife}
 	keys, err := store.Load(time.Now())
 	if err != nil {
@@ -172,6 +174,7 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, k *keeper.Keeper, ar
 	if err != nil {
 		return false, err
 	}
+	calm()
 	notify.send("READY=1\nSTATUS=node " + s.Name + " of cluster " + s.Cluster)
 	alive := time.NewTicker(notify.interval())
 	defer alive.Stop()
