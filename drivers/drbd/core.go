@@ -114,7 +114,12 @@ func (h host) nativeState(ctx context.Context, c *native.Call) (state, error) {
 
 // fromStatus sees the state of the native core as that of a kernel's.
 func fromStatus(st *admin.Status) state {
-	s := state{exists: true, role: st.Role, volumes: []volume{{number: st.Volume, minor: st.Minor, disk: st.Disk, quorum: true}}}
+	s := state{exists: true, role: st.Role}
+	disks := map[string]string{}
+	for _, v := range st.Each() {
+		s.volumes = append(s.volumes, volume{number: v.Volume, minor: v.Minor, disk: v.Disk, quorum: true})
+		disks[strconv.Itoa(v.Volume)] = v.PeerDisk
+	}
 	if st.Takeover {
 		// It is about to be again what it was: who asks now must not take it for
 		// demoted.
@@ -129,7 +134,7 @@ func fromStatus(st *admin.Status) state {
 		connection = "Connected"
 	}
 	s.peers = []peer{{id: "0", name: "peer", connection: connection, role: st.PeerRole,
-		disks: map[string]string{strconv.Itoa(st.Volume): st.PeerDisk}, clients: map[string]bool{}}}
+		disks: disks, clients: map[string]bool{}}}
 	return s
 }
 
@@ -161,11 +166,11 @@ func (h host) nativeDevices(c *native.Call) ([]string, drivers.Result) {
 	if err != nil {
 		return nil, native.Fail(drivers.NotInstalled, "%v", err)
 	}
-	name := r.Volume.Device
-	if name == "" {
-		name = fmt.Sprintf("/dev/drbd%d", r.Minor())
+	var names []string
+	for _, v := range r.Volumes {
+		names = append(names, v.Device())
 	}
-	return []string{name}, native.OK()
+	return names, native.OK()
 }
 
 // admin is the argument list of a command about the resource, for the core it runs

@@ -7,14 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"gcrm/replication/drbdconf"
 	"gcrm/replication/nbd"
@@ -91,11 +89,12 @@ type invocation struct {
 	size     string
 	clean    bool
 	args     []string
+	volume   *int // of RES/VOLUME
 }
 
 // Usage prints the help.
 func (p *Program) Usage(w io.Writer) {
-	fmt.Fprint(w, "Usage: gcrm volume COMMAND [options] RES|all\n\nCommands:\n")
+	fmt.Fprint(w, "Usage: gcrm volume COMMAND [options] RES|RES/VOLUME|all\n\nCommands:\n")
 	for _, v := range verbs {
 		fmt.Fprintf(w, "  %-18s %s\n", v.name, v.help)
 	}
@@ -232,8 +231,17 @@ func (in *invocation) resources(none bool) ([]*Resource, error) {
 		return nil, err
 	}
 	if len(in.args) == 1 && in.args[0] != "all" {
-		r, err := Find(conf, in.args[0], node)
-		return []*Resource{r}, err
+		name, number, named := strings.Cut(in.args[0], "/")
+		r, err := Find(conf, name, node)
+		if err != nil || !named {
+			return []*Resource{r}, err
+		}
+		n, err := strconv.Atoi(number)
+		if err != nil || r.Volume(n) == nil {
+			return nil, fmt.Errorf("resource %s has no volume %s", name, number)
+		}
+		in.volume = &n
+		return []*Resource{r}, nil
 	}
 	if len(in.args) == 0 && !none {
 		return nil, &commandError{"name a resource, or all", exitUsage}
@@ -290,17 +298,42 @@ func err1(err error) error {
 	return err
 }
 
+// volumes are those of a resource that the command is about.
+func (in *invocation) volumes(r *Resource) []*Volume {
+	if in.volume == nil {
+		return r.Volumes
+	}
+	return []*Volume{r.Volume(*in.volume)}
+}
+
+// eachVolume does something with every volume that the command is about.
+func (in *invocation) eachVolume(r *Resource, do func(*Volume) error) error {
+	var all error
+	for _, v := range in.volumes(r) {
+		if err := do(v); err != nil {
+			if len(r.Volumes) == 1 {
+				return err
+			}
+			all = errors.Join(all, fmt.Errorf("%s: %w", v.Name(), err))
+		}
+	}
+	return err1(all)
+}
+
 func (in *invocation) one(ctx context.Context, name string, r *Resource) error {
+	if in.volume != nil && slices.Contains([]string{"up", "down", "serve", "connect", "disconnect", "fence-peer", "unfence-peer", "events", "wait-connect", "wait-sync"}, name) {
+		return &commandError{fmt.Sprintf("%s is about the resource with all its volumes: name %s", name, r.Res.Name), exitUsage}
+	}
 	switch name {
 	case "create-md", "apply-al", "dump-md", "get-gi", "show-gi", "wipe-md":
-		return in.metadata(name, r)
+		return in.eachVolume(r, func(v *Volume) error { return in.metadata(name, v) })
 	case "up":
 		return in.up(ctx, r)
 	case "down":
 		return in.down(ctx, r)
 	case "fence-peer", "unfence-peer":
 		s := &server{o: in.serveOptions(r), r: r, log: func(text string) { fmt.Fprintln(in.p.Err, text) }}
-		if code := s.handler(ctx, name); code != 0 {
+		if code := s.handler(ctx, name, r.Volumes); code != 0 {
 			return &commandError{fmt.Sprintf("%s: handler %s: exit code %d", r.Res.Name, name, code), code}
 		}
 		return nil
@@ -309,28 +342,33 @@ func (in *invocation) one(ctx context.Context, name string, r *Resource) error {
 	case "wait-connect", "wait-sync":
 		return in.wait(ctx, name, r)
 	case "nbd-uri":
-		fmt.Fprintf(in.p.Out, "nbd+unix:///%s?socket=%s\n", r.Res.Name, in.folder.NBD(r.Res.Name))
+		for _, v := range in.volumes(r) {
+			fmt.Fprintf(in.p.Out, "nbd+unix:///%s?socket=%s\n", url.PathEscape(v.Name()), in.folder.NBD(r.Res.Name))
+		}
 		return nil
 	case "status", "role", "dstate", "cstate":
 		return in.show(ctx, name, r)
 	case "resize":
-		call := Call{Command: name, Sectors: r.Disk.Size, Clean: in.clean, Force: in.force}
-		if in.size != "" {
-			n, err := sectors(in.size)
-			if err != nil {
-				return &commandError{err.Error(), exitUsage}
+		return in.eachVolume(r, func(v *Volume) error {
+			number := v.Number()
+			call := Call{Command: name, Sectors: v.Disk.Size, Clean: in.clean, Force: in.force, Volume: &number}
+			if in.size != "" {
+				n, err := sectors(in.size)
+				if err != nil {
+					return &commandError{err.Error(), exitUsage}
+				}
+				call.Sectors = n
 			}
-			call.Sectors = n
-		}
-		return in.tell(ctx, r, call)
+			return in.tell(ctx, r, call)
+		})
 	case "outdate", "invalidate":
-		err := in.tell(ctx, r, Call{Command: name})
+		err := in.tell(ctx, r, Call{Command: name, Volume: in.volume})
 		if errors.Is(err, ErrNotRunning) {
-			return in.metadata(name, r)
+			return in.eachVolume(r, func(v *Volume) error { return in.metadata(name, v) })
 		}
 		return err
 	}
-	return in.tell(ctx, r, Call{Command: name, Force: in.force, Discard: in.discard})
+	return in.tell(ctx, r, Call{Command: name, Force: in.force, Discard: in.discard, Volume: in.volume})
 }
 
 // sectors reads a size: a number of sectors with the unit s, else of KiB, with the units
@@ -367,126 +405,6 @@ func (a *Answer) failure(resource string) error {
 		return nil
 	}
 	return &commandError{resource + ": " + a.Error, max(a.Code, 1)}
-}
-
-func (in *invocation) serveOptions(r *Resource) ServeOptions {
-	return ServeOptions{Config: in.config, Node: in.node, Folder: in.folder, Resource: r.Res.Name, Idle: in.idle,
-		Listen: in.listen, CertFile: in.cert, KeyFile: in.key, CAFile: in.ca, Device: in.device, Fence: in.p.Fence}
-}
-
-// serve is the keeper, or with --worker the process itself.
-func (in *invocation) serve(ctx context.Context, list []*Resource) error {
-	if len(list) != 1 {
-		return &commandError{"serve one resource", exitUsage}
-	}
-	o := in.serveOptions(list[0])
-	if in.worker {
-		var channel *os.File
-		if in.device == "loop" {
-			channel = InheritedChannel()
-		}
-		return Serve(ctx, o, channel)
-	}
-	k := &Keeper{Options: o, Worker: in.commandLine(list[0], "--worker"),
-		Log: func(text string) { fmt.Fprintf(in.p.Err, "%s %s\n", time.Now().Format("15:04:05.000"), text) }}
-	return k.Run(ctx)
-}
-
-// commandLine is that of serve, with the options of this call.
-func (in *invocation) commandLine(r *Resource, more ...string) []string {
-	argv := slices.Concat(in.p.Self, []string{"volume", "serve", "--run-dir", string(in.folder), "--device", in.device}, more)
-	for _, o := range []struct{ name, value string }{{"--config", in.config}, {"--node", in.node}, {"--listen", in.listen},
-		{"--tls-cert", in.cert}, {"--tls-key", in.key}, {"--tls-ca", in.ca}} {
-		if o.value != "" {
-			argv = append(argv, o.name, o.value)
-		}
-	}
-	if in.idle {
-		argv = append(argv, "--idle")
-	}
-	return append(argv, r.Res.Name)
-}
-
-// up starts the process in the background and tells it to attach and connect.
-func (in *invocation) up(ctx context.Context, r *Resource) error {
-	name := r.Res.Name
-	for _, text := range r.Ignored {
-		fmt.Fprintf(in.p.Err, "%s: warning: option without effect: %s\n", name, text)
-	}
-	if _, err := in.folder.Call(ctx, name, Call{Command: "status"}); err != nil {
-		if !errors.Is(err, ErrNotRunning) {
-			return err
-		}
-		if err := in.launch(ctx, r); err != nil {
-			return err
-		}
-	}
-	if err := in.tell(ctx, r, Call{Command: "attach"}); err != nil {
-		// What cannot be attached is not left running half.
-		_ = in.tell(ctx, r, Call{Command: "down"})
-		return err
-	}
-	if in.alone {
-		return nil
-	}
-	return in.tell(ctx, r, Call{Command: "connect", Discard: in.discard})
-}
-
-// launch starts the keeper and waits until its process answers.
-func (in *invocation) launch(ctx context.Context, r *Resource) error {
-	name := r.Res.Name
-	if err := os.MkdirAll(string(in.folder), 0o755); err != nil {
-		return err
-	}
-	log, err := os.OpenFile(in.folder.Log(name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	in.idle = true
-	argv := in.commandLine(r)
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }()
-	for {
-		if _, err := in.folder.Call(ctx, name, Call{Command: "status"}); err == nil {
-			return nil
-		}
-		select {
-		case <-ended:
-			text, _ := os.ReadFile(in.folder.Log(name))
-			return &commandError{fmt.Sprintf("%s: its process ended at once:\n%s", name, strings.TrimSpace(string(text))), exitFailed}
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// down ends the process; that there is none is fine.
-func (in *invocation) down(ctx context.Context, r *Resource) error {
-	err := in.tell(ctx, r, Call{Command: "down"})
-	if errors.Is(err, ErrNotRunning) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for range 500 {
-		c, err := in.folder.Dial(r.Res.Name)
-		if err == nil {
-			c.Close()
-		} else if _, err := os.Stat(in.folder.Mount(r.Res.Name)); errors.Is(err, os.ErrNotExist) {
-			return nil // the keeper has cleaned up, too
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return fmt.Errorf("the process of %s does not end", r.Res.Name)
 }
 
 func (in *invocation) events(r *Resource) error {

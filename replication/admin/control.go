@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,7 @@ type Call struct {
 	Stop    bool   `json:"stop,omitempty"`    // of down: end the keeper, too
 	Sectors uint64 `json:"sectors,omitempty"` // of resize: 0 for all there is
 	Clean   bool   `json:"assume_clean,omitempty"`
+	Volume  *int   `json:"volume,omitempty"` // one of several; nil for all
 }
 
 // Answer is what came of it. Events get one for every change.
@@ -43,7 +45,11 @@ func (f Folder) Control(resource string) string { return filepath.Join(string(f)
 func (f Folder) NBD(resource string) string     { return filepath.Join(string(f), resource+".nbd") }
 func (f Folder) State(resource string) string   { return filepath.Join(string(f), resource+".state") }
 func (f Folder) Log(resource string) string     { return filepath.Join(string(f), resource+".log") }
-func (f Folder) Mount(resource string) string   { return filepath.Join(string(f), resource+".fuse") }
+
+// Mount is the FUSE file of a volume, by its Name.
+func (f Folder) Mount(volume string) string {
+	return filepath.Join(string(f), strings.ReplaceAll(volume, "/", ":")+".fuse")
+}
 
 // ShouldRun tells whether a process of this boot was told to serve the resource and
 // not told to stop: if none answers, one is on its way.

@@ -13,7 +13,7 @@ import (
 
 // handler runs the command that the configuration has for an event, with the
 // environment that drbdadm gives it. Without one it does nothing and gives 0.
-func (s *server) handler(ctx context.Context, name string) int {
+func (s *server) handler(ctx context.Context, name string, volumes []*Volume) int {
 	command := s.r.Conf.Handler(s.r.Res, name)
 	if command == "" {
 		return 0
@@ -29,7 +29,7 @@ func (s *server) handler(ctx context.Context, name string) int {
 	}
 	s.log(fmt.Sprintf("handler %s: %s", name, command))
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
-	cmd.Env = slices.Concat(os.Environ(), s.environment())
+	cmd.Env = slices.Concat(os.Environ(), s.environment(volumes))
 	out, err := cmd.CombinedOutput()
 	if text := strings.TrimSpace(string(out)); text != "" {
 		s.log("handler " + name + ": " + text)
@@ -45,12 +45,21 @@ func (s *server) handler(ctx context.Context, name string) int {
 	return 127
 }
 
-func (s *server) environment() []string {
+// environment has, of handlers about the whole resource, lists of what each volume has.
+func (s *server) environment(volumes []*Volume) []string {
+	list := func(of func(*Volume) string) string {
+		var out []string
+		for _, v := range volumes {
+			out = append(out, of(v))
+		}
+		return strings.Join(out, " ")
+	}
 	peer := s.r.Peer
 	family := peer.Address.Family
 	env := []string{
-		"DRBD_RESOURCE=" + s.o.Resource, "DRBD_CONF=" + s.r.Conf.Path, fmt.Sprintf("DRBD_MINOR=%d", s.r.Minor()),
-		fmt.Sprintf("DRBD_VOLUME=%d", s.r.Volume.Number), "DRBD_LL_DISK=" + s.r.Volume.Disk,
+		"DRBD_RESOURCE=" + s.o.Resource, "DRBD_CONF=" + s.r.Conf.Path, "DRBD_MINOR=" + list(func(v *Volume) string { return fmt.Sprint(v.Minor()) }),
+		"DRBD_VOLUME=" + list(func(v *Volume) string { return fmt.Sprint(v.Number()) }),
+		"DRBD_LL_DISK=" + list(func(v *Volume) string { return v.Conf.Disk }),
 		"DRBD_PEER_AF=" + family, "DRBD_PEER_ADDRESS=" + peer.Address.IP.String(),
 	}
 	if len(peer.Names) > 0 {

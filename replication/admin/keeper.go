@@ -16,9 +16,10 @@ import (
 )
 
 // Keeper starts the process of a resource again whenever it dies, and keeps what must
-// outlive it: the channel of the FUSE file.
+// outlive it: the channels of the FUSE files.
 type Keeper struct {
 	Options ServeOptions
+	Volumes []string // their names
 	// Worker is the command line of the process itself.
 	Worker []string
 	Log    func(string)
@@ -38,11 +39,17 @@ func (k *Keeper) clear(path string) {
 	}
 }
 
-// channelFD is where the process finds the channel of the FUSE file.
+// channelFD is where the process finds the channel of the first FUSE file.
 const channelFD = 3
 
-// InheritedChannel is the channel that a keeper gave this process.
-func InheritedChannel() *os.File { return os.NewFile(channelFD, "fuse") }
+// InheritedChannels are those that a keeper gave this process, one for each volume.
+func InheritedChannels(volumes int) []*os.File {
+	var out []*os.File
+	for i := range volumes {
+		out = append(out, os.NewFile(uintptr(channelFD+i), "fuse"))
+	}
+	return out
+}
 
 // Run keeps the process alive until it ends in good order or ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
@@ -50,27 +57,28 @@ func (k *Keeper) Run(ctx context.Context) error {
 	if err := os.MkdirAll(string(o.Folder), 0o755); err != nil {
 		return err
 	}
-	var channel *os.File
-	if o.Device == "loop" {
-		path := o.Folder.Mount(o.Resource)
-		k.clear(path) // what a keeper before this one may have left
-		var err error
-		if channel, err = fusefile.Mount(path, o.Resource); err != nil {
-			return err
-		}
-		defer func() {
-			k.clear(path)
-		}()
-		defer channel.Close()
-	}
-	if o.Device == "nbd" {
-		drop := func() {
-			if err := nbd.DropKernel(kernelName(o.Resource)); err != nil {
-				k.Log(err.Error())
+	var channels []*os.File
+	for _, name := range k.Volumes {
+		switch o.Device {
+		case "loop":
+			path := o.Folder.Mount(name)
+			k.clear(path) // what a keeper before this one may have left
+			channel, err := fusefile.Mount(path, name)
+			if err != nil {
+				return err
 			}
+			defer k.clear(path)
+			defer channel.Close()
+			channels = append(channels, channel)
+		case "nbd":
+			drop := func() {
+				if err := nbd.DropKernel(kernelName(name)); err != nil {
+					k.Log(err.Error())
+				}
+			}
+			drop() // what a keeper before this one may have left
+			defer drop()
 		}
-		drop() // what a keeper before this one may have left
-		defer drop()
 	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
@@ -79,9 +87,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	for {
 		cmd := exec.Command(k.Worker[0], k.Worker[1:]...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		if channel != nil {
-			cmd.ExtraFiles = []*os.File{channel}
-		}
+		cmd.ExtraFiles = channels
 		began := time.Now()
 		if err := cmd.Start(); err != nil {
 			return err

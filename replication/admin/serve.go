@@ -1,23 +1,20 @@
 package admin
 
 import (
+	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"gcrm/replication/engine"
 	"gcrm/replication/fusefile"
 	"gcrm/replication/nbd"
 	"gcrm/replication/volume"
@@ -48,26 +45,61 @@ type wanted struct {
 	Attached  bool   `json:"attached"`
 	Connected bool   `json:"connected"`
 	Primary   bool   `json:"primary"`
+	// Volumes of several that are an exception.
+	Detached  []int `json:"detached,omitempty"`
+	Secondary []int `json:"secondary,omitempty"`
+}
+
+// except notes whether a volume is an exception.
+func except(list []int, number int, is bool) []int {
+	list = slices.DeleteFunc(slices.Clone(list), func(n int) bool { return n == number })
+	if is {
+		list = append(list, number)
+	}
+	return list
 }
 
 // server is the process of a resource.
 type server struct {
-	o    ServeOptions
-	r    *Resource
-	v    *volume.Volume
-	nbd  *nbd.Server
-	log  func(string)
-	quit chan struct{}
-	once sync.Once
+	o   ServeOptions
+	r   *Resource
+	v   *volume.Resource
+	nbd *nbd.Server
+	// volumes are in the order of the configuration.
+	volumes []*served
+	log     func(string)
+	quit    chan struct{}
+	once    sync.Once
 
 	mu       sync.Mutex // commands one at a time, but not events
 	want     wanted
 	taking   chan struct{} // closed when a takeover is over, nil without one
 	takingMu sync.Mutex
-	fuse     *fusefile.Server
-	channel  *os.File
-	device   string // the block device, empty without one
-	kernel   *nbd.KernelDevice
+}
+
+// served is a volume with what its users have of it.
+type served struct {
+	*volume.Volume
+	s       *server
+	conf    *Volume
+	fuse    *fusefile.Server
+	channel *os.File
+	device  string // the block device, empty without one
+	kernel  *nbd.KernelDevice
+}
+
+// each does something with volumes, one after the other, and goes on after an error.
+func each(list []*served, do func(*served) error) error {
+	var all error
+	for _, v := range list {
+		if err := do(v); err != nil {
+			if len(v.s.volumes) == 1 {
+				return err
+			}
+			all = errors.Join(all, fmt.Errorf("volume %d: %w", v.conf.Number(), err))
+		}
+	}
+	return all
 }
 
 func bootID() string {
@@ -75,9 +107,9 @@ func bootID() string {
 	return strings.TrimSpace(string(b))
 }
 
-// Serve runs the process of a resource until it is told to stop. channel is that of a
-// FUSE file, nil without one.
-func Serve(ctx context.Context, o ServeOptions, channel *os.File) error {
+// Serve runs the process of a resource until it is told to stop. channels are those of
+// the FUSE files, one for each volume; nil without.
+func Serve(ctx context.Context, o ServeOptions, channels []*os.File) error {
 	node, err := ThisNode(o.Node)
 	if err != nil {
 		return err
@@ -93,7 +125,7 @@ func Serve(ctx context.Context, o ServeOptions, channel *os.File) error {
 	if err := os.MkdirAll(string(o.Folder), 0o755); err != nil {
 		return err
 	}
-	s := &server{o: o, r: r, quit: make(chan struct{}), channel: channel}
+	s := &server{o: o, r: r, quit: make(chan struct{})}
 	s.log = func(text string) {
 		fmt.Fprintf(os.Stderr, "%s %s: %s\n", time.Now().Format("15:04:05.000"), o.Resource, text)
 	}
@@ -102,7 +134,16 @@ func Serve(ctx context.Context, o ServeOptions, channel *os.File) error {
 	if err != nil {
 		return err
 	}
-	set.Log, set.Handler = s.log, s.handler
+	for i := range set {
+		set[i].Log = s.log
+		set[i].Handler = func(ctx context.Context, name string) int {
+			about := r.Volumes[i : i+1]
+			if name == "fence-peer" || name == "unfence-peer" {
+				about = r.Volumes
+			}
+			return s.handler(ctx, name, about)
+		}
+	}
 	for _, text := range r.Ignored {
 		s.log("option without effect: " + text)
 	}
@@ -111,8 +152,15 @@ func Serve(ctx context.Context, o ServeOptions, channel *os.File) error {
 		return err
 	}
 	defer control.Close()
-	s.v = volume.New(set)
+	s.v = volume.NewResource(set...)
 	defer s.v.Kill()
+	for i, v := range s.v.Volumes() {
+		one := &served{Volume: v, s: s, conf: r.Volumes[i]}
+		if i < len(channels) {
+			one.channel = channels[i]
+		}
+		s.volumes = append(s.volumes, one)
+	}
 	s.readWanted()
 	s.nbd = &nbd.Server{Exports: s.exports, Log: s.log}
 	stopNBD, err := s.listenNBD()
@@ -165,12 +213,12 @@ func (s *server) readWanted() {
 
 // setWanted notes what a command made of the resource.
 func (s *server) setWanted(change func(*wanted)) {
-	before := s.want
+	before, _ := json.Marshal(s.want)
 	change(&s.want)
-	if s.want == before {
+	b, err := json.Marshal(s.want)
+	if bytes.Equal(before, b) {
 		return
 	}
-	b, err := json.Marshal(s.want)
 	if err == nil {
 		tmp := s.o.Folder.State(s.o.Resource) + ".new"
 		if err = os.WriteFile(tmp, b, 0o600); err == nil {
@@ -196,7 +244,13 @@ func (s *server) restore(ctx context.Context) error {
 		s.takingMu.Unlock()
 	}()
 	if s.want.Attached {
-		if err := s.v.Attach(); err != nil {
+		err := each(s.volumes, func(v *served) error {
+			if slices.Contains(s.want.Detached, v.conf.Number()) {
+				return nil
+			}
+			return v.Attach()
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -206,7 +260,9 @@ func (s *server) restore(ctx context.Context) error {
 		}
 	}
 	if !s.want.Primary {
-		s.serveFile(false)
+		for _, v := range s.volumes {
+			v.serveFile(false)
+		}
 		return nil
 	}
 	if s.want.Connected {
@@ -214,19 +270,34 @@ func (s *server) restore(ctx context.Context) error {
 	}
 	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	if err := s.v.Promote(limit, false); err != nil {
-		s.setWanted(func(w *wanted) { w.Primary = false })
-		s.serveFile(false)
-		if err := nbd.DropKernel(kernelName(s.o.Resource)); err != nil {
-			s.log(err.Error())
+	failed := each(s.volumes, func(v *served) error {
+		if slices.Contains(s.want.Secondary, v.conf.Number()) {
+			return nil
 		}
-		return fmt.Errorf("was Primary before, but cannot be again: %w", err)
+		return v.Promote(limit, false)
+	})
+	if failed != nil && len(s.volumes) > 1 {
+		// All or none: half a resource is of use to nobody.
+		failed = errors.Join(failed, s.v.DemoteAll(limit))
 	}
-	s.serveFile(true)
-	if s.o.Device == "nbd" {
-		return s.attachDevice()
+	if failed != nil {
+		s.setWanted(func(w *wanted) { w.Primary = false })
 	}
-	return nil
+	err := each(s.volumes, func(v *served) error {
+		primary := v.State().Role() == wire.Primary
+		v.serveFile(primary)
+		switch {
+		case !primary:
+			return nbd.DropKernel(kernelName(v.conf.Name()))
+		case s.o.Device == "nbd":
+			return v.attachDevice()
+		}
+		return nil
+	})
+	if failed != nil {
+		return errors.Join(fmt.Errorf("was Primary before, but cannot be again: %w", failed), err)
+	}
+	return err
 }
 
 // awaitPeer waits until the nodes have talked, or the time is over.
@@ -235,7 +306,10 @@ func (s *server) awaitPeer(ctx context.Context, limit time.Duration) {
 	defer timer.Stop()
 	for {
 		c := s.v.Changed()
-		if conn := s.v.State().Conn(); conn >= wire.Connected || conn == wire.StandAlone {
+		if !slices.ContainsFunc(s.volumes, func(v *served) bool {
+			conn := v.State().Conn()
+			return conn < wire.Connected && conn != wire.StandAlone
+		}) {
 			return
 		}
 		select {
@@ -246,409 +320,4 @@ func (s *server) awaitPeer(ctx context.Context, limit time.Duration) {
 			return
 		}
 	}
-}
-
-// exports gives the volume to NBD clients.
-func (s *server) exports() []nbd.Export {
-	return []nbd.Export{{Name: s.o.Resource, Description: fmt.Sprintf("volume %d of resource %s", s.r.Volume.Number, s.o.Resource), Device: (*patient)(s)}}
-}
-
-// patient is the volume for clients: one that comes during a takeover waits for its
-// end.
-type patient server
-
-func (p *patient) Open() error {
-	p.takingMu.Lock()
-	taking := p.taking
-	p.takingMu.Unlock()
-	if taking != nil {
-		select {
-		case <-taking:
-		case <-time.After(takeoverWait * 2):
-		}
-	}
-	return p.v.Open()
-}
-
-func (p *patient) Release()                 { p.v.Release() }
-func (p *patient) Size() uint64             { return p.v.Size() }
-func (p *patient) Buffer(n int) []byte      { return p.v.Buffer(n) }
-func (p *patient) Free(b []byte)            { p.v.Free(b) }
-func (p *patient) Submit(r *volume.Request) { p.v.Submit(r) }
-
-// listenNBD opens the sockets for clients.
-func (s *server) listenNBD() (func(), error) {
-	path := s.o.Folder.NBD(s.o.Resource)
-	local, err := listenPrivate(path)
-	if err != nil {
-		return nil, err
-	}
-	go s.nbd.Serve(local)
-	listeners := []net.Listener{local}
-	if s.o.Listen != "" {
-		remote := &nbd.Server{Exports: s.exports, Log: s.log}
-		if s.o.CertFile != "" {
-			if remote.TLS, err = serverTLS(s.o.CertFile, s.o.KeyFile, s.o.CAFile); err != nil {
-				return nil, err
-			}
-			remote.RequireTLS = true
-		}
-		l, err := net.Listen("tcp", s.o.Listen)
-		if err != nil {
-			return nil, fmt.Errorf("NBD: %w", err)
-		}
-		go remote.Serve(l)
-		listeners = append(listeners, l)
-	}
-	return func() {
-		for _, l := range listeners {
-			l.Close()
-		}
-	}, nil
-}
-
-func serverTLS(cert, key, ca string) (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("TLS: %w", err)
-	}
-	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("TLS: %w", err)
-		}
-		c.ClientCAs = x509.NewCertPool()
-		if !c.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("TLS: no certificate in %s", ca)
-		}
-		c.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return c, nil
-}
-
-// serveFile answers the FUSE file, if there is one; with resume also what a
-// predecessor left unanswered.
-func (s *server) serveFile(resume bool) {
-	if s.channel == nil {
-		return
-	}
-	s.fuse = fusefile.New(s.channel, (*patient)(s))
-	mount := s.o.Folder.Mount(s.o.Resource)
-	s.device = fusefile.FindLoop(mount)
-	if resume || s.device != "" {
-		if err := s.fuse.Resume(); err != nil {
-			s.log(err.Error())
-		}
-	}
-	go func() {
-		if err := s.fuse.Serve(); err != nil {
-			s.log(err.Error())
-		}
-	}()
-}
-
-// kernelName is how a successor finds the device of the kernel's NBD client.
-func kernelName(resource string) string { return "gcrm:" + resource }
-
-// attachKernel makes a device of the kernel's NBD client, or takes over what the process
-// before this one left.
-func (s *server) attachKernel() error {
-	if s.kernel != nil {
-		return nil
-	}
-	if err := s.v.Open(); err != nil {
-		return err
-	}
-	k, err := s.nbd.AttachKernel(kernelName(s.o.Resource), (*patient)(s))
-	if err != nil {
-		s.v.Release()
-		return err
-	}
-	s.kernel, s.device = k, k.Path
-	s.log("block device " + k.Path)
-	s.link(k.Path)
-	return nil
-}
-
-// attachDevice makes the block device of a Primary.
-func (s *server) attachDevice() error {
-	if s.o.Device == "nbd" {
-		return s.attachKernel()
-	}
-	if s.channel == nil || s.device != "" {
-		return nil
-	}
-	loop, err := fusefile.AttachLoop(s.o.Folder.Mount(s.o.Resource))
-	if err != nil {
-		return err
-	}
-	s.device = loop
-	s.log("block device " + loop)
-	s.link(loop)
-	return nil
-}
-
-// link gives the block device the names of the configuration.
-func (s *server) link(target string) {
-	for _, name := range s.names() {
-		if st, err := os.Lstat(name); err == nil && st.Mode()&os.ModeSymlink == 0 {
-			s.log(name + " is there already and stays as it is")
-			continue
-		}
-		_ = os.MkdirAll(filepath.Dir(name), 0o755)
-		_ = os.Remove(name)
-		if err := os.Symlink(target, name); err != nil {
-			s.log(err.Error())
-		}
-	}
-}
-
-// watchSize passes a new size on to the block device.
-func (s *server) watchSize() {
-	known := s.v.Size()
-	for {
-		c := s.v.Changed()
-		if size := s.v.Size(); size != known {
-			known = size
-			s.mu.Lock()
-			if s.kernel != nil {
-				if err := s.kernel.Resize(); err != nil {
-					s.log(err.Error())
-				}
-			}
-			if s.fuse != nil {
-				s.fuse.Grown()
-				if s.device != "" {
-					if err := fusefile.ResizeLoop(s.device, s.o.Folder.Mount(s.o.Resource)); err != nil {
-						s.log(err.Error())
-					}
-				}
-			}
-			s.mu.Unlock()
-		}
-		select {
-		case <-c:
-		case <-s.quit:
-			return
-		}
-	}
-}
-
-func (s *server) names() []string {
-	out := []string{fmt.Sprintf("/dev/drbd/by-res/%s", s.o.Resource)}
-	switch {
-	case s.r.Volume.Device != "":
-		out = append(out, s.r.Volume.Device)
-	case s.r.Minor() >= 0:
-		out = append(out, fmt.Sprintf("/dev/drbd%d", s.r.Minor()))
-	}
-	return out
-}
-
-func (s *server) detachDevice() error {
-	if s.device == "" {
-		return nil
-	}
-	if s.kernel != nil {
-		if err := s.kernel.Detach(); err != nil {
-			return err
-		}
-		s.kernel = nil
-		s.v.Release()
-	} else if err := fusefile.DetachLoop(s.device); err != nil {
-		return err
-	}
-	for _, name := range s.names() {
-		if to, err := os.Readlink(name); err == nil && to == s.device {
-			_ = os.Remove(name)
-		}
-	}
-	s.device = ""
-	return nil
-}
-
-// status is the picture of the resource.
-func (s *server) status() *Status {
-	st := picture(s.v.Status())
-	st.Resource, st.Volume, st.Minor = s.o.Resource, s.r.Volume.Number, s.r.Minor()
-	st.Protocol = s.r.Net.Protocol.String()
-	st.Ignored, st.PID, st.NBD = s.r.Ignored, os.Getpid(), s.o.Folder.NBD(s.o.Resource)
-	s.takingMu.Lock()
-	st.Takeover = s.taking != nil
-	s.takingMu.Unlock()
-	if s.channel != nil {
-		st.File = s.o.Folder.Mount(s.o.Resource)
-	}
-	st.Device = s.device
-	return &st
-}
-
-// answer does one command of a client.
-func (s *server) answer(call Call, send func(Answer) bool) {
-	if call.Command == "events" {
-		s.events(send)
-		return
-	}
-	a := Answer{}
-	if call.Command != "status" {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-		defer cancel()
-		s.mu.Lock()
-		err := s.do(ctx, call)
-		s.mu.Unlock()
-		if err != nil {
-			a.Error, a.Code = explain(err)
-		}
-	}
-	a.Status = s.status()
-	send(a)
-	if call.Command == "down" && a.Error == "" || call.Command == "stop" {
-		s.once.Do(func() { close(s.quit) })
-	}
-}
-
-// events sends the state at every change, and now and then during a resync.
-func (s *server) events(send func(Answer) bool) {
-	for {
-		c := s.v.Changed()
-		st := s.status()
-		if !send(Answer{Status: st}) {
-			return
-		}
-		wait := 10 * time.Second
-		if st.Progress != nil {
-			wait = 500 * time.Millisecond
-		}
-		select {
-		case <-c:
-		case <-time.After(wait):
-		case <-s.quit:
-			return
-		}
-	}
-}
-
-// do carries out a command.
-func (s *server) do(ctx context.Context, call Call) error {
-	v := s.v
-	switch call.Command {
-	case "attach":
-		if err := v.Attach(); err != nil && !errors.Is(err, engine.ErrAttached) {
-			return err
-		}
-		s.setWanted(func(w *wanted) { w.Attached = true })
-	case "detach":
-		if err := v.Detach(ctx); err != nil {
-			return err
-		}
-		s.setWanted(func(w *wanted) { w.Attached = false })
-	case "connect":
-		if err := v.Connect(ctx, call.Discard); err != nil {
-			return err
-		}
-		s.setWanted(func(w *wanted) { w.Connected = true })
-	case "disconnect":
-		if err := v.Disconnect(ctx, call.Force); err != nil {
-			return err
-		}
-		s.setWanted(func(w *wanted) { w.Connected = false })
-	case "primary":
-		if err := v.Promote(ctx, call.Force); err != nil {
-			return err
-		}
-		s.setWanted(func(w *wanted) { w.Primary = true })
-		return s.attachDevice()
-	case "secondary":
-		return s.demote(ctx)
-	case "verify":
-		return v.Verify(ctx)
-	case "invalidate":
-		return v.Invalidate(ctx, false)
-	case "invalidate-remote":
-		return v.Invalidate(ctx, true)
-	case "outdate":
-		return v.Outdate(ctx)
-	case "resize":
-		return v.Resize(ctx, engine.ResizeOptions{User: call.Sectors, Clean: call.Clean, Force: call.Force})
-	case "suspend-io":
-		return v.Suspend(ctx)
-	case "resume-io":
-		return v.Resume(ctx)
-	case "down":
-		return s.down(ctx)
-	case "stop": // at once, as it is; a successor goes on
-	default:
-		return fmt.Errorf("unknown command %q", call.Command)
-	}
-	return nil
-}
-
-func (s *server) demote(ctx context.Context) error {
-	if s.v.State().Role() != wire.Primary {
-		return s.detachDevice()
-	}
-	loop := s.device
-	if err := s.detachDevice(); err != nil {
-		return err
-	}
-	// The kernel lets go of the file a moment after the loop device is gone.
-	var err error
-	for range 40 {
-		if err = s.v.Demote(ctx); err != wire.DeviceInUse || loop == "" {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	if err == nil {
-		s.setWanted(func(w *wanted) { w.Primary = false })
-	}
-	return err
-}
-
-// down ends everything in good order.
-func (s *server) down(ctx context.Context) error {
-	if err := s.demote(ctx); err != nil {
-		return err
-	}
-	s.nbd.Disconnect()
-	if s.v.State().Conn() >= wire.Connected {
-		if err := s.v.Disconnect(ctx, false); err != nil {
-			return err
-		}
-	}
-	if err := s.v.Close(ctx); err != nil {
-		return err
-	}
-	return os.Remove(s.state())
-}
-
-func (s *server) state() string {
-	path := s.o.Folder.State(s.o.Resource)
-	if _, err := os.Stat(path); err != nil {
-		_ = os.WriteFile(path, nil, 0o600)
-	}
-	return path
-}
-
-// Exit codes of drbdadm and drbdsetup.
-const (
-	exitUsage    = 1
-	exitFailed   = 10
-	exitRefused  = 11
-	exitNoData   = 17
-	exitInternal = 20
-)
-
-// explain turns an error into words for the administrator and an exit code.
-func explain(err error) (string, int) {
-	var r wire.Result
-	if !errors.As(err, &r) {
-		return err.Error(), exitFailed
-	}
-	text := fmt.Sprintf("State change failed: (%d) %s", int32(r), r.String())
-	if r == wire.NeedUpToDate {
-		return text, exitNoData
-	}
-	return text, exitRefused
 }

@@ -24,10 +24,36 @@ type Resource struct {
 	Res     *drbdconf.Resource
 	Local   *drbdconf.Host
 	Peer    *drbdconf.Host
-	Volume  *drbdconf.Volume
 	Net     drbdconf.Net
-	Disk    drbdconf.Disk
+	Volumes []*Volume
 	Ignored []string // options without effect here
+}
+
+// Volume is one volume of a resource as this node sees it.
+type Volume struct {
+	Resource *Resource
+	Conf     *drbdconf.Volume
+	Disk     drbdconf.Disk
+}
+
+// Number is that of the configuration and of the wire.
+func (v *Volume) Number() int { return v.Conf.Number }
+
+// Name is how the volume is called where several resources meet: RES, or RES/NUMBER in a
+// resource with several volumes.
+func (v *Volume) Name() string {
+	if len(v.Resource.Volumes) == 1 {
+		return v.Resource.Res.Name
+	}
+	return fmt.Sprintf("%s/%d", v.Resource.Res.Name, v.Number())
+}
+
+// Volume finds a volume by its number, nil if there is none.
+func (r *Resource) Volume(number int) *Volume {
+	if i := slices.IndexFunc(r.Volumes, func(v *Volume) bool { return v.Number() == number }); i >= 0 {
+		return r.Volumes[i]
+	}
+	return nil
 }
 
 // ThisNode is the node's name and addresses. name overrides the host's.
@@ -82,10 +108,6 @@ func Find(c *drbdconf.Config, name string, node drbdconf.Node) (*Resource, error
 		return nil, fmt.Errorf("resource %s has %d other nodes; exactly one is possible", name, len(peers))
 	}
 	r.Peer = peers[0]
-	if len(r.Local.Volumes) != 1 {
-		return nil, fmt.Errorf("resource %s has %d volumes: the native core replicates one per resource; write a resource for each, with an address of its own", name, len(r.Local.Volumes))
-	}
-	r.Volume = r.Local.Volumes[0]
 	if r.Local.Kind == drbdconf.StackedHost || r.Peer.Kind == drbdconf.StackedHost {
 		return nil, fmt.Errorf("resource %s is stacked, which the native core cannot do", name)
 	}
@@ -97,7 +119,10 @@ func Find(c *drbdconf.Config, name string, node drbdconf.Node) (*Resource, error
 			return nil, fmt.Errorf("resource %s: address family %s is not possible without the kernel", name, a.Family)
 		}
 	}
-	r.Net, r.Disk = c.Net(r.Res, r.Local), c.Disk(r.Res, r.Volume)
+	r.Net = c.Net(r.Res, r.Local)
+	for _, v := range r.Local.Volumes {
+		r.Volumes = append(r.Volumes, &Volume{Resource: r, Conf: v, Disk: c.Disk(r.Res, v)})
+	}
 	r.Ignored = r.withoutEffect()
 	return r, nil
 }
@@ -110,15 +135,21 @@ func (r *Resource) withoutEffect() []string {
 			out = append(out, text)
 		}
 	}
-	n, d := r.Net, r.Disk
-	say(d.DiskTimeout != 0, "disk-timeout")
-	say(!d.Drain && d.Flushes, "disk-drain no")
-	say(d.ReadBalancing == "when-congested-remote", "read-balancing when-congested-remote: reads are local")
-	say(d.RSDiscardGranularity != 0 && discardGranularity(d.RSDiscardGranularity) == 0,
-		"rs-discard-granularity: has to be a multiple of 4096 up to 1M; a resync sends zeroes as data")
-	say(d.MaxBioBvecs != 0, "max-bio-bvecs")
-	say(d.ResyncAfter != "", "resync-after: resyncs do not wait for each other")
-	say(d.MinRate == 0, "c-min-rate 0: a resync is not throttled for applications")
+	n := r.Net
+	for _, v := range r.Volumes {
+		d, at := v.Disk, ""
+		if len(r.Volumes) > 1 {
+			at = fmt.Sprintf("volume %d: ", v.Number())
+		}
+		say(d.DiskTimeout != 0, at+"disk-timeout")
+		say(!d.Drain && d.Flushes, at+"disk-drain no")
+		say(d.ReadBalancing == "when-congested-remote", at+"read-balancing when-congested-remote: reads are local")
+		say(d.RSDiscardGranularity != 0 && discardGranularity(d.RSDiscardGranularity) == 0,
+			at+"rs-discard-granularity: has to be a multiple of 4096 up to 1M; a resync sends zeroes as data")
+		say(d.MaxBioBvecs != 0, at+"max-bio-bvecs")
+		say(d.ResyncAfter != "", at+"resync-after: resyncs do not wait for each other")
+		say(d.MinRate == 0, at+"c-min-rate 0: a resync is not throttled for applications")
+	}
 	say(n.OnCongestion != "block", "on-congestion "+n.OnCongestion+": writes wait")
 	say(r.Conf.ResourceOptions(r.Res, r.Local).CPUMask != "", "cpu-mask")
 	for _, h := range []string{"before-resync-target", "before-resync-source"} {
@@ -128,22 +159,36 @@ func (r *Resource) withoutEffect() []string {
 }
 
 // Minor is the minor number of the device, -1 without one.
-func (r *Resource) Minor() int {
-	if r.Volume.HasMinor {
-		return r.Volume.Minor
+func (v *Volume) Minor() int {
+	if v.Conf.HasMinor {
+		return v.Conf.Minor
 	}
 	return -1
 }
 
-// Placement says where the metadata lies.
-func (r *Resource) Placement() (path string, p metadata.Placement) {
-	switch r.Volume.MetaIndex {
-	case drbdconf.MetaInternal:
-		return r.Volume.Disk, metadata.Internal
-	case drbdconf.MetaFlexible:
-		return r.Volume.MetaDisk, metadata.Flexible
+// nodes are the device nodes that the configuration gives the volume.
+func (v *Volume) nodes() []string {
+	switch {
+	case v.Conf.Device != "":
+		return []string{v.Conf.Device}
+	case v.Minor() >= 0:
+		return []string{fmt.Sprintf("/dev/drbd%d", v.Minor())}
 	}
-	return r.Volume.MetaDisk, metadata.Placement(r.Volume.MetaIndex)
+	return nil
+}
+
+// Device is the device node of the configuration.
+func (v *Volume) Device() string { return append(v.nodes(), "")[0] }
+
+// Placement says where the metadata lies.
+func (v *Volume) Placement() (path string, p metadata.Placement) {
+	switch v.Conf.MetaIndex {
+	case drbdconf.MetaInternal:
+		return v.Conf.Disk, metadata.Internal
+	case drbdconf.MetaFlexible:
+		return v.Conf.MetaDisk, metadata.Flexible
+	}
+	return v.Conf.MetaDisk, metadata.Placement(v.Conf.MetaIndex)
 }
 
 func readBalancing(word string) engine.ReadBalancing {
@@ -167,9 +212,22 @@ func random() uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-// Settings are what the volume is run with.
-func (r *Resource) Settings() (volume.Settings, error) {
-	n, d := r.Net, r.Disk
+// Settings are what the volumes are run with.
+func (r *Resource) Settings() ([]volume.Settings, error) {
+	var out []volume.Settings
+	for _, v := range r.Volumes {
+		s, err := v.settings()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", v.Name(), err)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (v *Volume) settings() (volume.Settings, error) {
+	r, d := v.Resource, v.Disk
+	n := r.Net
 	if n.AllowTwoPrimaries && n.Protocol != drbdconf.ProtocolC {
 		return volume.Settings{}, errors.New("allow-two-primaries needs protocol C")
 	}
@@ -184,11 +242,11 @@ func (r *Resource) Settings() (volume.Settings, error) {
 	}
 	local := netip.AddrPortFrom(r.Local.Address.IP, uint16(r.Local.Address.Port))
 	peer := netip.AddrPortFrom(r.Peer.Address.IP, uint16(r.Peer.Address.Port))
-	metaPath, placement := r.Placement()
+	metaPath, placement := v.Placement()
 	s := volume.Settings{
 		Resource: r.Res.Name,
 		Engine: engine.Config{
-			Volume: uint16(r.Volume.Number), Protocol: uint32(n.Protocol),
+			Volume: uint16(v.Number()), Protocol: uint32(n.Protocol),
 			AfterSB:    [3]uint32{uint32(n.AfterSB0), uint32(n.AfterSB1), uint32(n.AfterSB2)},
 			RRConflict: uint32(n.RRConflict), AlwaysASBP: n.AlwaysASBP, TwoPrimaries: n.AllowTwoPrimaries,
 			Fencing:       map[drbdconf.Fencing]engine.FencingPolicy{drbdconf.FencingResource: engine.FencingResourceOnly, drbdconf.FencingStonith: engine.FencingStonith}[d.Fencing],
@@ -202,7 +260,7 @@ func (r *Resource) Settings() (volume.Settings, error) {
 			DiscardGranularity: discardGranularity(d.RSDiscardGranularity),
 			Rand:               random,
 		},
-		Disk: volume.DiskSettings{Path: r.Volume.Disk, MetaPath: metaPath, Placement: placement, NoFlush: !d.Flushes, NoMetaFlush: !d.MDFlushes},
+		Disk: volume.DiskSettings{Path: v.Conf.Disk, MetaPath: metaPath, Placement: placement, NoFlush: !d.Flushes, NoMetaFlush: !d.MDFlushes},
 		Link: peerlink.Dialer{Local: local, Peer: peer, Interval: n.ConnectInterval, PingTimeout: n.PingTimeout, Check: n.SocketCheckTimeout,
 			SendBuffer: n.SendBuffer, ReceiveBuffer: n.ReceiveBuffer},
 	}

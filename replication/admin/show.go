@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gcrm/replication/blockdev"
@@ -21,13 +22,25 @@ func (in *invocation) show(ctx context.Context, name string, r *Resource) error 
 		return err
 	}
 	s, out := a.Status, in.p.Out
+	if in.volume != nil {
+		i := slices.IndexFunc(s.Each(), func(v *Status) bool { return v.Volume == *in.volume })
+		if i < 0 {
+			return fmt.Errorf("the process has no volume %d; it knows the configuration of its start", *in.volume)
+		}
+		s = s.Each()[i]
+	}
 	switch {
-	case name == "role":
-		fmt.Fprintf(out, "%s/%s\n", s.Role, s.PeerRole)
-	case name == "dstate":
-		fmt.Fprintf(out, "%s/%s\n", s.Disk, s.PeerDisk)
-	case name == "cstate":
-		fmt.Fprintln(out, s.Connection)
+	case name == "role" || name == "dstate" || name == "cstate":
+		for _, v := range s.Each() {
+			switch name {
+			case "role":
+				fmt.Fprintf(out, "%s/%s\n", v.Role, v.PeerRole)
+			case "dstate":
+				fmt.Fprintf(out, "%s/%s\n", v.Disk, v.PeerDisk)
+			default:
+				fmt.Fprintln(out, v.Connection)
+			}
+		}
 	case in.json:
 		b, err := json.MarshalIndent(s, "", "  ")
 		if err != nil {
@@ -52,15 +65,19 @@ func (in *invocation) show(ctx context.Context, name string, r *Resource) error 
 func (in *invocation) showIdle(name string, r *Resource, err error) error {
 	switch name {
 	case "dstate":
-		a, closeDev, err := in.area(r, true)
-		if err != nil {
-			return err
-		}
-		defer closeDev()
-		fmt.Fprintln(in.p.Out, a.Super.DiskState())
-		return nil
+		return in.eachVolume(r, func(v *Volume) error {
+			a, closeDev, err := in.area(v, true)
+			if err != nil {
+				return err
+			}
+			defer closeDev()
+			fmt.Fprintln(in.p.Out, a.Super.DiskState())
+			return nil
+		})
 	case "role", "cstate":
-		fmt.Fprintln(in.p.Out, "Unconfigured")
+		for range in.volumes(r) {
+			fmt.Fprintln(in.p.Out, "Unconfigured")
+		}
 		return nil
 	}
 	if len(in.args) == 1 && in.args[0] != "all" {
@@ -93,7 +110,7 @@ func (in *invocation) wait(ctx context.Context, name string, r *Resource) error 
 			drawn = true
 			fmt.Fprintf(in.p.Out, "\r%s %s\x1b[K", p.bar(), p.speed())
 		}
-		if s.connected() && (name == "wait-connect" || s.Progress == nil && s.Connection == "Connected") || s.Connection == "StandAlone" && name == "wait-sync" {
+		if s.connected() && (name == "wait-connect" || s.Progress == nil && s.settled()) || s.Connection == "StandAlone" && name == "wait-sync" {
 			if drawn {
 				fmt.Fprintf(in.p.Out, "\r%s %s/%s\x1b[K\n", s.Connection, s.Disk, s.PeerDisk)
 			}
@@ -106,8 +123,8 @@ func (in *invocation) wait(ctx context.Context, name string, r *Resource) error 
 	return err
 }
 
-// area opens the metadata of a resource that nobody serves.
-func (in *invocation) area(r *Resource, look bool) (*metadata.Area, func(), error) {
+// area opens the metadata of a volume that nobody serves.
+func (in *invocation) area(r *Volume, look bool) (*metadata.Area, func(), error) {
 	path, p := r.Placement()
 	d, err := blockdev.Open(path, blockdev.Options{ReadOnly: look})
 	if err != nil {
@@ -130,7 +147,7 @@ func (in *invocation) nodeName() string {
 }
 
 // metadata does a command on the disk itself.
-func (in *invocation) metadata(name string, r *Resource) error {
+func (in *invocation) metadata(name string, r *Volume) error {
 	if name == "create-md" {
 		return in.createMD(r)
 	}
@@ -144,7 +161,7 @@ func (in *invocation) metadata(name string, r *Resource) error {
 	case "apply-al":
 		applied, err := a.ApplyLog()
 		if err == nil && applied.NewBits > 0 {
-			fmt.Fprintf(in.p.Out, "%s: %d KiB marked as out of sync\n", r.Res.Name, applied.NewBits*4)
+			fmt.Fprintf(in.p.Out, "%s: %d KiB marked as out of sync\n", r.Name(), applied.NewBits*4)
 		}
 		return err
 	case "dump-md":
@@ -158,7 +175,7 @@ func (in *invocation) metadata(name string, r *Resource) error {
 	case "outdate":
 		s := a.Super
 		if !s.Outdate() {
-			return &commandError{r.Res.Name + ": the disk is not consistent", 5}
+			return &commandError{r.Name() + ": the disk is not consistent", 5}
 		}
 		return a.WriteSuperblock(s)
 	case "invalidate":
@@ -174,7 +191,7 @@ func (in *invocation) metadata(name string, r *Resource) error {
 	return nil
 }
 
-func (in *invocation) createMD(r *Resource) error {
+func (in *invocation) createMD(r *Volume) error {
 	path, p := r.Placement()
 	d, err := blockdev.Open(path, blockdev.Options{})
 	if err != nil {
@@ -188,13 +205,13 @@ func (in *invocation) createMD(r *Resource) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(in.p.Out, "New drbd meta data block successfully created: %s of data on %s.\n", sizeText(a.Layout.DataSectors, r, d), r.Volume.Disk)
+	fmt.Fprintf(in.p.Out, "New drbd meta data block successfully created: %s of data on %s.\n", sizeText(a.Layout.DataSectors, r, d), r.Conf.Disk)
 	return nil
 }
 
-func sizeText(sectors uint64, r *Resource, meta *blockdev.Device) string {
-	if r.Volume.Disk != meta.Path() {
-		if d, err := blockdev.Open(r.Volume.Disk, blockdev.Options{ReadOnly: true}); err == nil {
+func sizeText(sectors uint64, r *Volume, meta *blockdev.Device) string {
+	if r.Conf.Disk != meta.Path() {
+		if d, err := blockdev.Open(r.Conf.Disk, blockdev.Options{ReadOnly: true}); err == nil {
 			sectors = min(sectors, d.Size()/metadata.SectorSize)
 			d.Close()
 		}

@@ -39,6 +39,57 @@ type Status struct {
 	Ignored []string `json:"options_without_effect,omitempty"`
 	Event   string   `json:"last_event,omitempty"`
 	PID     int      `json:"pid"`
+
+	// Volumes are those of a resource that has several. What is said above is then about
+	// all together: the highest role, the lowest states, the sum of the sizes.
+	Volumes []*Status `json:"volumes,omitempty"`
+
+	state wire.State
+}
+
+// together makes the status of a resource of those of its volumes.
+func together(list []*Status) *Status {
+	if len(list) == 1 {
+		return list[0]
+	}
+	all := *list[0]
+	all.Volumes, all.SizeKiB, all.OutOfSyncKiB, all.Open, all.Progress = list, 0, 0, 0, nil
+	st := all.state
+	for _, v := range list {
+		if v.Role == wire.Primary.String() {
+			all.Role = v.Role
+		}
+		if v.PeerRole == wire.Primary.String() {
+			all.PeerRole = v.PeerRole
+		}
+		st = st.WithConn(min(st.Conn(), v.state.Conn())).WithDisk(min(st.Disk(), v.state.Disk())).WithPeerDisk(min(st.PeerDisk(), v.state.PeerDisk()))
+		all.SizeKiB += v.SizeKiB
+		all.OutOfSyncKiB += v.OutOfSyncKiB
+		all.Open += v.Open
+		if all.Progress == nil {
+			all.Progress = v.Progress
+		}
+	}
+	all.Connection, all.Disk, all.PeerDisk = st.Conn().String(), st.Disk().String(), st.PeerDisk().String()
+	return &all
+}
+
+// Each are the volumes one by one.
+func (s *Status) Each() []*Status {
+	if len(s.Volumes) == 0 {
+		return []*Status{s}
+	}
+	return s.Volumes
+}
+
+// settled tells whether no resync or verify is under way or about to begin.
+func (s *Status) settled() bool {
+	for _, v := range s.Each() {
+		if v.Connection != "Connected" {
+			return false
+		}
+	}
+	return true
 }
 
 // Counters have the names of /proc/drbd: KiB, or counts.
@@ -73,7 +124,7 @@ type Progress struct {
 // picture fills a status from that of a volume.
 func picture(s volume.Status) Status {
 	st := s.State
-	out := Status{
+	out := Status{state: st,
 		Role: st.Role().String(), PeerRole: st.Peer().String(), Connection: st.Conn().String(), Disk: st.Disk().String(), PeerDisk: st.PeerDisk().String(),
 		SizeKiB: s.Size / 2, OutOfSyncKiB: s.OutOfSync / 2, Open: s.Opens, Event: s.Note,
 		Generations: fmt.Sprintf("%016X:%016X:%016X:%016X", s.Generation.Current, s.Generation.Bitmap, s.Generation.History[0], s.Generation.History[1]),
@@ -128,22 +179,33 @@ func (s *Status) WriteStatus(w io.Writer) {
 	if len(s.Suspended) > 0 {
 		fmt.Fprintf(w, " suspended:%s", strings.Join(s.Suspended, ","))
 	}
-	fmt.Fprintf(w, "\n  disk:%s\n", s.Disk)
+	fmt.Fprintln(w)
+	number := func(v *Status) string {
+		if len(s.Volumes) == 0 {
+			return ""
+		}
+		return fmt.Sprintf("volume:%d ", v.Volume)
+	}
+	for _, v := range s.Each() {
+		fmt.Fprintf(w, "  %sdisk:%s\n", number(v), v.Disk)
+	}
 	switch {
 	case s.connected():
-		fmt.Fprintf(w, "  peer role:%s\n    ", s.PeerRole)
-		replication := s.Connection
-		if replication == "Connected" {
-			replication = "Established"
+		fmt.Fprintf(w, "  peer role:%s\n", s.PeerRole)
+		for _, v := range s.Each() {
+			replication := v.Connection
+			if replication == "Connected" {
+				replication = "Established"
+			}
+			fmt.Fprintf(w, "    %sreplication:%s peer-disk:%s", number(v), replication, v.PeerDisk)
+			if len(v.Paused) > 0 {
+				fmt.Fprintf(w, " resync-suspended:%s", strings.Join(v.Paused, ","))
+			}
+			if p := v.Progress; p != nil {
+				fmt.Fprintf(w, " done:%.2f", p.percent())
+			}
+			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "replication:%s peer-disk:%s", replication, s.PeerDisk)
-		if len(s.Paused) > 0 {
-			fmt.Fprintf(w, " resync-suspended:%s", strings.Join(s.Paused, ","))
-		}
-		if p := s.Progress; p != nil {
-			fmt.Fprintf(w, " done:%.2f", p.percent())
-		}
-		fmt.Fprintln(w)
 	case s.Connection == "WFConnection":
 		fmt.Fprintln(w, "  peer connection:Connecting")
 	default:
@@ -175,6 +237,12 @@ func (s *Status) flags() string {
 
 // WriteProc is the form of /proc/drbd, without its head.
 func (s *Status) WriteProc(w io.Writer) {
+	for _, v := range s.Each() {
+		v.writeProc(w)
+	}
+}
+
+func (s *Status) writeProc(w io.Writer) {
 	if s.Connection == "StandAlone" && s.Disk == "Diskless" && s.Role == "Secondary" {
 		fmt.Fprintf(w, "%2d: cs:Unconfigured\n", s.Minor)
 		return
@@ -194,9 +262,11 @@ func (s *Status) WriteProc(w io.Writer) {
 
 // WriteOverview is the form of drbd-overview.
 func (s *Status) WriteOverview(w io.Writer) {
-	fmt.Fprintf(w, "%2d:%s/%d  %s %s/%s %s/%s\n", s.Minor, s.Resource, s.Volume, s.Connection, s.Role, s.PeerRole, s.Disk, s.PeerDisk)
-	if s.Progress != nil {
-		fmt.Fprintf(w, "\t%s\n", s.Progress.bar())
+	for _, v := range s.Each() {
+		fmt.Fprintf(w, "%2d:%s/%d  %s %s/%s %s/%s\n", v.Minor, v.Resource, v.Volume, v.Connection, v.Role, v.PeerRole, v.Disk, v.PeerDisk)
+		if v.Progress != nil {
+			fmt.Fprintf(w, "\t%s\n", v.Progress.bar())
+		}
 	}
 }
 
