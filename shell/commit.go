@@ -232,7 +232,7 @@ func (s *Session) endTrial(ctx context.Context, c *call, keep bool) error {
 		return nil
 	}
 	if s.overlay != nil { // what the script committed before comes first
-		if err := s.leaveOverlay(ctx); err != nil {
+		if err := s.leaveOverlay(ctx, false); err != nil {
 			return err
 		}
 	}

@@ -16,8 +16,6 @@ func elsewhere(level, command string) string {
 		"cluster copy":                "the configuration is the same on all nodes by itself; use your own tools for other files",
 		"cluster diff":                "the configuration is the same on all nodes by itself; use your own tools for other files",
 		"cluster run":                 "use ssh for commands on other nodes",
-		"configure rsctest":           "configure verify checks parameters against the agents, ra validate tries an agent's, simulate shows what a commit would do",
-		"configure validate_all":      "configure verify checks parameters against the agents, ra validate tries an agent's",
 		"template new":                "template apply NAME asks for the values and adds what it makes to the configuration",
 		"template edit":               "template show NAME name=value ... shows the statements, template apply adds them, configure edit changes them",
 		"template load":               "template apply NAME asks for the values and adds what it makes to the configuration",

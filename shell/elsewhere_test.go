@@ -11,11 +11,9 @@ import (
 func TestCommandsOfCrmshElsewhere(t *testing.T) {
 	path := t.TempDir() + "/cib.xml"
 	for line, want := range map[string]string{
-		"configure rsctest ip":          "configure verify",
 		"cluster rename x":              "cluster-name=NAME",
 		"template new web":              "template apply",
 		"help cluster crash_test":       "cluster drill",
-		"help configure rsctest":        "ra validate",
 		"cluster geo_init --clusters x": "site ticket",
 	} {
 		c, err := OpenFile(path, nil)

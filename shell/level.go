@@ -38,6 +38,9 @@ type Verb struct {
 	// Live says that the command needs a running cluster, or acts on one
 	// beside its configuration.
 	Live bool
+	// Tries says of a Live command that it works with what is staged, which
+	// stays so.
+	Tries bool
 	// Observes says that the command looks at what runs: in a script on a
 	// running cluster, the commits before it must have been sent.
 	Observes bool

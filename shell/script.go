@@ -162,7 +162,8 @@ func (s *Session) discardScript(file string) {
 
 // leaveOverlay sends the commits held back so far, after the rest of the script
 // has shown no mistake.
-func (s *Session) leaveOverlay(ctx context.Context) error {
+// What is staged besides is committed before, or left staged.
+func (s *Session) leaveOverlay(ctx context.Context, keepStaged bool) error {
 	o := s.overlay
 	if o.failed {
 		// Nothing will be committed anyway; go on to find more mistakes.
@@ -172,7 +173,7 @@ func (s *Session) leaveOverlay(ctx context.Context) error {
 		s.rehearsing = true // what follows was already tried out
 		return errReported
 	}
-	if s.changed() {
+	if s.changed() && !keepStaged {
 		if err := s.commit(ctx, commitOptions{}); err != nil {
 			return err
 		}

@@ -452,15 +452,15 @@ func (s *Session) invoke(ctx context.Context, c *call) error {
 		if s.rehearsing {
 			return nil
 		}
-		if s.overlay != nil {
-			if err := s.leaveOverlay(ctx); err != nil {
+		if s.overlay != nil && (!c.verb.Tries || len(s.overlay.changes) > 0) {
+			if err := s.leaveOverlay(ctx, c.verb.Tries); err != nil {
 				return err
 			}
 		}
 	}
 	if c.verb.Observes && !s.cfg.Offline && !s.rehearsing && s.overlay != nil && s.batch &&
 		(s.changed() || len(s.overlay.changes) > 0) {
-		if err := s.leaveOverlay(ctx); err != nil {
+		if err := s.leaveOverlay(ctx, false); err != nil {
 			return err
 		}
 	}

@@ -98,7 +98,14 @@ func configureLevel() *Level {
 		&Verb{Name: "erase", Help: "Delete everything but the nodes, or the nodes.", Example: "erase",
 			Args: []Arg{maybeOneOf("nodes", "nodes")}, Changes: true, run: runErase},
 		&Verb{Name: "verify", Help: "Check what is staged.", Example: "verify", run: runVerify},
-		&Verb{Name: "validate-all", Help: "Check one resource with what it holds.", Example: "validate-all web",
+		&Verb{Name: "rsctest", Help: "Try resources out on nodes, as they are staged.",
+			Long: "Nothing is done unless all of them are stopped everywhere. Then on each node in turn (all that\n" +
+				"are online if none is named) they are started in the order given, monitored, promoted where that\n" +
+				"applies, and stopped again in reverse. The agents run for real. Resources that the cluster\n" +
+				"manages must be stopped first (resource stop), so that nobody else starts them.",
+			Example: "rsctest fs ip node2", Args: []Arg{{Name: "resource", Kind: argResource, Repeat: true}, any0("node", argNode)},
+			Live: true, Tries: true, run: runRsctest},
+		&Verb{Name: "validate-all", Aliases: []string{"validate_all"}, Help: "Check one resource with what it holds.", Example: "validate-all web",
 			Args: []Arg{need("resource", argResource)}, run: runValidateAll},
 		&Verb{Name: "commit", Help: "Make what is staged the cluster's configuration.",
 			Long: "Nothing is committed if verification finds errors; force overrides those that the\n" +

@@ -1,5 +1,10 @@
 package shell
 
+import (
+	"maps"
+	"slices"
+)
+
 func raLevel() *Level {
 	return &Level{
 		Name: "ra",
@@ -104,6 +109,13 @@ func maintenanceLevel() *Level {
 		Verbs: []*Verb{
 			{Name: "on", Help: "Start maintenance.", Example: "on web", Args: []Arg{maybe("resource", argResource)}, Changes: true, run: runMaintenance},
 			{Name: "off", Help: "End maintenance.", Example: "off web", Args: []Arg{maybe("resource", argResource)}, Changes: true, run: runMaintenance},
+			{Name: "action", Help: "Run one action of a resource's agent by hand.",
+				Long: "The cluster must keep its hands off the resource: it is in maintenance, unmanaged, or stopped.\n" +
+					"Without a node the action is run where the resource is active, else on this node; all means\n" +
+					"every node. monitor, validate-all and meta-data, which change nothing, always work.",
+				Example: "action web monitor node2",
+				Args: []Arg{need("resource", argResource), oneOf("action", slices.Sorted(maps.Keys(handActions()))...), maybe("node", argNode)},
+				Live: true, run: runMaintenanceAction},
 		},
 	}
 }

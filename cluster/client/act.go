@@ -36,7 +36,7 @@ type ActAnswer struct {
 type Actor interface {
 	// Act runs an action on a node. What changes a resource is refused for
 	// those that the cluster itself starts and stops. An error means that the
-	// agent was not run.
+	// agent was not run, unless it is ErrUnknownOutcome.
 	Act(ctx context.Context, r ActRequest) (*ActAnswer, error)
 }
 

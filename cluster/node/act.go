@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"gcrm/cluster/api"
 	"gcrm/cluster/client"
 	"gcrm/cluster/executor/operation"
+	"gcrm/cluster/transport"
 	"gcrm/drivers"
 	"gcrm/scheduler"
 )
@@ -45,7 +47,11 @@ func (b *backend) Act(ctx context.Context, r client.ActRequest) (*client.ActAnsw
 	defer cancel()
 	var a client.ActAnswer
 	if err := n.wire.Call(ctx, r.Node, methodAct, r, &a); err != nil {
-		return nil, &client.Error{Code: client.CodeRefused, Text: fmt.Sprintf("node %s: %v", r.Node, err)}
+		var refused *transport.RemoteError
+		if errors.As(err, &refused) {
+			return nil, &client.Error{Code: client.CodeRefused, Text: fmt.Sprintf("node %s: %v", r.Node, err)}
+		}
+		return nil, &client.Error{Code: client.CodeUnknown, Text: fmt.Sprintf("node %s: it is unknown whether %s of %s was run: %v", r.Node, r.Action, r.Resource, err)}
 	}
 	return &a, nil
 }
