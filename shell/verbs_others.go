@@ -114,8 +114,8 @@ func maintenanceLevel() *Level {
 					"Without a node the action is run where the resource is active, else on this node; all means\n" +
 					"every node. monitor, validate-all and meta-data, which change nothing, always work.",
 				Example: "action web monitor node2",
-				Args: []Arg{need("resource", argResource), oneOf("action", slices.Sorted(maps.Keys(handActions()))...), maybe("node", argNode)},
-				Live: true, run: runMaintenanceAction},
+				Args:    []Arg{need("resource", argResource), oneOf("action", slices.Sorted(maps.Keys(handActions()))...), maybe("node", argNode)},
+				Live:    true, run: runMaintenanceAction},
 		},
 	}
 }
