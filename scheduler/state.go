@@ -17,6 +17,18 @@ type State struct {
 	// Instances are all primitive instances; Disabled are those that are told
 	// to be stopped or unpromoted, Blocked those that cannot be recovered.
 	Instances, Disabled, Blocked int
+	// Bans are what location constraints forbid, rules evaluated; the last
+	// constraint comes first, as in Pacemaker's displays.
+	Bans []Ban
+}
+
+// Ban is a negative score that keeps a resource, or its promoted role, off a
+// node.
+type Ban struct {
+	// ID is that of the constraint, or of its rule.
+	ID, Resource, Node string
+	Score              int
+	Promoted           bool
 }
 
 // NodeState is a cluster, remote or guest node.
@@ -25,9 +37,14 @@ type NodeState struct {
 	Kind     string // member, remote, guest
 	Online, Pending, Unclean,
 	Standby, StandbyOnFail, Maintenance, Shutdown, DC bool
+	// Expected is set for a node that is meant to be in the cluster.
+	Expected   bool
 	Health     string // red, yellow or empty
 	Running    int    // active primitives, fence devices not counted
+	Devices    int    // fence devices that run here
 	Attributes map[string]string
+	// Container is the resource that is a guest's host.
+	Container string
 }
 
 // ResourceState is a resource or an instance of one, with what is inside.
@@ -54,11 +71,17 @@ type ResourceState struct {
 	Unclean bool
 	// Why says why a stopped resource cannot even be probed.
 	Why string
-	// Image is that of a bundle; Address that of a replica.
-	Image, Address string
+	// Image is that of a bundle and Engine what runs it (docker, podman, ...);
+	// Address that of a replica.
+	Image, Engine, Address string
 	// Child is the id of what a clone multiplies.
-	Child   string
+	Child string
+	// Members are the members of a group, the instances of a clone, the
+	// replicas of a bundle.
 	Members []ResourceState
+	// Parts are the resources of a bundle's replica: address, what runs
+	// inside, container and connection.
+	Parts []ResourceState
 	// Idle are the nodes on which a clone has no active instance, with the
 	// state that is shown for each.
 	Idle []IdleNode
@@ -90,21 +113,31 @@ func Observe(doc *cib.CIB, opt Options) (*State, error) {
 	for _, f := range e.failedOps {
 		s.Failed = append(s.Failed, *f)
 	}
+	e.unpackConstraints()
+	for _, l := range slices.Backward(e.locations) {
+		for _, n := range slices.Backward(e.nodes) {
+			if at := l.nodes.get(n); at != nil && at.score < 0 {
+				s.Bans = append(s.Bans, Ban{l.id, l.rsc.id, n.name, int(at.score), l.role == rolePromoted})
+			}
+		}
+	}
 	return s, nil
 }
 
 func (e *engine) observeNode(n *node) NodeState {
 	s := NodeState{Name: n.name, ID: n.id, Kind: "member", Online: n.online, Pending: n.pending, Unclean: n.unclean,
-		Standby: n.standby, StandbyOnFail: n.standbyFail, Maintenance: n.maintenance, Shutdown: n.shutdown, DC: n == e.dcNode,
+		Standby: n.standby, StandbyOnFail: n.standbyFail, Maintenance: n.maintenance, Shutdown: n.shutdown, Expected: n.expectedUp, DC: n == e.dcNode,
 		Health: e.healthColour(n), Attributes: n.attrs}
 	switch {
 	case n.guest():
-		s.Kind = "guest"
+		s.Kind, s.Container = "guest", n.connection.launcher.id
 	case n.remote:
 		s.Kind = "remote"
 	}
 	for _, r := range n.running {
-		if !r.fenceDevice {
+		if r.fenceDevice {
+			s.Devices++
+		} else {
 			s.Running++
 		}
 	}
@@ -129,7 +162,7 @@ func (e *engine) observe(r *resource) ResourceState {
 		s.Kind, s.Child = "clone", r.clone.childName
 		s.Idle = e.idleNodes(r)
 	case vBundle:
-		s.Kind, s.Image = "bundle", r.bundle.image
+		s.Kind, s.Image, s.Engine = "bundle", r.bundle.image, r.bundle.agent
 		for _, rep := range r.bundle.replicas {
 			s.Members = append(s.Members, e.observeReplica(rep))
 		}
@@ -190,6 +223,11 @@ func (e *engine) observeReplica(rep *replica) ResourceState {
 	for _, n := range rep.container.runningOn {
 		s.Nodes = append(s.Nodes, n.name)
 		s.Unclean = s.Unclean || !n.online && n.unclean
+	}
+	for _, part := range []*resource{rep.ip, rep.child, rep.container, rep.connection} {
+		if part != nil {
+			s.Parts = append(s.Parts, e.observe(part))
+		}
 	}
 	return s
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"gcrm/cib"
 )
 
 // runStatus shows what crm_mon -1 tells.
@@ -12,7 +14,7 @@ func runStatus(ctx context.Context, s *Session, c *call) error {
 	for _, w := range c.words {
 		switch w.Text {
 		case "full":
-			o.inactive, o.attributes, o.failCounts, o.operations, o.tickets, o.bans = true, true, true, true, true, true
+			o.inactive, o.attributes, o.failCounts, o.operations, o.tickets, o.bans, o.fencing = true, true, true, true, true, true, true
 		case "inactive":
 			o.inactive = true
 		case "bynode":
@@ -35,8 +37,13 @@ func runStatus(ctx context.Context, s *Session, c *call) error {
 			o.bans = true
 		case "noheaders", "quiet":
 			o.noHeaders = true
-		case "simple", "html", "xml":
-			return problemf("status: %s is not a form of output here", w.Text).at(w.Pos).hinting("for programs there is -o json")
+		case "fencing":
+			o.fencing = true
+		case "html", "xml", "simple":
+			if o.form != "" && o.form != w.Text {
+				return problemf("status: %s and %s exclude each other", o.form, w.Text).at(w.Pos)
+			}
+			o.form = w.Text
 		}
 	}
 	return s.status(ctx, o)
@@ -52,11 +59,23 @@ func (s *Session) status(ctx context.Context, o statusOptions) error {
 	if err != nil {
 		return err
 	}
-	v.Unproved = s.unproved(ctx)
-	if s.cfg.Format == "json" {
+	v.Unproved, v.Fencings = s.unproved(ctx), s.fencings(ctx)
+	switch {
+	case s.cfg.Format == "json":
 		return s.writeJSON(v)
+	case o.form == "xml":
+		return s.page(statusXML(v, doc, o, "gcrm status xml").String())
+	case o.form == "html":
+		return s.page(statusHTML(statusText(v, doc, o, palette{&Display{Color: true}}), 0))
+	case o.form == "simple":
+		return s.page(statusLine(v) + "\n")
 	}
-	w := &statusWriter{v: v, o: o, color: s.color}
+	return s.page(statusText(v, doc, o, s.color))
+}
+
+// statusText is the status as crm_mon -1 writes it.
+func statusText(v *clusterView, doc *cib.CIB, o statusOptions, color palette) string {
+	w := &statusWriter{v: v, o: o, color: color}
 	if !o.noHeaders {
 		w.summary()
 	}
@@ -69,6 +88,7 @@ func (s *Session) status(ctx context.Context, o statusOptions) error {
 		w.operations(doc)
 	}
 	w.failures()
+	w.fencingActions()
 	w.unproved()
 	if o.tickets {
 		w.ticketList()
@@ -76,7 +96,7 @@ func (s *Session) status(ctx context.Context, o statusOptions) error {
 	if o.bans {
 		w.banList()
 	}
-	return s.page(w.b.String())
+	return w.b.String()
 }
 
 // runResourceStatus lists resources, or shows where some run.
@@ -286,4 +306,39 @@ func runClusterHealth(ctx context.Context, s *Session, c *call) error {
 		return errReported
 	}
 	return err
+}
+
+// statusLine is the status in one line, as crm_mon -s gives it to monitoring
+// programs: CLUSTER OK or CLUSTER WARN with the reasons.
+func statusLine(v *clusterView) string {
+	var offline []string
+	online, standby, maintenance := 0, 0, 0
+	for i := range v.Nodes {
+		switch n := &v.Nodes[i]; {
+		case n.Online && n.Standby:
+			standby++
+		case n.Online && n.Maintenance:
+			maintenance++
+		case n.Online:
+			online++
+		default:
+			offline = append(offline, "offline node: "+n.Name)
+		}
+	}
+	switch lost := strings.Join(offline, " "); {
+	case v.DC == "" && lost != "":
+		return "CLUSTER WARN: No DC; " + lost
+	case v.DC == "":
+		return "CLUSTER WARN: No DC"
+	case lost != "":
+		return "CLUSTER WARN: " + lost
+	}
+	text := "CLUSTER OK: " + count(online, "node") + " online"
+	if standby > 0 {
+		text += ", " + count(standby, "standby node")
+	}
+	if maintenance > 0 {
+		text += ", " + count(maintenance, "maintenance node")
+	}
+	return text + ", " + count(v.Instances, "resource instance") + " configured"
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"gcrm/cib"
@@ -46,12 +47,11 @@ func buildView(doc *cib.CIB, info *client.Info, now time.Time) (*clusterView, er
 	}
 	v.Instances, v.Disabled, v.Blocked = state.Instances, state.Disabled, state.Blocked
 	for _, n := range state.Nodes {
-		if n.Kind != "guest" {
-			v.configuredAt++
-		}
+		v.configuredAt++
 		v.Nodes = append(v.Nodes, nodeView{Name: n.Name, ID: n.ID, Kind: n.Kind, Online: n.Online, Standby: n.Standby,
 			StandbyOnFail: n.StandbyOnFail, Maintenance: n.Maintenance, Pending: n.Pending, Unclean: n.Unclean,
-			DC: n.Name == v.DC, Health: n.Health, Running: n.Running, Attributes: n.Attributes})
+			DC: n.Name == v.DC, Health: n.Health, Running: n.Running, Devices: n.Devices, Attributes: n.Attributes,
+			Shutdown: n.Shutdown, Expected: n.Expected, Container: n.Container})
 	}
 	for i := range state.Resources {
 		v.Resources = append(v.Resources, viewOf(&state.Resources[i]))
@@ -68,7 +68,10 @@ func buildView(doc *cib.CIB, info *client.Info, now time.Time) (*clusterView, er
 		seen[told{f.Node, f.Key}] = true
 		v.Failures = append(v.Failures, failureOf(doc, f))
 	}
-	v.Tickets, v.Bans = ticketsOf(doc), bansOf(doc)
+	for _, b := range state.Bans {
+		v.Bans = append(v.Bans, banView{b.ID, b.Resource, b.Node, b.Score, b.Promoted})
+	}
+	v.Tickets, v.pings = ticketsOf(doc), pingAttributes(doc)
 	return v, nil
 }
 
@@ -77,10 +80,13 @@ func viewOf(r *scheduler.ResourceState) resourceView {
 	v := resourceView{ID: r.ID, Kind: r.Kind, Agent: r.Agent, Role: r.Role, TargetRole: r.Target, Nodes: r.Nodes, Active: r.Active,
 		Orphan: r.Removed, Blocked: r.Blocked, Managed: r.Managed, Maintenance: r.Maintenance, Failed: r.Failed,
 		FailureIgnored: r.FailureIgnored, Disabled: r.Disabled, Pending: pendingWord(r.Pending), Locked: r.LockedTo,
-		ProbeResult: r.Why, Promotable: r.Promotable, Unique: r.Unique, Image: r.Image, Address: r.Address, Child: r.Child,
+		ProbeResult: r.Why, Promotable: r.Promotable, Unique: r.Unique, Image: r.Image, BundleType: r.Engine, Address: r.Address, Child: r.Child,
 		Unclean: r.Unclean, pendingOn: r.PendingOn}
 	for i := range r.Members {
 		v.Members = append(v.Members, viewOf(&r.Members[i]))
+	}
+	for i := range r.Parts {
+		v.Parts = append(v.Parts, viewOf(&r.Parts[i]))
 	}
 	for _, n := range r.Idle {
 		v.Idle = append(v.Idle, idleView{n.Node, n.Why})
@@ -127,6 +133,8 @@ func failureOf(doc *cib.CIB, f *scheduler.FailedOp) failureView {
 	return out
 }
 
+// ticketsOf lists the tickets: those with a state, and those that a constraint
+// names, which count as revoked until somebody grants them.
 func ticketsOf(doc *cib.CIB) []ticketView {
 	var out []ticketView
 	for t := range doc.Status().Child("tickets").Named("ticket_state") {
@@ -136,17 +144,35 @@ func ticketsOf(doc *cib.CIB) []ticketView {
 		}
 		out = append(out, ticketView{t.ID(), cib.IsTrue(t.Get("granted")), cib.IsTrue(t.Get("standby")), last})
 	}
+	for c := range doc.Section("constraints").Named("rsc_ticket") {
+		id := c.Get("ticket")
+		if !slices.ContainsFunc(out, func(t ticketView) bool { return t.ID == id }) {
+			out = append(out, ticketView{ID: id})
+		}
+	}
+	slices.SortFunc(out, func(a, b ticketView) int { return cmp.Compare(a.ID, b.ID) })
 	return out
 }
 
-func bansOf(doc *cib.CIB) []banView {
-	var out []banView
-	for c := range doc.Section("constraints").Named("rsc_location") {
-		if n, err := cib.ParseScore(c.Get("score")); err == nil && n < 0 && c.Get("node") != "" {
-			role := c.Get("role")
-			out = append(out, banView{c.ID(), c.Get("rsc"), c.Get("node"), role == "Promoted" || role == "Master"})
+// pingAttributes are the node attributes that agents set to the number of hosts
+// they reach, with the value if they reach all.
+func pingAttributes(doc *cib.CIB) map[string]int {
+	out := map[string]int{}
+	doc.Section("resources").Walk(func(e *cib.Element) bool {
+		if t := e.Get("type"); e.Name != "primitive" || t != "ping" && t != "pingd" {
+			return true
 		}
-	}
+		hosts, _ := pairValue(e, "instance_attributes", "host_list")
+		name, _ := pairValue(e, "instance_attributes", "name")
+		each := 1
+		if m, ok := pairValue(e, "instance_attributes", "multiplier"); ok {
+			each = atoi(m)
+		}
+		if n := len(strings.Fields(hosts)); n > 0 {
+			out[cmp.Or(name, "pingd")] = n * each
+		}
+		return false
+	})
 	return out
 }
 

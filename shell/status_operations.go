@@ -1,10 +1,8 @@
 package shell
 
 import (
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -51,9 +49,7 @@ func (w *statusWriter) operations(doc *cib.CIB) {
 				continue
 			}
 			w.item(2, "%s:", line)
-			ops := slices.Collect(r.Named("lrm_rsc_op"))
-			slices.SortStableFunc(ops, func(a, b *cib.Element) int { return cmp.Compare(callNumber(a), callNumber(b)) })
-			for _, op := range ops {
+			for _, op := range inCallOrder(r) {
 				w.item(3, "%s", w.operation(op))
 			}
 		}

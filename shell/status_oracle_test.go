@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,66 @@ const statusSample = 5
 // TestStatusAgainstCrmMon compares the list of nodes and resources with that of
 // the real program.
 func TestStatusAgainstCrmMon(t *testing.T) {
+	compareWithCrmMon(t, statusFloor, []string{"-1r"}, statusLists, func(v *clusterView, doc *cib.CIB) string {
+		w := &statusWriter{v: v, o: statusOptions{inactive: true}}
+		w.nodes()
+		w.resources()
+		return statusLists(strings.ReplaceAll(w.b.String(), "(maintenance)", "(unmanaged)"))
+	})
+}
+
+// statusXMLFloor is the same for the XML form (of a fifth of the corpus 93 of 102
+// are the same; most of the others have connections of guests, which are shown
+// here with their guests only).
+const statusXMLFloor = 88
+
+// TestStatusXMLAgainstCrmMon compares the whole XML form, but for the times of
+// asking and for what newer releases added.
+func TestStatusXMLAgainstCrmMon(t *testing.T) {
+	compareWithCrmMon(t, statusXMLFloor, []string{"-1", "--output-as=xml"}, comparableXML, func(v *clusterView, doc *cib.CIB) string {
+		return comparableXML(statusXML(v, doc, statusOptions{}, "").String())
+	})
+}
+
+func comparableXML(s string) string {
+	root, err := cib.ParseElement(s, cib.DefaultLimits)
+	if err != nil {
+		return ""
+	}
+	if root.Child("status").Get("code") != "0" || root.Child("status").Child("errors") != nil {
+		return "" // it cannot read the document
+	}
+	root.Unset("request")
+	root.Walk(func(e *cib.Element) bool {
+		switch e.Name {
+		case "last_update":
+			e.Attrs = nil
+		case "bans": // those of one rule come in no particular order
+			slices.SortFunc(e.Children, func(a, b *cib.Element) int { return strings.Compare(a.String(), b.String()) })
+		case "failure":
+			// 2.1.5 has words of its own, escapes quotes twice, and calls an
+			// operation without key by its id.
+			for _, k := range []string{"status", "exitreason", "id", "op_key"} {
+				e.Unset(k)
+			}
+		}
+		e.Unset("maintenance")
+		if v, ok := e.Lookup("target_role"); ok { // as it was typed
+			e.Set("target_role", strings.ToLower(v))
+		}
+		if e.Name == "node" && e.Has("unclean") {
+			e.Unset("feature_set")
+		}
+		slices.SortFunc(e.Attrs, func(a, b cib.Attr) int { return strings.Compare(a.Name, b.Name) })
+		return true
+	})
+	return root.String()
+}
+
+// compareWithCrmMon runs crm_mon with options over a sample of the scheduler's
+// corpus. cut takes out of its output what is to be compared; ours is that of
+// this program. At least floor percent must be the same.
+func compareWithCrmMon(t *testing.T, floor int, options []string, cut func(string) string, ours func(*clusterView, *cib.CIB) string) {
 	if testing.Short() {
 		t.Skip("starts crm_mon several hundred times")
 	}
@@ -37,7 +98,6 @@ func TestStatusAgainstCrmMon(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Skip("the scheduler's corpus is not here")
 	}
-	t.Setenv("TZ", "UTC")
 	input := filepath.Join(t.TempDir(), "cib.xml")
 	same, all := 0, 0
 	for i, f := range files {
@@ -59,10 +119,10 @@ func TestStatusAgainstCrmMon(t *testing.T) {
 		if err := cib.SaveFile(input, doc); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command(mon, "-1r")
+		cmd := exec.Command(mon, options...)
 		cmd.Env = append(os.Environ(), "CIB_file="+input, "LC_ALL=C")
 		out, err := cmd.Output()
-		want := statusLists(string(out))
+		want := cut(string(out))
 		if err != nil || want == "" {
 			continue
 		}
@@ -72,19 +132,15 @@ func TestStatusAgainstCrmMon(t *testing.T) {
 			t.Errorf("%s: %v", f, err)
 			continue
 		}
-		w := &statusWriter{v: v, o: statusOptions{inactive: true}}
-		w.nodes()
-		w.resources()
-		got := statusLists(strings.ReplaceAll(w.b.String(), "(maintenance)", "(unmanaged)"))
-		if got == want {
+		if got := ours(v, doc); got == want {
 			same++
 		} else if testing.Verbose() {
 			t.Logf("%s:\n%s", filepath.Base(f), unifiedDiff(want, got, palette{}))
 		}
 	}
 	t.Logf("%d of %d are the same", same, all)
-	if same*100 < statusFloor*all {
-		t.Errorf("%d of %d are the same, the floor is %d %%", same, all, statusFloor)
+	if same*100 < floor*all {
+		t.Errorf("%d of %d are the same, the floor is %d %%", same, all, floor)
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 
 // statusOptions are the words after status.
 type statusOptions struct {
-	inactive, byNode, detail, attributes, failCounts, operations, timing, brief, tickets, bans, noHeaders bool
+	inactive, byNode, detail, attributes, failCounts, operations, timing, brief, tickets, bans, noHeaders, fencing bool
+	// form is xml, html or simple; empty for text.
+	form string
 }
 
 // statusWriter writes a clusterView in crm_mon's text form.
@@ -223,19 +225,22 @@ func (w *statusWriter) nodeAttributes() {
 	w.heading("Node Attributes:")
 	for i := range w.v.Nodes {
 		n := &w.v.Nodes[i]
-		var names []string
-		for _, k := range sortedKeys(n.Attributes) {
-			if !slices.ContainsFunc([]string{"fail-count", "last-failure", "shutdown", "terminate", "standby", "#"},
-				func(p string) bool { return strings.HasPrefix(k, p) }) {
-				names = append(names, k)
-			}
-		}
+		names := shownAttributes(n)
 		if len(names) == 0 {
 			continue
 		}
 		w.item(1, "%s: %s:", nodePrefix(n), n.Name)
 		for _, k := range names {
-			w.item(2, "%-32s\t: %-10s", k, n.Attributes[k])
+			note := ""
+			if best, ok := w.v.pings[k]; ok {
+				switch got := atoi(n.Attributes[k]); {
+				case got <= 0:
+					note = "\t: Connectivity is lost"
+				case got < best:
+					note = fmt.Sprintf("\t: Connectivity is degraded (Expected=%d)", best)
+				}
+			}
+			w.item(2, "%-32s\t: %-10s%s", k, n.Attributes[k], w.color.warn(note))
 		}
 	}
 }

@@ -26,6 +26,7 @@ type clusterView struct {
 	Nodes        []nodeView     `json:"nodes"`
 	Resources    []resourceView `json:"resources"`
 	Failures     []failureView  `json:"failures"`
+	Fencings     []fencingView  `json:"fencing,omitempty"` // the latest of each kind, newest first
 	Tickets      []ticketView   `json:"tickets,omitempty"`
 	Bans         []banView      `json:"bans,omitempty"`
 	Transition   string         `json:"transition,omitempty"`
@@ -33,6 +34,7 @@ type clusterView struct {
 	Locks        []string       `json:"blocked_lockspaces,omitempty"`
 	Unproved     []string       `json:"fencing_warnings,omitempty"`
 	configuredAt int            // nodes configured
+	pings        map[string]int // attributes that agents set by pinging, with the best value
 }
 
 // nodeView is a cluster, remote or guest node.
@@ -49,6 +51,10 @@ type nodeView struct {
 	DC            bool              `json:"is_dc"`
 	Health        string            `json:"health,omitempty"` // red, yellow or empty
 	Running       int               `json:"resources_running"`
+	Devices       int               `json:"fence_devices_running,omitempty"`
+	Shutdown      bool              `json:"shutdown,omitempty"`
+	Expected      bool              `json:"expected_up,omitempty"`
+	Container     string            `json:"id_as_resource,omitempty"` // of a guest
 	Attributes    map[string]string `json:"attributes,omitempty"`
 }
 
@@ -74,7 +80,9 @@ type resourceView struct {
 	Promotable     bool           `json:"promotable,omitempty"`
 	Unique         bool           `json:"unique,omitempty"`
 	Image          string         `json:"image,omitempty"`
+	BundleType     string         `json:"bundle_type,omitempty"` // docker, podman, rkt
 	Members        []resourceView `json:"members,omitempty"`
+	Parts          []resourceView `json:"parts,omitempty"` // of a bundle's replica
 	// Unclean is set if the node it runs on is offline and not fenced yet.
 	Unclean bool `json:"-"`
 	// Idle are the nodes without an instance of a clone.
@@ -110,6 +118,20 @@ type failureView struct {
 	Done     bool   `json:"-"` // executed, as opposed to not executable
 }
 
+// fencingView is the latest fencing of a node by one action.
+type fencingView struct {
+	Action    string    `json:"action"`
+	Target    string    `json:"target"`
+	State     string    `json:"state"` // pending, success, failed
+	Client    string    `json:"client,omitempty"`
+	Origin    string    `json:"origin,omitempty"`
+	Delegate  string    `json:"delegate,omitempty"`
+	Completed time.Time `json:"completed,omitzero"`
+	Why       string    `json:"reason,omitempty"` // of a failure
+	// Later is the node that fenced it after all, after a failure.
+	Later string `json:"later_success,omitempty"`
+}
+
 type ticketView struct {
 	ID          string `json:"id"`
 	Granted     bool   `json:"granted"`
@@ -121,6 +143,7 @@ type banView struct {
 	ID       string `json:"id"`
 	Resource string `json:"resource"`
 	Node     string `json:"node"`
+	Weight   int    `json:"weight"`
 	Promoted bool   `json:"promoted_only"`
 }
 

@@ -133,10 +133,10 @@ func siteLevel() *Level {
 
 func statusVerb() *Verb {
 	return &Verb{Name: "status", Help: "Show nodes, resources and failures.",
-		Long:    "Options: inactive (also what does not run), bynode, failcounts, ops, timing, detail,\nbrief, attributes, tickets, bans, noheaders, full.",
+		Long:    "Options: inactive (also what does not run), bynode, failcounts, ops, timing, detail,\nbrief, attributes, tickets, bans, fencing, noheaders, full. html is a web page, xml the document\nthat crm_mon --output-as=xml writes; both have everything.",
 		Example: "status inactive failcounts",
 		Args: []Arg{anyOf("option", "full", "bynode", "inactive", "ops", "timing", "failcounts", "verbose", "quiet", "detail",
-			"brief", "attributes", "tickets", "bans", "noheaders", "simple", "html", "xml")},
+			"brief", "attributes", "tickets", "bans", "fencing", "noheaders", "simple", "html", "xml")},
 		Observes: true, run: runStatus}
 }
 
