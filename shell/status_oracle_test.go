@@ -19,7 +19,7 @@ import (
 const statusFloor = 93
 
 // statusSample takes every such CIB of the corpus, to save time.
-const statusSample = 5
+const statusSample = 10
 
 // TestStatusAgainstCrmMon compares the list of nodes and resources with that of
 // the real program.
