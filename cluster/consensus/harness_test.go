@@ -68,7 +68,7 @@ func (c *testCluster) start(name string, bootstrap []string) *testNode {
 }
 
 func (c *testCluster) open(name string, bootstrap []string) (*testNode, error) {
-	creds, err := c.authority.Issue(name, time.Now())
+	creds, err := c.authority.Issue(name, "", time.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -111,6 +111,18 @@ func (s *State) Member(name string) (Member, bool) {
 	return s.Members[i], true
 }
 
+// Removed reports whether a node with a name and an id was a member and is not
+// any more. Ids are given out in order and never again, so that no list of the
+// removed ones is needed; an id beyond LastID is one of a node that joined
+// later than this State. An empty id (see [transport.Hello]) is not judged.
+func (s *State) Removed(name, id string) bool {
+	if m, ok := s.Member(name); ok && m.ID == id {
+		return false
+	}
+	n, err := strconv.Atoi(id)
+	return err == nil && n <= s.LastID
+}
+
 // Revision is one version of the configuration in the history.
 type Revision struct {
 	Version cib.Version

@@ -335,7 +335,7 @@ func (c *Cluster) locate(name string) []netip.AddrPort {
 
 // run starts one node on open ports. m.busy is held.
 func (c *Cluster) run(m *member, p ports) error {
-	creds, err := c.authority.OpenCredentials(filepath.Join(m.dir, pkiDir), m.name, time.Now())
+	creds, err := c.authority.OpenCredentials(filepath.Join(m.dir, pkiDir), m.name, m.id, time.Now())
 	if err != nil {
 		p.close()
 		return err

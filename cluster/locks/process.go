@@ -97,7 +97,7 @@ func (o Options) run(ctx context.Context, settings *daemon.Settings, api *client
 		host.Close()
 		return err
 	}
-	keys := &node.Keystore{Dir: filepath.Join(o.StateDir, "pki"), Cluster: settings.Cluster, Node: settings.Name}
+	keys := &node.Keystore{Dir: filepath.Join(o.StateDir, "pki"), Cluster: settings.Cluster, Node: settings.Name, ID: settings.ID}
 	loaded, err := keys.Load(time.Now())
 	if err != nil {
 		host.Close()

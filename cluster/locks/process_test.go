@@ -112,7 +112,7 @@ func (s *site) boots(i int) *seat {
 	s.mu.Lock()
 	s.ports[name] = l.Addr().String()
 	s.mu.Unlock()
-	creds, err := s.authority.Issue(name, time.Now())
+	creds, err := s.authority.Issue(name, "", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"gcrm/cib"
 	"gcrm/cluster/client"
 	"gcrm/cluster/consensus"
+	"gcrm/cluster/executor/operation"
 	"gcrm/cluster/transport"
 )
 
@@ -174,7 +175,7 @@ func (n *Node) join(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, errors.New("the node was removed again meanwhile")
 	}
 	keys := n.keys.Load()
-	cert, err := keys.Authority.Certify(req.Name, req.Key, time.Now())
+	cert, err := keys.Authority.Certify(req.Name, m.ID, req.Key, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -276,9 +277,12 @@ func (n *Node) bidFarewell(ctx context.Context, name string, incarnation uint64)
 	cmd := consensus.Command{Members: []consensus.Member{m}}
 	if !m.Witness {
 		change := cib.Change{Origin: cib.Origin{Client: membershipClient}, Status: &cib.StatusChange{
-			Edits: []cib.StatusEdit{stateEdit(m, false, "down", "down", "offline", true)}}}
+			Edits: leftEdits(state.CIB, m)}}
 		n.sign(&change)
 		cmd.Change = &change
+		if running := operation.Active(state.CIB, m.ID); len(running) > 0 {
+			n.log.Warn("a node leaves and what it runs goes on; it has to be back, or be fenced, before others may start that", "peer", name, "resources", running)
+		}
 	}
 	if _, err := cons.ApplyAsLeader(ctx, lead.Term, cmd); err != nil {
 		return err
@@ -322,6 +326,9 @@ func (n *Node) remove(ctx context.Context, name string) error {
 		return fmt.Errorf("node %s is online; stop its daemon first ('gcrm cluster stop' there)", name)
 	case m.State == consensus.Lost:
 		return fmt.Errorf("node %s is lost and may still run resources; it has to be fenced first", name)
+	}
+	if running := operation.Active(state.CIB, m.ID); len(running) > 0 {
+		return fmt.Errorf("node %s left while it ran %s; start its daemon again and stop them, or fence it ('gcrm node fence %[1]s')", name, strings.Join(running, ", "))
 	}
 	voters, learners, err := cons.Electorate()
 	if err != nil {
@@ -395,12 +402,13 @@ func (n *Node) ForceAlone(ctx context.Context, peer, by, words string) error {
 		return &client.Error{Code: client.CodeRefused, Text: "node " + peer + " is not down: its heartbeats arrive here"}
 	}
 	n.log.Warn("an administrator says that the other node is down", "peer", peer, "by", by, "words", words)
-	return n.force(ctx, peer, fmt.Sprintf("%s said: %s", by, words), since)
+	return n.force(ctx, peer, fmt.Sprintf("%s said: %s", by, words), false, since)
 }
 
-// force makes this node the electorate; peer is known to be down. since is
-// the log's last index from before that was found out.
-func (n *Node) force(ctx context.Context, peer, proof string, since uint64) error {
+// force makes this node the electorate; peer is known to be down, or, if left
+// is set, only to have left. since is the log's last index from before that was
+// found out.
+func (n *Node) force(ctx context.Context, peer, proof string, left bool, since uint64) error {
 	cons := n.cons.Load()
 	state, _ := cons.State()
 	m, ok := state.Member(peer)
@@ -417,10 +425,16 @@ func (n *Node) force(ctx context.Context, peer, proof string, since uint64) erro
 	n.mu.Unlock()
 	m.Expelled = max(m.Expelled, m.Incarnation, s.incarnation)
 	m.State, m.Since, m.Reason = consensus.Down, time.Now(), proof
+	if left {
+		m.State = consensus.Left
+	}
 	besides := consensus.Command{Members: []consensus.Member{m}}
 	if !m.Witness && m.ID != "" {
-		change := cib.Change{Origin: cib.Origin{Client: membershipClient}, Status: &cib.StatusChange{
-			Edits: []cib.StatusEdit{stateEdit(m, false, "down", "down", "offline", true)}}}
+		edits := []cib.StatusEdit{stateEdit(m, false, "down", "down", "offline", true)}
+		if left {
+			edits = leftEdits(state.CIB, m)
+		}
+		change := cib.Change{Origin: cib.Origin{Client: membershipClient}, Status: &cib.StatusChange{Edits: edits}}
 		n.sign(&change)
 		besides.Change = &change
 	}

@@ -227,6 +227,8 @@ func (n *Node) admit(state *consensus.State) {
 	m, ok := state.Member(n.cfg.Name)
 	switch {
 	case !ok:
+	case m.ID != n.cfg.ID:
+		// Who was here under this name before; the log is being caught up with.
 	case m.Expelled >= n.incarnation && m.State != consensus.Left:
 		n.expelled(fmt.Sprintf("the cluster counts incarnation %d of this node as %s: %s", n.incarnation, m.State, m.Reason))
 	case m.State == consensus.Online && m.Incarnation == n.incarnation && n.execute.Load() == nil && n.ctx.Err() == nil:

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"gcrm/cib"
@@ -79,19 +80,35 @@ func (n *Node) attend() {
 
 // knock connects to every node that is there, so that this one is told if the
 // others went on without it: a node without a vote would never speak to them by
-// itself, and a leader that refuses it cannot tell it why.
+// itself, and a leader that refuses it cannot tell it why. Who hears nobody
+// tries all: to a node that was removed nobody sends heartbeats.
 func (n *Node) knock() {
 	ctx, cancel := context.WithTimeout(n.ctx, n.timing.Detection)
 	defer cancel()
-	for _, p := range n.knownPeers() {
-		n.mu.Lock()
-		up := n.seen[p.Name].up
-		n.mu.Unlock()
-		if p.Name != n.cfg.Name && up {
-			// Whatever is to be learned from it comes by way of a refusal.
-			_ = n.wire.Call(ctx, p.Name, methodApplied, nil, &appliedAnswer{})
+	var there, all []string
+	peers := n.knownPeers()
+	n.mu.Lock()
+	for _, p := range peers {
+		if p.Name == n.cfg.Name {
+			continue
+		}
+		all = append(all, p.Name)
+		if n.seen[p.Name].up {
+			there = append(there, p.Name)
 		}
 	}
+	n.mu.Unlock()
+	if len(there) == 0 {
+		there = all
+	}
+	var calls sync.WaitGroup
+	for _, p := range there {
+		calls.Go(func() {
+			// Whatever is to be learned from it comes by way of a refusal.
+			_ = n.wire.Call(ctx, p, methodApplied, nil, &appliedAnswer{})
+		})
+	}
+	calls.Wait()
 }
 
 // unwritable ends a node whose state cannot be stored. It takes no part in the
@@ -194,7 +211,7 @@ func (n *Node) goAlone() loneliness {
 	if n.closing.Load() || !cons.Indispensable(peer) {
 		return notNow // meanwhile
 	}
-	if err := n.force(ctx, peer, proof, since); err != nil {
+	if err := n.force(ctx, peer, proof, s.left, since); err != nil {
 		if n.ctx.Err() == nil {
 			n.log.Error("this node could not go on alone", "err", err)
 		}

@@ -29,6 +29,7 @@ type Keys struct {
 type Keystore struct {
 	Dir           string
 	Cluster, Node string
+	ID            string // of the node
 	// NodeLife is how long the node's certificates are good; a year if 0.
 	NodeLife time.Duration
 }
@@ -47,7 +48,7 @@ func (k *Keystore) Load(now time.Time) (Keys, error) {
 	if k.NodeLife > 0 {
 		a.SetNodeLife(k.NodeLife)
 	}
-	c, err := a.OpenCredentials(k.Dir, k.Node, now)
+	c, err := a.OpenCredentials(k.Dir, k.Node, k.ID, now)
 	if err != nil {
 		return Keys{}, err
 	}
@@ -90,9 +91,9 @@ func (k *Keystore) Install(r consensus.Keyring, now time.Time) (Keys, error) {
 	}
 	var c transport.Credentials
 	if r.Step == consensus.KeysUse {
-		c, err = a.Renew(k.Dir, k.Node, now)
+		c, err = a.Renew(k.Dir, k.Node, k.ID, now)
 	} else {
-		c, err = a.OpenCredentials(k.Dir, k.Node, now)
+		c, err = a.OpenCredentials(k.Dir, k.Node, k.ID, now)
 	}
 	if err == nil {
 		err = WriteFile(filepath.Join(k.Dir, generationFile), []byte(strconv.FormatUint(r.Generation, 10)+"\n"), 0o600)

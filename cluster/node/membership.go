@@ -57,7 +57,8 @@ const membershipClient = consensus.MembershipClient
 //     down at once, with fencing only once that is confirmed (see
 //     [Node.Fence]); either way its transient attributes are gone, since with
 //     its shutdown attribute it would look like a node that stopped in order;
-//   - a node that said that it leaves has left.
+//   - a node that said that it leaves has left; what it left running stays in
+//     its history.
 func reconcile(v view) (consensus.Command, string, bool) {
 	if cmd, what, ok := nodeEntries(v); ok {
 		return cmd, what, true
@@ -94,7 +95,7 @@ func reconcile(v view) (consensus.Command, string, bool) {
 		case !s.up && m.State == consensus.Online && s.left:
 			m.State, m.Since, m.Expelled, m.Reason = consensus.Left, v.now, m.Incarnation, "it left"
 			if !m.Witness {
-				edits = append(edits, stateEdit(m, false, "down", "down", "offline", true))
+				edits = append(edits, leftEdits(v.state.CIB, m)...)
 			}
 			note("%s has left", m.Name)
 		case !s.up && m.State == consensus.Online:
@@ -198,6 +199,18 @@ func stateEdit(m consensus.Member, inCCM bool, join, expected, crmd string, fres
 		{Name: "join", Value: join},
 		{Name: "expected", Value: expected},
 	}}}
+}
+
+// leftEdits write the state of a node that leaves in order. What it leaves
+// running, as nodes in maintenance do, stays in its history: once the resource
+// is managed again, the node has to be back or be fenced before another one
+// starts it.
+func leftEdits(doc *cib.CIB, m consensus.Member) []cib.StatusEdit {
+	edits := []cib.StatusEdit{stateEdit(m, false, "down", "down", "offline", len(operation.Active(doc, m.ID)) == 0)}
+	if !edits[0].Node.Fenced {
+		edits = append(edits, forgetAttributes(doc, m.ID)...)
+	}
+	return edits
 }
 
 // namesakes removes what is left of removed members of the same name.

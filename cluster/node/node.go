@@ -147,12 +147,8 @@ func (n *Node) start() error {
 	n.wire, err = transport.Listen(transport.Config{Cluster: n.cfg.Cluster, Node: n.cfg.Name, Incarnation: n.incarnation, Epoch: 1,
 		Credentials: n.cfg.Credentials, Listener: n.cfg.Listener, Resolve: n.resolve, Judge: n.judge, Cut: n.cut,
 		NewerEpoch: n.newerEpoch, Join: joiner(n), Build: n.cfg.Build, Met: n.met,
-		Refused: func(peer string, r *transport.Refusal) {
-			if r.Code == transport.RefusedExpelled {
-				n.expelled(r.Text)
-			}
-		},
-		Dial: n.cfg.Dial, HandshakeTimeout: n.timing.IO, Log: n.log.With("room", "transport")})
+		Refused: n.refused,
+		Dial:    n.cfg.Dial, HandshakeTimeout: n.timing.IO, Log: n.log.With("room", "transport")})
 	if err != nil {
 		return err
 	}
@@ -421,14 +417,21 @@ func (n *Node) locate(name string) []netip.AddrPort {
 	return out
 }
 
-// judge refuses incarnations that the cluster went on without.
+// judge refuses nodes that were removed, and incarnations that the cluster went
+// on without.
 func (n *Node) judge(h transport.Hello) *transport.Refusal {
 	c := n.cons.Load()
 	if c == nil {
 		return nil
 	}
 	s, _ := c.State()
-	if m, ok := s.Member(h.Node); ok && h.Incarnation <= m.Expelled {
+	m, ok := s.Member(h.Node)
+	if s.Removed(h.Node, h.ID) {
+		return &transport.Refusal{Code: transport.RefusedRemoved, Text: fmt.Sprintf(
+			"node %s (id %s) was removed from the cluster and its certificate is not good any more; empty its state folder and join again with a new token", h.Node, h.ID)}
+	}
+	// Another id is one that this replica has not heard of yet.
+	if ok && (h.ID == "" || h.ID == m.ID) && h.Incarnation <= m.Expelled {
 		return &transport.Refusal{Code: transport.RefusedExpelled, Text: fmt.Sprintf(
 			"the cluster went on without node %s: its incarnation %d was lost; it has to stop everything and start again", h.Node, h.Incarnation)}
 	}
@@ -447,6 +450,33 @@ func (n *Node) newerEpoch(peer string, epoch uint64) {
 		n.cfg.Fatal(err)
 	}
 	n.expulsion.Do(func() { go n.cfg.Expelled("the electorate was changed without this node") })
+}
+
+// refused is called when another node does not speak to this one.
+func (n *Node) refused(_ string, r *transport.Refusal) {
+	switch r.Code {
+	case transport.RefusedExpelled:
+		n.expelled(r.Text)
+	case transport.RefusedRemoved:
+		n.removed(r.Text)
+	}
+}
+
+// removed is called when others say that this node is no member any more: it
+// stops what it runs, and its daemon ends.
+func (n *Node) removed(why string) {
+	if n.ctx.Err() != nil || n.closing.Load() {
+		return
+	}
+	n.expulsion.Do(func() {
+		n.log.Error("this node was removed from the cluster", "why", why)
+		go func() {
+			n.stopEverything(why)
+			if n.ctx.Err() == nil {
+				n.cfg.Fatal(errors.New(why))
+			}
+		}()
+	})
 }
 
 // expelled is called when others refuse this incarnation.

@@ -40,10 +40,19 @@ func (n *Node) keepPeers(members []consensus.Member) {
 	same := slices.EqualFunc(list, n.peers, func(a, b Seed) bool {
 		return a.Name == b.Name && a.ID == b.ID && a.Witness == b.Witness && slices.Equal(a.Addresses, b.Addresses)
 	})
+	var gone []string
 	if !same {
+		for _, p := range n.peers {
+			if !slices.ContainsFunc(list, func(s Seed) bool { return s.Name == p.Name && s.ID == p.ID }) {
+				gone = append(gone, p.Name)
+			}
+		}
 		n.peers = list
 	}
 	n.mu.Unlock()
+	for _, name := range gone {
+		n.wire.Disconnect(name) // when it connects again it is told
+	}
 	if same {
 		return
 	}

@@ -47,7 +47,7 @@ func (n *Node) renewCertificate() {
 	if n.cfg.Keystore == nil || keys.Authority == nil || !transport.Due(keys.Credentials, time.Now()) {
 		return
 	}
-	c, err := keys.Authority.Renew(n.cfg.Keystore.Dir, n.cfg.Name, time.Now())
+	c, err := keys.Authority.Renew(n.cfg.Keystore.Dir, n.cfg.Name, n.cfg.ID, time.Now())
 	if err != nil {
 		n.log.Error("the node's certificate could not be renewed", "ends", keys.Credentials.Certificate.Leaf.NotAfter, "err", err)
 		return

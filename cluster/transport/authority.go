@@ -143,13 +143,13 @@ func (a *Authority) Pool() *x509.CertPool {
 	return p
 }
 
-// Issue makes a new key and certificate for a node.
-func (a *Authority) Issue(node string, now time.Time) (Credentials, error) {
+// Issue makes a new key and certificate for a node with an id.
+func (a *Authority) Issue(node, id string, now time.Time) (Credentials, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return Credentials{}, err
 	}
-	der, err := a.sign(node, &key.PublicKey, now)
+	der, err := a.sign(node, id, &key.PublicKey, now)
 	if err != nil {
 		return Credentials{}, err
 	}
@@ -164,7 +164,7 @@ func (a *Authority) Issue(node string, now time.Time) (Credentials, error) {
 }
 
 // Certify makes a certificate, in DER, for a node's public key in PKIX form.
-func (a *Authority) Certify(node string, public []byte, now time.Time) ([]byte, error) {
+func (a *Authority) Certify(node, id string, public []byte, now time.Time) ([]byte, error) {
 	any, err := x509.ParsePKIXPublicKey(public)
 	if err != nil {
 		return nil, err
@@ -173,17 +173,19 @@ func (a *Authority) Certify(node string, public []byte, now time.Time) ([]byte, 
 	if !ok || key.Curve != elliptic.P256() {
 		return nil, errors.New("the node's key is not of the kind this cluster uses")
 	}
-	return a.sign(node, key, now)
+	return a.sign(node, id, key, now)
 }
 
-func (a *Authority) sign(node string, pub *ecdsa.PublicKey, now time.Time) ([]byte, error) {
+// sign writes the id into the certificate: since ids are not used again, it
+// tells a removed node from another one that got its name.
+func (a *Authority) sign(node, id string, pub *ecdsa.PublicKey, now time.Time) ([]byte, error) {
 	serial, err := newSerial()
 	if err != nil {
 		return nil, err
 	}
 	return x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: serial,
-		Subject:      pkix.Name{Organization: a.cert.Subject.Organization, CommonName: node},
+		Subject:      pkix.Name{Organization: a.cert.Subject.Organization, CommonName: node, SerialNumber: id},
 		DNSNames:     []string{serverName(node)},
 		NotBefore:    now.Add(-clockSlack),
 		NotAfter:     now.Add(a.life),
@@ -275,8 +277,8 @@ func (a *Authority) Store(dir string) error {
 }
 
 // Renew issues new credentials for a node and stores them in dir.
-func (a *Authority) Renew(dir, node string, now time.Time) (Credentials, error) {
-	c, err := a.Issue(node, now)
+func (a *Authority) Renew(dir, node, id string, now time.Time) (Credentials, error) {
+	c, err := a.Issue(node, id, now)
 	if err != nil {
 		return c, err
 	}
@@ -284,13 +286,13 @@ func (a *Authority) Renew(dir, node string, now time.Time) (Credentials, error) 
 }
 
 // OpenCredentials loads the node's credentials from dir and issues new ones if
-// there are none, or they end soon.
-func (a *Authority) OpenCredentials(dir, node string, now time.Time) (Credentials, error) {
+// there are none, they are another node's, or they end soon.
+func (a *Authority) OpenCredentials(dir, node, id string, now time.Time) (Credentials, error) {
 	cert, key, err := readPair(dir, nodeCertFile, nodeKeyFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Credentials{}, err
 	}
-	if err == nil && cert.Subject.CommonName == node {
+	if err == nil && cert.Subject.CommonName == node && cert.Subject.SerialNumber == id {
 		for _, issuer := range append([]*x509.Certificate{a.cert}, a.trusted...) {
 			if cert.CheckSignatureFrom(issuer) != nil {
 				continue
@@ -304,7 +306,7 @@ func (a *Authority) OpenCredentials(dir, node string, now time.Time) (Credential
 			}
 		}
 	}
-	return a.Renew(dir, node, now)
+	return a.Renew(dir, node, id, now)
 }
 
 // writePair stores a certificate with its key. The file of the key has the

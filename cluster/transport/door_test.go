@@ -65,7 +65,7 @@ func TestDoor(t *testing.T) {
 	}
 	now := time.Now()
 	anna := p.identity(t, "anna", time.Hour, now)
-	node, err := p.authority.Issue("b", now)
+	node, err := p.authority.Issue("b", "2", now)
 	if err != nil {
 		t.Fatal(err)
 	}

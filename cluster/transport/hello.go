@@ -1,12 +1,12 @@
 package transport
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 )
 
 // ProtocolVersion is the version of hello and frames that this build speaks.
@@ -26,9 +26,12 @@ const (
 
 // Hello is what both ends of a connection say of themselves first.
 type Hello struct {
-	Version     int
-	Cluster     string
-	Node        string
+	Version int
+	Cluster string
+	Node    string
+	// ID is the peer's, from its certificate; empty in certificates of builds
+	// that did not write it.
+	ID          string `json:"-"`
 	Incarnation uint64
 	Epoch       uint64
 	Purpose     Purpose
@@ -52,6 +55,7 @@ const (
 	RefusedCluster  = "cluster"
 	RefusedEpoch    = "epoch"
 	RefusedExpelled = "expelled"
+	RefusedRemoved  = "removed"
 )
 
 func (r *Refusal) Error() string { return r.Text }
@@ -124,8 +128,13 @@ func (t *Transport) judge(h Hello) *Refusal {
 	return nil
 }
 
+// certifiedID is the node's id in the certificate that the peer has shown.
+func certifiedID(conn *tls.Conn) string {
+	return conn.ConnectionState().PeerCertificates[0].Subject.SerialNumber
+}
+
 // sayHello runs the client's half of the handshake.
-func (t *Transport) sayHello(conn net.Conn, peer string, purpose Purpose) (Hello, error) {
+func (t *Transport) sayHello(conn *tls.Conn, peer string, purpose Purpose) (Hello, error) {
 	if err := writeHello(conn, t.self(purpose)); err != nil {
 		return Hello{}, err
 	}
@@ -148,6 +157,7 @@ func (t *Transport) sayHello(conn net.Conn, peer string, purpose Purpose) (Hello
 		t.sawEpoch(peer, h.Epoch)
 		return h, &Refusal{Code: RefusedEpoch, Epoch: h.Epoch, Text: fmt.Sprintf("node %s is of a newer electorate epoch (%d)", peer, h.Epoch)}
 	}
+	h.ID = certifiedID(conn)
 	if r := t.judge(h); r != nil {
 		return h, r
 	}
@@ -156,7 +166,7 @@ func (t *Transport) sayHello(conn net.Conn, peer string, purpose Purpose) (Hello
 
 // hearHello runs the server's half; certified is the name in the peer's
 // certificate.
-func (t *Transport) hearHello(conn net.Conn, certified string) (Hello, error) {
+func (t *Transport) hearHello(conn *tls.Conn, certified string) (Hello, error) {
 	h, err := readHello(conn)
 	if err != nil {
 		return h, err
@@ -164,6 +174,7 @@ func (t *Transport) hearHello(conn net.Conn, certified string) (Hello, error) {
 	if h.Node != certified {
 		return h, fmt.Errorf("%w: certificate of %q, hello of %q", ErrStranger, certified, h.Node)
 	}
+	h.ID = certifiedID(conn)
 	own := t.self(h.Purpose)
 	if r := t.judge(h); r != nil {
 		own.Refusal = r

@@ -28,7 +28,7 @@ func newPair(t *testing.T) *pair {
 
 func (p *pair) start(t *testing.T, node string, change func(*Config)) *Transport {
 	t.Helper()
-	creds, err := p.authority.Issue(node, time.Now())
+	creds, err := p.authority.Issue(node, "7", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign, err := stranger.Issue("a", time.Now())
+	foreign, err := stranger.Issue("a", "1", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,15 +284,15 @@ func TestAuthorityOnDisk(t *testing.T) {
 	if _, err := OpenAuthority(dir, "other", now); err == nil {
 		t.Error("another cluster's authority was accepted")
 	}
-	one, err := a.OpenCredentials(dir, "n", now)
+	one, err := a.OpenCredentials(dir, "n", "1", now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, _ := a.OpenCredentials(dir, "n", now)
+	two, _ := a.OpenCredentials(dir, "n", "1", now)
 	if !bytes.Equal(one.Certificate.Certificate[0], two.Certificate.Certificate[0]) {
 		t.Error("a valid certificate was replaced")
 	}
-	three, err := a.OpenCredentials(dir, "n", now.Add(nodeLife-renewBefore+time.Hour))
+	three, err := a.OpenCredentials(dir, "n", "1", now.Add(nodeLife-renewBefore+time.Hour))
 	if err != nil || bytes.Equal(one.Certificate.Certificate[0], three.Certificate.Certificate[0]) {
 		t.Errorf("a certificate about to end was kept: %v", err)
 	}

@@ -2,6 +2,7 @@ package operation
 
 import (
 	"iter"
+	"math"
 	"strconv"
 	"strings"
 
@@ -96,4 +97,54 @@ func LastCall(doc *cib.CIB, nodeID string) int {
 		}
 	}
 	return last
+}
+
+// Active returns the resources that a node's history leaves running, in the
+// order of the history. Where it is in doubt they count as running: after a
+// stop that failed, or while anything but a probe is under way. Fence devices
+// run nothing and are left out.
+func Active(doc *cib.CIB, nodeID string) []string {
+	state := NodeState(doc, nodeID)
+	if state == nil {
+		return nil
+	}
+	var out []string
+	for r := range Resources(state) {
+		if r.Get("class") == "stonith" {
+			continue
+		}
+		last, active := -2, false
+		for op := range r.Named("lrm_rsc_op") {
+			call, err := strconv.Atoi(op.Get("call-id"))
+			if IsPending(op) || err != nil {
+				call = math.MaxInt
+			}
+			if now, known := leavesActive(op); known && call > last {
+				last, active = call, now
+			}
+		}
+		if active {
+			out = append(out, r.ID())
+		}
+	}
+	return out
+}
+
+// leavesActive tells whether an entry of the history means that the resource
+// runs; known is false for entries that tell nothing of it.
+func leavesActive(op *cib.Element) (active, known bool) {
+	done := op.Get("rc-code") == "0" && op.Get("op-status") == "0"
+	switch task := op.Get("operation"); task {
+	case "stop", "migrate_to":
+		return !done, true
+	case "start", "promote", "demote", "migrate_from":
+		return true, true
+	case "monitor":
+		if IsPending(op) {
+			return false, false
+		}
+		rc := op.Get("rc-code")
+		return rc != "7" && rc != "5", true
+	}
+	return false, false
 }

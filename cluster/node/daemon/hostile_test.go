@@ -218,7 +218,7 @@ func TestHostilePeers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := (&node.Keystore{Dir: t.TempDir(), Cluster: "c", Node: "n2"}).Load(time.Now())
+	keys, err := (&node.Keystore{Dir: t.TempDir(), Cluster: "c", Node: "n2", ID: "2"}).Load(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -177,6 +177,22 @@ func (h *host) stop() {
 	h.done = nil
 }
 
+// ended waits until the daemon has ended by itself, and returns why.
+func (h *host) ended() error {
+	h.t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case err := <-h.done:
+		h.done = nil
+		h.cancel()
+		return err
+	case <-time.After(patience):
+		h.t.Fatal("the daemon does not end")
+		return nil
+	}
+}
+
 // crash ends the daemon, if one runs, as kill -9 does.
 func (h *host) crash() {
 	h.mu.Lock()

@@ -132,7 +132,7 @@ func (o *Options) complete() error {
 func (o *Options) runOnce(ctx context.Context, s *Settings, k *keeper.Keeper, armed time.Duration, notify *notifier) (again bool, err error) {
 	calm := hurry()
 	defer calm()
-	store := &node.Keystore{Dir: filepath.Join(o.StateDir, pkiDir), Cluster: s.Cluster, Node: s.Name, NodeLife: o.nodeLife}
+	store := &node.Keystore{Dir: filepath.Join(o.StateDir, pkiDir), Cluster: s.Cluster, Node: s.Name, ID: s.ID, NodeLife: o.nodeLife}
 	keys, err := store.Load(time.Now())
 	if err != nil {
 		return false, err

@@ -93,7 +93,7 @@ func Init(o InitOptions) (*Settings, error) {
 	s.Cluster, s.ID, s.First = o.Cluster, "1", true
 	s.DetectionMilliseconds, s.FencingMilliseconds = timing.Detection.Milliseconds(), timing.Fencing.Milliseconds()
 	s.Seeds = []node.Seed{{Name: s.Name, ID: s.ID, Addresses: s.Addresses}}
-	if _, err := (&node.Keystore{Dir: filepath.Join(dir, pkiDir), Cluster: s.Cluster, Node: s.Name}).Load(time.Now()); err != nil {
+	if _, err := (&node.Keystore{Dir: filepath.Join(dir, pkiDir), Cluster: s.Cluster, Node: s.Name, ID: s.ID}).Load(time.Now()); err != nil {
 		return nil, err
 	}
 	return s, s.save(dir)

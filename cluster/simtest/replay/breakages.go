@@ -40,6 +40,8 @@ func breakages() []breakage {
 		{"an incarnation that the cluster went on without comes back", []change{
 			{membershipFile, "		case s.up && s.incarnation > m.Expelled && (m.State", "		case s.up && (m.State"},
 			{nodeFile, "ok && h.Incarnation <= m.Expelled {", "ok && h.Incarnation == 0 && m.Expelled == 0 {"}}, "host hangs;one is cut off;link flaps"},
+		{"what a node leaves running when it leaves is forgotten", []change{
+			{membershipFile, "len(operation.Active(doc, m.ID)) == 0", "true"}}, "leaves what it runs behind;leaves;maintenance mode"},
 	}
 }
 

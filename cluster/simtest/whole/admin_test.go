@@ -33,14 +33,6 @@ func (w *world) tidy() bool {
 	if !untidy {
 		return false
 	}
-	// A node that left in maintenance mode has left its resources running, and
-	// has taken the knowledge of that along: nobody ends the mode before it is
-	// back.
-	for _, h := range w.hosts {
-		if n := h.running(); n == nil || !n.Admitted() {
-			return true
-		}
-	}
 	err := w.change(func(conf *cib.Element) {
 		for n := range conf.Ensure("nodes").Named("node") {
 			if set := n.Child("instance_attributes"); set != nil {

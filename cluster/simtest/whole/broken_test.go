@@ -17,7 +17,6 @@ type breakage struct {
 	unordered bool // starts do not wait for stops
 	unclean   bool // lost nodes are planned for as if they were down
 	founding  bool // a node that lost its log founds the cluster again
-	farewell  bool // a node that runs resources says farewell
 }
 
 func (w *world) breakThings() {
@@ -86,7 +85,6 @@ func TestBreakagesAreCaught(t *testing.T) {
 		{"disks acknowledge before they write", breakage{disks: true}, nil},
 		{"starts do not wait for stops", breakage{unordered: true}, nil},
 		{"lost nodes are not fenced", breakage{unclean: true}, func(p *plan) { p.nodes, p.policy, p.faults = 3, "freeze", []string{"one is cut off", "network splits"} }},
-		{"a node says farewell while it runs resources", breakage{farewell: true}, func(p *plan) { p.faults = []string{"leaves", "agents are slow", "resource dies"} }},
 		{"an emptied node founds the cluster again", breakage{founding: true}, func(p *plan) {
 			p.faults = []string{"power failure", "power failure", "one is cut off", "network splits"}
 		}},

@@ -260,6 +260,12 @@ func workFaults() []kind {
 				w.wg.Go(func() { w.stop(l, limit) })
 			}
 		}},
+		{name: "leaves what it runs behind", do: func(w *world, h *host) {
+			if l := h.current(); l != nil && h.running() != nil {
+				w.note("%s leaves what it runs behind", h.name)
+				w.wg.Go(func() { w.leave(l) })
+			}
+		}},
 		{name: "standby", do: func(w *world, h *host) { w.administer(func() { w.standby(h, "on") }) }},
 		{name: "maintenance mode", do: func(w *world, _ *host) {
 			w.administer(func() { w.setProperty("maintenance-mode", "true") })

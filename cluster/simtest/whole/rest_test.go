@@ -220,8 +220,28 @@ func (w *world) rest(limit time.Duration) bool {
 	if w.bad() {
 		return false
 	}
+	w.situation()
 	w.violated("the cluster does not come to rest within %v: %s", limit, why)
 	return false
+}
+
+// situation writes into the journal how every node sees the cluster.
+func (w *world) situation() {
+	for _, h := range w.hosts {
+		n := h.running()
+		if n == nil {
+			w.note("%s: power %v, no daemon", h.name, h.powered())
+			continue
+		}
+		state, _ := n.Consensus().State()
+		lead, _ := n.Consensus().Leadership()
+		voters, learners, _ := n.Consensus().Electorate()
+		w.note("%s: incarnation %d, admitted %v, leader %q, epoch %d, index %d, voters %v and %v, transition %+v", h.name, n.Incarnation(),
+			n.Admitted(), lead.Leader, state.Epoch, state.Index, voters, learners, n.Info().Transition)
+		for _, m := range state.Members {
+			w.note("    %s (id %s): %s, incarnation %d, expelled %d, because %s", m.Name, m.ID, m.State, m.Incarnation, m.Expelled, m.Reason)
+		}
+	}
 }
 
 // until waits for something else.

@@ -55,9 +55,7 @@ func draw(seed uint64) plan {
 // until it is over: it would stop goroutines at times of its own choosing, and
 // what one world leaves is dead all at once.
 func live(t *testing.T, p plan, count int) (result *world) {
-	for i := range p.nodes {
-		credentials.of(nodeName(i)) // not in the bubble: the first world does what all do
-	}
+	credentials.issue(5)
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(4 << 30)) // but no machine shall starve
 	//lint:ignore SA1019 nothing newer reaches the source that raft uses

@@ -146,18 +146,32 @@ type issued struct {
 	cred map[string]transport.Credentials
 }
 
-func (i *issued) of(name string) transport.Credentials {
+func (i *issued) of(name, id string) transport.Credentials {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	c, ok := i.cred[name]
+	key := name + " " + id
+	c, ok := i.cred[key]
 	if !ok {
 		var err error
-		if c, err = authority().Issue(name, bubbleBegins); err != nil {
+		if c, err = authority().Issue(name, id, bubbleBegins); err != nil {
 			panic(err)
 		}
-		i.cred[name] = c
+		i.cred[key] = c
 	}
 	return c
+}
+
+// maxID is the highest id that nodes of a random world are likely to get.
+const maxID = 24
+
+// issue makes the credentials of nodes before a world needs them, so that the
+// first one does what all do.
+func (i *issued) issue(nodes int) {
+	for n := range nodes {
+		for id := range maxID {
+			i.of(nodeName(n), fmt.Sprint(id+1))
+		}
+	}
 }
 
 var credentials = &issued{cred: map[string]transport.Credentials{}}
@@ -337,7 +351,7 @@ func (w *world) config(l *life) node.Config {
 	}
 	return node.Config{Cluster: "whole", Name: h.name, ID: id, StateDir: "/nonexistent", NoAPI: true, Storage: s, Files: s,
 		Seeds: seeds, Bootstrap: founds, Epoch: epoch, Level: int(h.level.Load()), Clock: h.clock, Detection: w.detection, JoinPatience: 5 * w.detection,
-		Credentials: credentials.of(h.name), HeartbeatKeys: [][]byte{[]byte("a key for simulations of clusters")},
+		Credentials: credentials.of(h.name, id), HeartbeatKeys: [][]byte{[]byte("a key for simulations of clusters")},
 		Listener: l.port, Links: links, Dial: l.dial,
 		Locate: func(name string) []netip.AddrPort {
 			for _, o := range w.hosts {
@@ -447,10 +461,6 @@ func (w *world) stop(l *life, limit time.Duration) {
 		case <-ctx.Done():
 		}
 	}()
-	if w.broken.farewell {
-		w.leave(l)
-		return
-	}
 	if err := n.Evacuate(ctx, l.host.name); err != nil {
 		w.note("%s: daemon %d ends without having moved everything away: %v", l.host.name, l.number, err)
 		l.end(false)
