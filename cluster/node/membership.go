@@ -135,8 +135,10 @@ func reconcile(v view) (consensus.Command, string, bool) {
 	}
 	var root []cib.Attr
 	id := ""
-	if m, ok := v.state.Member(v.self); ok {
-		id = m.ID
+	for _, m := range everybody {
+		if m.Name == v.self {
+			id = m.ID
+		}
 	}
 	for _, a := range []cib.Attr{{Name: "have-quorum", Value: "1"}, {Name: "dc-uuid", Value: id}} {
 		if a.Value != "" && v.state.CIB.Root.Get(a.Name) != a.Value {
