@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,40 +51,18 @@ func (e *engine) exactActions(r *resource, key string, n *node) []*action {
 }
 
 // firstAction finds the newest action of r with a task (or key, if not
-// empty); with a node, one on that node is preferred over one without a node.
+// empty); with a node, one on that node.
 func firstAction(r *resource, key, task string, n *node) *action {
-	match := func(a *action) (bool, bool) {
-		if n == nil {
-			return true, false
-		}
-		if a.node == nil {
-			return false, true
-		}
-		return a.node == n, false
-	}
-	var spare *action
-	look := func(a *action) bool {
-		yes, maybe := match(a)
-		if maybe {
-			spare = a
-		}
-		return yes
-	}
+	list := r.actions
 	if key != "" {
-		list := r.actionsByKey[key]
-		for i := len(list) - 1; i >= 0; i-- {
-			if (task == "" || list[i].task == task) && look(list[i]) {
-				return list[i]
-			}
-		}
-		return spare
+		list = r.actionsByKey[key]
 	}
-	for i := len(r.actions) - 1; i >= 0; i-- {
-		if a := r.actions[i]; a.task == task && look(a) {
+	for _, a := range slices.Backward(list) {
+		if (task == "" || a.task == task) && (n == nil || a.node == n) {
 			return a
 		}
 	}
-	return spare
+	return nil
 }
 
 // customAction finds or creates an action.

@@ -57,7 +57,17 @@ func (e *engine) summarize() []summaryLine {
 func (e *engine) summarizeResource(r *resource, out *[]summaryLine) {
 	current := e.currentNode(r)
 	next := r.assigned
-	key := func(task string, n *node) *action { return firstAction(r, opKey(r.id, task, 0), "", n) }
+	key := func(task string, n *node) *action {
+		id := opKey(r.id, task, 0)
+		if a := firstAction(r, id, "", n); a != nil {
+			return a
+		}
+		// one without a node, that only an order asks for, counts too
+		if a := firstAction(r, id, "", nil); a != nil && a.node == nil {
+			return a
+		}
+		return nil
+	}
 	add := func(verb string, from, to *node, source, reason *action) {
 		*out = append(*out, e.verbText(r, verb, from, to, source, reason))
 	}
