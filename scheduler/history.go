@@ -375,8 +375,9 @@ func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Elem
 
 // remapOp turns an entry's status into what it means here.
 func (e *engine) remapOp(r *resource, n *node, h *histOp, acc *onFail, expired bool) {
-	switch h.rc {
-	case rcDegraded, rcDegradedPromote:
+	switch {
+	case e.older.has(olderDegraded) && h.task != taskMonitor:
+	case h.rc == rcDegraded || h.rc == rcDegradedPromote:
 		if h.rc == rcDegraded {
 			h.rc = rcOK
 		} else {

@@ -27,7 +27,8 @@ const (
 	olderExclude                          // mandatory colocations with clones compare nodes, whatever their attribute
 	olderRoles                            // roles in colocations count by their sign
 	olderAlternatives                     // a rule of alternatives adds to a node's own score
-	olderAll            = olderAlternatives<<1 - 1
+	olderDegraded                         // degraded results are good ones for monitors alone
+	olderAll            = olderDegraded<<1 - 1
 )
 
 func (o older) has(bit older) bool { return o&bit != 0 }

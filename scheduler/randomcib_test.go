@@ -94,6 +94,11 @@ func featuresOf(seed uint64) []string {
 			out = append(out, f.name)
 		}
 	}
+	for _, r := range rarities {
+		if g.use[r.name] {
+			out = append(out, r.name)
+		}
+	}
 	return out
 }
 
@@ -130,6 +135,7 @@ func (g *generator) draw() *cib.CIB {
 	g.drawLaunched()
 	g.drawConstraints()
 	g.drawHistory()
+	g.drawRarities()
 	return g.c
 }
 
