@@ -269,7 +269,26 @@ func (s *Session) candidates(ctx context.Context, level *Level, v *Verb, a Arg, 
 				add(short(r.Version), strings.TrimSpace(r.Origin.Time.Local().Format(time.DateTime)+" "+r.Origin.User+" "+r.Origin.Message))
 			}
 		}
-	case argTemplate:
+	case argTemplateConfig, argTemplateOrConfig, argTemplate:
+		if a.Kind != argTemplate {
+			for _, n := range s.configNames() {
+				add(n, "configuration")
+			}
+		}
+		if a.Kind == argTemplateConfig {
+			break
+		}
+		for _, n := range templateNames() {
+			if t, err := readTemplate(n); err == nil {
+				add(n, t.summary)
+			}
+		}
+	case argTemplateNew:
+		for _, name := range done {
+			if _, err := readTemplate(name); err == nil {
+				out = append(out, templateCandidates(append([]string{name}, done...), partial)...)
+			}
+		}
 		for _, n := range templateNames() {
 			if t, err := readTemplate(n); err == nil {
 				add(n, t.summary)

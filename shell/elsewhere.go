@@ -16,10 +16,6 @@ func elsewhere(level, command string) string {
 		"cluster copy":                "the configuration is the same on all nodes by itself; use your own tools for other files",
 		"cluster diff":                "the configuration is the same on all nodes by itself; use your own tools for other files",
 		"cluster run":                 "use ssh for commands on other nodes",
-		"template new":                "template apply NAME asks for the values and adds what it makes to the configuration",
-		"template edit":               "template show NAME name=value ... shows the statements, template apply adds them, configure edit changes them",
-		"template load":               "template apply NAME asks for the values and adds what it makes to the configuration",
-		"template delete":             "a template leaves nothing behind but the objects it made: configure delete removes those",
 	}[level+" "+command]
 }
 

@@ -12,7 +12,6 @@ func TestCommandsOfCrmshElsewhere(t *testing.T) {
 	path := t.TempDir() + "/cib.xml"
 	for line, want := range map[string]string{
 		"cluster rename x":              "cluster-name=NAME",
-		"template new web":              "template apply",
 		"help cluster crash_test":       "cluster drill",
 		"cluster geo_init --clusters x": "site ticket",
 	} {

@@ -90,7 +90,10 @@ const (
 	argOption
 	argVersion
 	argTemplate
-	argTemplateParam // name=value for the template named before
+	argTemplateNew      // a template, or name=value for those named before
+	argTemplateConfig   // a configuration made from templates
+	argTemplateOrConfig // that, or a template
+	argTemplateParam    // name=value for the template named before
 )
 
 func need(name string, k ArgKind) Arg  { return Arg{Name: name, Kind: k} }

@@ -152,37 +152,12 @@ func runEdit(ctx context.Context, s *Session, c *call) error {
 	if !s.cfg.Interactive || s.batch {
 		return problemf("edit not allowed in batch mode").at(c.line.Words[c.head].Pos).hinting("use load, set or filter")
 	}
-	editor := s.cfg.Environ("VISUAL")
-	if editor == "" {
-		editor = s.cfg.Environ("EDITOR")
-	}
-	if editor == "" {
-		editor = "vi"
-	}
 	return s.roundTrip(ctx, c, c.words, func(text string, asXML bool) (string, error) {
 		suffix := ".crm"
 		if asXML {
 			suffix = ".xml"
 		}
-		f, err := os.CreateTemp("", "gcrm-*"+suffix)
-		if err != nil {
-			return "", err
-		}
-		defer os.Remove(f.Name())
-		_, err = f.WriteString(text)
-		if cerr := f.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			return "", err
-		}
-		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", editor+` "$1"`, "sh", f.Name())
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-		if err := cmd.Run(); err != nil {
-			return "", fmt.Errorf("editor %s: %w", editor, err)
-		}
-		b, err := os.ReadFile(f.Name())
-		return string(b), err
+		return s.inEditor(ctx, text, suffix)
 	}, func() bool { return s.confirm("Do you want to edit again") })
 }
 

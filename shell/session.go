@@ -91,6 +91,10 @@ type Session struct {
 	linePath   []*Level    // the level in which that line began
 	catalog    **catalog   // shared with copies of the session; made at first use
 	lastCommit *cib.Version
+	// config is the template configuration that is loaded, configDrafts are
+	// those that a script made while it is tried out.
+	config       string
+	configDrafts map[string]string
 	// whatIf is what simulations start from, nil for what is.
 	whatIf *whatIf
 }

@@ -59,6 +59,9 @@ func templateNames() []string {
 // readTemplate returns a template by its name, or by letters that only it
 // begins with.
 func readTemplate(name string) (*template, error) {
+	if name == "apache" { // what crmsh calls it
+		name = "web-server"
+	}
 	names := templateNames()
 	if !slices.Contains(names, name) {
 		var fits []string
@@ -263,8 +266,8 @@ func (t *template) statements(values map[string]string) []templateStatement {
 			continue
 		}
 		var words []string
-		for _, w := range strings.Fields(line) {
-			w, empty := fillIn(w, values)
+		for _, word := range grammar.ReadCommand("", line).Words {
+			w, empty := fillIn(word.Text, values)
 			if !empty {
 				words = append(words, w)
 			}

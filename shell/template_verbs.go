@@ -6,26 +6,41 @@ import (
 	"slices"
 	"strings"
 
-	"gcrm/cib"
 	"gcrm/grammar"
 )
 
 func templateLevel() *Level {
-	name := need("template", argTemplate)
 	return &Level{
 		Name: "template",
 		Help: "Make what is set up often: addresses, servers, databases, machines, fencing.",
+		Long: "apply adds what a template makes at once. To fill one in at leisure, new makes a configuration\n" +
+			"from templates: a text file to edit, to look at (show) and to apply. It stays until it is deleted.",
 		Verbs: []*Verb{
-			{Name: "list", Help: "List the templates.", Example: "list", run: runTemplateList},
-			{Name: "show", Help: "Describe a template's parameters; with values, show the statements it makes.",
-				Example: "show virtual-ip ip=192.0.2.10", Args: []Arg{name, any0("name=value", argTemplateParam)}, run: runTemplateShow},
-			{Name: "apply", Help: "Add what a template makes to the configuration.",
-				Long: "Parameters are given as name=value. At the prompt, it asks for all that are not\n" +
-					"given if a required one is missing. The statements are staged: look at them with\n" +
-					"configure show changed, then configure commit. A script or a single command\n" +
-					"commits them at its end.",
-				Example: "apply virtual-ip id=web-ip ip=192.0.2.10", Args: []Arg{name, any0("name=value", argTemplateParam)},
+			{Name: "list", Help: "List the templates, and the configurations made from them.", Example: "list",
+				Args: []Arg{maybeOneOf("what", "templates", "configs")}, run: runTemplateList},
+			{Name: "new", Help: "Make a configuration from templates, and load it.",
+				Long: "Values can be given at once. Without a name of its own the configuration is called after\n" +
+					"the template.",
+				Example: "new web web-server virtual-ip params ip=192.0.2.10",
+				Args:    []Arg{need("name", argTemplate), any0("template", argTemplateNew)}, run: runTemplateNew},
+			{Name: "load", Help: "Choose the configuration that edit, show and apply mean.", Long: "Without a name, none is.",
+				Example: "load web", Args: []Arg{maybe("configuration", argTemplateConfig)}, run: runTemplateLoad},
+			{Name: "edit", Help: "Edit a configuration.", Long: "The editor is $EDITOR. Values go to the end of lines that begin with %%.",
+				Example: "edit web", Args: []Arg{maybe("configuration", argTemplateConfig)}, run: runTemplateEdit},
+			{Name: "show", Help: "Show the statements of a configuration, or describe a template.",
+				Long:    "With values, the statements that a template makes are shown.",
+				Example: "show virtual-ip ip=192.0.2.10", Args: []Arg{maybe("name", argTemplateOrConfig), any0("name=value", argTemplateParam)}, run: runTemplateShow},
+			{Name: "apply", Help: "Add what a configuration or a template makes to the configuration.",
+				Long: "A template's parameters are given as name=value. At the prompt, it asks for all that are\n" +
+					"not given if a required one is missing. The statements are staged: look at them with\n" +
+					"configure show changed, then configure commit. A script or a single command commits them\n" +
+					"at its end. With replace, everything but the nodes is deleted before; it must be said,\n" +
+					"where crmsh does it without.",
+				Example: "apply virtual-ip id=web-ip ip=192.0.2.10",
+				Args:    []Arg{maybeOneOf("method", "update", "replace"), maybe("name", argTemplateOrConfig), any0("name=value", argTemplateParam)},
 				Changes: true, run: runTemplateApply},
+			{Name: "delete", Help: "Delete a configuration.", Example: "delete web",
+				Args: []Arg{need("configuration", argTemplateConfig), maybeOneOf("force", "force", "--force")}, run: runTemplateDelete},
 		},
 	}
 }
@@ -49,15 +64,47 @@ func scriptLevel() *Level {
 }
 
 func runTemplateList(ctx context.Context, s *Session, c *call) error {
+	what := c.arg(0)
+	configs := s.configNames()
+	if c.level.Name != "template" {
+		configs, what = nil, "templates"
+	}
 	t := newTable("Template", "Makes")
-	for _, name := range templateNames() {
-		m, err := readTemplate(name)
-		if err != nil {
+	if what != "configs" {
+		for _, name := range templateNames() {
+			m, err := readTemplate(name)
+			if err != nil {
+				return err
+			}
+			t.row(name, m.summary)
+		}
+	}
+	if s.cfg.Format == "json" {
+		list := t.objects()
+		if what != "templates" {
+			for _, name := range configs {
+				list = append(list, map[string]string{"configuration": name})
+			}
+		}
+		return s.writeJSON(list)
+	}
+	if what != "configs" {
+		if err := s.writeTable(t); err != nil || what == "templates" || len(configs) == 0 {
 			return err
 		}
-		t.row(name, m.summary)
+		s.printf("\nConfigurations:\n")
 	}
-	return s.writeTable(t)
+	s.columns(configs)
+	return nil
+}
+
+// namesConfig reports whether the arguments of a command from i on mean a
+// configuration: its name, or nothing while one is loaded.
+func (s *Session) namesConfig(c *call, i int) bool {
+	if c.level.Name != "template" || len(c.words) > i+1 {
+		return false
+	}
+	return c.arg(i) == "" || slices.Contains(s.configNames(), c.arg(i))
 }
 
 // templateCall reads the template and the values that a command names, and
@@ -107,6 +154,13 @@ func (s *Session) templateCall(c *call) (*template, map[string]string, error) {
 }
 
 func runTemplateShow(ctx context.Context, s *Session, c *call) error {
+	if s.namesConfig(c, 0) {
+		t, err := s.configCalled(c, 0)
+		if err != nil {
+			return err
+		}
+		return s.showConfig(t)
+	}
 	t, values, err := s.templateCall(c)
 	if err != nil {
 		return err
@@ -205,6 +259,21 @@ func (s *Session) askParam(p *templateParam, values map[string]string, required 
 }
 
 func runTemplateApply(ctx context.Context, s *Session, c *call) error {
+	method := c.arg(0)
+	if method != "update" && method != "replace" {
+		method = ""
+	}
+	at := 0
+	if method != "" {
+		at = 1
+	}
+	if s.namesConfig(c, at) || method != "" {
+		t, err := s.configCalled(c, at)
+		if err != nil {
+			return err
+		}
+		return s.applyConfig(ctx, t, method == "replace")
+	}
 	t, values, err := s.templateCall(c)
 	if err != nil {
 		return err
@@ -218,38 +287,7 @@ func runTemplateApply(ctx context.Context, s *Session, c *call) error {
 	if err := t.complete(c, all); err != nil {
 		return err
 	}
-	lines := t.statements(all)
-	err = s.edit(ctx, func(work *cib.CIB) error {
-		e := grammar.NewEdit(work, s.agents(ctx))
-		for _, line := range lines {
-			if line.once && line.there(work) {
-				s.msg.info("left as it is in the configuration: %s", line.Words[0].Text+" "+line.Words[1].Text)
-				continue
-			}
-			st, err := grammar.Parse(line.Line, grammar.Command)
-			if err != nil {
-				return err
-			}
-			remarks, err := e.Apply(st)
-			for _, r := range remarks {
-				s.reportSyntax(r)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if s.cfg.Interactive && !s.batch && s.overlay == nil {
-		for _, line := range lines {
-			s.printf("  %s\n", withoutSecrets(line.Line))
-		}
-		s.msg.info("this is staged; configure commit makes it the cluster's configuration")
-	}
-	return nil
+	return s.applyStatements(ctx, t.statements(all))
 }
 
 // withoutSecrets writes a statement for the screen, with stars for passwords.
