@@ -16,5 +16,5 @@ const FeatureSet = "3.16.2"
 // HelperCommands are the names under which the program answers to agents; a
 // node's HelperDir has one entry for each.
 func HelperCommands() []string {
-	return []string{"crm_master", "crm_attribute", "crm_node", "crm_resource", "attrd_updater", "pacemakerd"}
+	return []string{"crm_master", "crm_attribute", "crm_node", "crm_resource", "attrd_updater", "crm_mon", "cibadmin", "stonith_admin", "pacemakerd"}
 }

@@ -1,5 +1,6 @@
 // Package crmtools is the commands that agent scripts call to speak with the
-// cluster: crm_master, crm_attribute, crm_node, attrd_updater and pacemakerd.
+// cluster: crm_master, crm_attribute, crm_node, crm_resource, attrd_updater,
+// crm_mon, cibadmin (to read), stonith_admin (to fence) and pacemakerd.
 // They take the options agents use, and print and exit as Pacemaker's do.
 //
 // The program answers to these names in a folder that is first in the PATH of
@@ -95,6 +96,18 @@ type Backend interface {
 	// scheduler's next run sees the change. A delay asks to wait that long
 	// for further changes first; a backend may do without.
 	SetAttribute(ctx context.Context, a Attribute, value *string, delay time.Duration) error
+	// Status returns what the shell's status prints; words are its options.
+	Status(ctx context.Context, words []string) (string, error)
+	// Query returns elements of the CIB as text; none if nothing is there.
+	Query(ctx context.Context, q Query) ([]string, error)
+	// Fence returns when a node is known to be down.
+	Fence(ctx context.Context, node, action string) error
+}
+
+// Query asks for parts of the CIB: all of it, a section, or what an XPath finds.
+type Query struct {
+	Section, XPath string
+	Bare           bool // without children
 }
 
 // Environment is what the commands read from their surroundings.
@@ -133,6 +146,12 @@ func Main(name string, args []string, env Environment) int {
 		return c.crmResource(args)
 	case "attrd_updater":
 		return c.attrdUpdater(args)
+	case "crm_mon":
+		return c.crmMon(args)
+	case "cibadmin":
+		return c.cibAdmin(args)
+	case "stonith_admin":
+		return c.stonithAdmin(args)
 	case "pacemakerd":
 		return c.fail(exitUsage, "only --version is served: gcrm is not Pacemaker")
 	}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,6 +73,27 @@ func (d folder) SetAttribute(_ context.Context, a Attribute, value *string, _ ti
 		return nil
 	}
 	return os.WriteFile(d.path(a), []byte(*value), 0o600)
+}
+
+func (d folder) Status(_ context.Context, words []string) (string, error) {
+	return fmt.Sprintln("status", words), nil
+}
+
+func (d folder) Query(_ context.Context, q Query) ([]string, error) {
+	switch q.XPath {
+	case "//nothing":
+		return nil, nil
+	case "//two":
+		return []string{"<a/>\n", "<b/>\n"}, nil
+	}
+	return []string{fmt.Sprintf("<asked>%+v</asked>\n", q)}, nil
+}
+
+func (d folder) Fence(_ context.Context, node, action string) error {
+	if node == "nobody" {
+		return fmt.Errorf("node nobody: %w", ErrNoNode)
+	}
+	return os.WriteFile(filepath.Join(string(d), "fenced"), []byte(node+" "+action), 0o600)
 }
 
 func run(back Backend, env map[string]string, line string) (int, string, string) {
@@ -157,6 +180,24 @@ func TestConversation(t *testing.T) {
 		{"crm_node -q", 0, "1\n"},
 		{"crm_node -N 1", 0, "kvm0-cr\n"},
 		{"crm_node -N 9", 105, ""},
+		// What shows the cluster, and the document.
+		{"crm_mon -1", 0, "status []\n"},
+		{"crm_mon -1 --output-as=xml", 0, "status [xml]\n"},
+		{"crm_mon --as-xml -1rn", 0, "status [inactive bynode xml]\n"},
+		{"crm_mon -1Afotc -L -m 3 -RD", 0, "status [attributes failcounts ops timing tickets bans detail noheaders fencing]\n"},
+		{"crm_mon -1 --fence-history=0", 0, "status []\n"},
+		{"crm_mon -s", 0, "status [simple]\n"},
+		{"crm_mon -1 --output-as=poem", 64, ""},
+		{"crm_mon -d", 64, ""},
+		{"crm_mon -1 -i soon", 64, ""},
+		{"cibadmin -Q", 0, "<asked>{Section: XPath: Bare:false}</asked>\n"},
+		{"cibadmin --query --scope nodes -l -n", 0, "<asked>{Section:nodes XPath: Bare:true}</asked>\n"},
+		{"cibadmin -Q --xpath //two", 0, "<xpath-query>\n<a/>\n<b/>\n</xpath-query>\n"},
+		{"cibadmin -Q --xpath //nothing", 105, ""},
+		{"cibadmin --delete --xpath //two", 64, ""},
+		{"stonith_admin --reboot kvm0-cr --tag controld", 0, ""},
+		{"stonith_admin -F nobody", 68, ""},
+		{"stonith_admin -B a -F b", 64, ""},
 		{"pacemakerd -$", 0, "Pacemaker 2.1.5\ngcrm serves the commands agents use\n"},
 		// Mistakes.
 		{"crm_attribute --bogus", 64, ""},
@@ -179,6 +220,58 @@ func TestConversation(t *testing.T) {
 			t.Errorf("%s: exit %d with %q on stderr", c.line, rc, errout)
 		}
 	}
+}
+
+// TestMonitorInTheBackground: Debian's agent starts crm_mon in the background,
+// finds it by its number, and ends it.
+func TestMonitorInTheBackground(t *testing.T) {
+	name := drivers.Name{Class: "ocf", Provider: "heartbeat", Type: "ClusterMon"}
+	agent, _, err := ocf.NewFinder("").Find(name)
+	if err != nil {
+		t.Skip("the package resource-agents is not installed: ", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	page, pid := filepath.Join(dir, "status.html"), filepath.Join(dir, "pid")
+	s := agenttest.Subject{Agent: agent, Name: name, Resource: "mon", Node: agenttest.NewNode(t, "kvm1-cr"),
+		Params: map[string]string{"pidfile": pid, "htmlfile": page, "update": "1000", "extra_options": "-n -r",
+			"user": ""}} // su - would take the environment of the test away
+	s.Node.HelperDir, s.Node.Socket = t.TempDir(), t.TempDir()
+	if err := drivers.InstallHelpers(s.Node.HelperDir, self); err != nil {
+		t.Fatal(err)
+	}
+	s.Want(t, drivers.Monitor, drivers.NotRunning)
+	s.Want(t, drivers.Start, drivers.OK)
+	t.Cleanup(func() { // if the test fails before the stop
+		if text, err := os.ReadFile(pid); err == nil {
+			if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+				_ = syscall.Kill(n, syscall.SIGKILL)
+			}
+		}
+	})
+	s.Want(t, drivers.Monitor, drivers.OK)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if text, _ := os.ReadFile(page); string(text) == "status [inactive bynode html]\n" {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("the page has %q", text)
+		}
+	}
+	if err := os.Remove(page); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := os.Stat(page); err == nil {
+			break // it goes on
+		} else if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	s.Want(t, drivers.Stop, drivers.OK)
+	s.Want(t, drivers.Monitor, drivers.NotRunning)
 }
 
 func TestWithoutDaemonOrAgent(t *testing.T) {

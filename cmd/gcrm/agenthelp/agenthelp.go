@@ -16,6 +16,7 @@ import (
 	"gcrm/drivers"
 	"gcrm/drivers/crmtools"
 	"gcrm/scheduler"
+	"gcrm/shell"
 )
 
 // Serves tells whether the program was called by the name of a helper
@@ -112,6 +113,67 @@ func (b *backend) Located(ctx context.Context, resource string) ([]crmtools.Plac
 	}
 	walk(state.Resources, false)
 	return out, nil
+}
+
+// Status implements crmtools.Backend.
+func (b *backend) Status(ctx context.Context, words []string) (string, error) {
+	var out, problems strings.Builder
+	s := shell.NewSession(shell.Config{Cluster: b.cluster, Source: "live", Out: &out, Err: &problems, Environ: os.Getenv})
+	if status, _ := s.RunArguments(ctx, append([]string{"status"}, words...)); status != 0 {
+		return "", errors.New(strings.TrimSpace(problems.String()))
+	}
+	return out.String(), nil
+}
+
+// Query implements crmtools.Backend.
+func (b *backend) Query(ctx context.Context, q crmtools.Query) ([]string, error) {
+	doc, err := b.cluster.CIB(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	found := []*cib.Element{doc.Root}
+	switch {
+	case q.XPath != "":
+		x, err := cib.CompileXPath(q.XPath)
+		if err != nil {
+			return nil, err
+		}
+		found = x.Select(doc)
+	case q.Section == "status":
+		found = []*cib.Element{doc.Status()}
+	case q.Section == "configuration":
+		found = []*cib.Element{doc.Configuration()}
+	case q.Section != "" && q.Section != "all":
+		found = []*cib.Element{doc.Section(q.Section)}
+	}
+	var out []string
+	for _, e := range found {
+		if e == nil {
+			continue
+		}
+		if q.Bare {
+			e = &cib.Element{Name: e.Name, Attrs: e.Attrs}
+		}
+		out = append(out, e.String())
+	}
+	return out, nil
+}
+
+// Fence implements crmtools.Backend.
+func (b *backend) Fence(ctx context.Context, node, action string) error {
+	w, ok := b.cluster.(client.Warden)
+	if !ok {
+		return errors.New("this cluster cannot be asked to fence")
+	}
+	doc, err := b.cluster.CIB(ctx, false)
+	if err != nil {
+		return err
+	}
+	if _, ok := doc.Node(node); !ok {
+		return fmt.Errorf("node %s: %w", node, crmtools.ErrNoNode)
+	}
+	_, err = w.Fence(ctx, node, action)
+	return err
 }
 
 // Attribute implements crmtools.Backend.

@@ -174,3 +174,30 @@ func TestResources(t *testing.T) {
 		t.Errorf("%d %s", rc, out)
 	}
 }
+
+// TestAgentsSeeTheCluster: what pgsql, rabbitmq-cluster and ClusterMon look for.
+func TestAgentsSeeTheCluster(t *testing.T) {
+	m, run := start(t)
+	doc, err := cib.Parse(resources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.doc = doc
+	for _, c := range []struct{ line, want string }{
+		{"crm_mon -1 --output-as=xml", `<node name="node1" id="1" online="true"`},
+		{"crm_mon -1 --as-xml", `<resource id="disk" resource_agent="ocf:linbit:drbd" role="Promoted"`},
+		{"crm_mon -1 -n", "Node node1: online\n    * Resources:\n      * disk"},
+		{"crm_mon -1 --output-as=html", "<!DOCTYPE html>"},
+		{"crm_mon -s", "CLUSTER WARN: No DC"},
+		{"cibadmin -Q --xpath //node_state[@crmd='online']", `<node_state id="1"`},
+		{"cibadmin -Q -o resources -n", "<resources/>"},
+		{"cibadmin -Q", "<cib "},
+	} {
+		if rc, out := run(c.line); rc != 0 || !strings.Contains(out, c.want) {
+			t.Errorf("%s: exit %d, no %q in\n%s", c.line, rc, c.want, out)
+		}
+	}
+	if rc, out := run("cibadmin -Q --xpath //node_state[@crmd='away']"); rc != 105 || !strings.Contains(out, "No such device or address") {
+		t.Errorf("%d %s", rc, out)
+	}
+}
