@@ -145,12 +145,13 @@ func (e *engine) applyLocation(r *resource, l *location) {
 		}
 	case vBundle:
 		e.applyLocationTo(r, l)
+		outside := outsideOf(r, l)
 		for _, rep := range r.bundle.replicas {
 			if rep.container != nil {
-				e.applyLocation(rep.container, l)
+				e.applyLocation(rep.container, outside)
 			}
 			if rep.ip != nil {
-				e.applyLocation(rep.ip, l)
+				e.applyLocation(rep.ip, outside)
 			}
 		}
 		if c := r.bundle.child; c != nil && l.role == rolePromoted {
@@ -160,6 +161,24 @@ func (e *engine) applyLocation(r *resource, l *location) {
 	default:
 		e.applyLocationTo(r, l)
 	}
+}
+
+// outsideOf is a location without the nodes that a bundle makes: a rule may
+// pass there, but no container can run inside itself (the reference aborts).
+func outsideOf(bundle *resource, l *location) *location {
+	out := l
+	for _, rep := range bundle.bundle.replicas {
+		if rep.node == nil || !l.nodes.has(rep.node) {
+			continue
+		}
+		if out == l {
+			c := *l
+			c.nodes = l.nodes.clone()
+			out = &c
+		}
+		out.nodes[rep.node.index].in = false
+	}
+	return out
 }
 
 func (e *engine) applyLocationTo(r *resource, l *location) {

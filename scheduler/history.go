@@ -288,7 +288,7 @@ func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Elem
 		h.key = h.id
 	}
 	v, _, ok := leadingInt(el.Get("op-status"))
-	if !ok || v < execPending || v > execNoSecrets+1 || v == execCancelled {
+	if !ok || v < execPending || v > execNoSecrets+1 || v == execCancelled && !e.older.has(olderCancel) {
 		return
 	}
 	h.status = int(v)
@@ -334,6 +334,8 @@ func (e *engine) unpackOp(r *resource, n *node, el *cib.Element, last **cib.Elem
 	}
 
 	switch h.status {
+	case execCancelled: // only in older versions
+		return
 	case execPending:
 		e.pendingOp(r, n, h, *last)
 		return

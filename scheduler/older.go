@@ -13,7 +13,7 @@ const (
 	olderGroups                           // a group's colocations are those of its first and last member
 	olderPartialGroups                    // an active member does not stop before an inactive one in front of it starts
 	olderScoreAttribute                   // a node without the score attribute is forbidden
-	olderCancel                           // a cancelled monitor's entry counts as activity
+	olderCancel                           // a cancelled monitor's entry counts as activity, and a cancelled failure may expire
 	olderClearing                         // fail counts are cleared by the node itself
 	olderUnique                           // clone-node-max does not make a clone unique
 	olderMaintenance                      // a node in maintenance leaves its resources' monitors alone

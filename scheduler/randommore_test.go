@@ -101,9 +101,6 @@ func (g *generator) drawColocationSets() {
 		return
 	}
 	el := cib.NewElement("rsc_colocation", "id", g.id("sets"), "score", g.score())
-	if g.use["rule"] && g.chance(20) {
-		el.Set("node-attribute", "site")
-	}
 	for len(ids) > 0 {
 		n := min(len(ids), 1+g.n(2))
 		set := cib.NewElement("resource_set", "id", g.id("rset"))

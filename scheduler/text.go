@@ -187,7 +187,7 @@ func agentText(r *resource) string {
 }
 
 func (e *engine) writeResource(w *textWriter, r *resource) bool {
-	if e.older.has(olderUnlisted) && r.parent == nil && r.active(false) && len(r.runningOn) == 0 {
+	if e.older.has(olderUnlisted) && (r.parent == nil || r.variant == vGroup) && r.active(false) && len(r.runningOn) == 0 {
 		return false
 	}
 	switch r.variant {
