@@ -22,6 +22,11 @@ func cluster(t *testing.T, nodes int, daemon string) *Machines {
 	return m
 }
 
+// watchdog are the daemon's options for the machines' watchdog.
+func watchdog() string {
+	return "--watchdog /dev/watchdog0 --watchdog-timeout " + Seconds(Slow(5*time.Second))
+}
+
 const sharedDisk = "/dev/disk/by-id/virtio-shared"
 
 // TestFenceRace: the cable between two nodes is cut silently; both want to fence
@@ -57,7 +62,7 @@ location d2 d 100: node2`)
 // and its resource is recovered by the proof of time alone. Then the first level
 // fails and the watchdog is the second.
 func TestWatchdogs(t *testing.T) {
-	m := cluster(t, 3, "--watchdog /dev/watchdog0")
+	m := cluster(t, 3, watchdog())
 	m.Until("node1", "have-watchdog is true", "gcrm configure show type:property | grep -q have-watchdog=true")
 	m.Configure("node1", "property stonith-watchdog-timeout="+Seconds(Slow(20*time.Second))+`
 primitive d Dummy op monitor interval=20s timeout=60s
@@ -100,7 +105,7 @@ func proofs(m *Machines) int {
 // TestPoisonPill: two nodes with a shared disk. One is lost to the network and
 // finds the message of the other in its mailbox.
 func TestPoisonPill(t *testing.T) {
-	m := cluster(t, 2, "--watchdog /dev/watchdog0 --sbd-devices "+sharedDisk)
+	m := cluster(t, 2, watchdog()+" --sbd-devices "+sharedDisk)
 	wait := Seconds(Slow(time.Minute))
 	m.Configure("node1", `primitive p stonith:fence_sbd params devices=`+sharedDisk+` pcmk_host_list="node1 node2" pcmk_delay_base="node1:`+Seconds(Slow(10*time.Second))+`;node2:0s" pcmk_reboot_timeout=`+wait+` pcmk_off_timeout=`+wait+`
 property stonith-timeout=`+wait+`
