@@ -84,6 +84,7 @@ type instance struct {
 	disk    *steady
 	notify  chan bool
 	stop    chan struct{}
+	abort   context.CancelFunc // ends exchanges with other nodes
 	done    sync.WaitGroup
 	halted  sync.Once
 
@@ -198,6 +199,20 @@ type streams struct {
 	transport.Streams
 	node string
 	stop chan struct{}
+	// ctx ends when raft is to end: it waits for each exchange that is under way,
+	// and one with a node that is dead takes its time.
+	ctx context.Context
+}
+
+// tied is a connection that ends with a context.
+type tied struct {
+	net.Conn
+	release func() bool
+}
+
+func (t *tied) Close() error {
+	t.release()
+	return t.Conn.Close()
 }
 
 // patient is raft's network transport that does not try absent peers.
@@ -228,12 +243,20 @@ func (s *streams) Close() error {
 func (s *streams) Accept() (net.Conn, error) { return s.AcceptUntil(s.stop) }
 
 func (s *streams) Dial(node raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return s.Streams.Dial(string(node), timeout)
+	ctx, cancel := context.WithTimeout(s.ctx, timeout)
+	defer cancel()
+	conn, err := s.Streams.Dial(ctx, string(node))
+	if err != nil {
+		return nil, err
+	}
+	return &tied{conn, context.AfterFunc(s.ctx, func() { conn.Close() })}, nil
 }
 
 // start runs raft on what is stored.
 func (c *Consensus) start() error {
 	r := &instance{machine: newMachine(), notify: make(chan bool, 8), stop: make(chan struct{})}
+	ctx, abort := context.WithCancel(context.Background())
+	r.abort = abort
 	r.machine.fatal, r.machine.observe, r.machine.level = c.cfg.Fatal, c.cfg.Observe, c.cfg.Level
 	c.store.Follow(func() uint64 {
 		s, _ := r.machine.current()
@@ -258,7 +281,7 @@ func (c *Consensus) start() error {
 		return err
 	}
 	r.net = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: &streams{c.cfg.Transport.Streams(), c.node, make(chan struct{})},
+		Stream: &streams{c.cfg.Transport.Streams(), c.node, make(chan struct{}), ctx},
 		// No pipelines: in raft's library one that is full when a peer of a newer
 		// term answers waits for ever, and so does the end of raft.
 		MaxRPCsInFlight: 1, MaxPool: 3, Timeout: c.cfg.Timing.IO, Logger: &raftLog{log: c.cfg.Log}})
@@ -359,7 +382,9 @@ func (r *instance) outcome(ctx context.Context, f raft.Future) error {
 func (r *instance) halt() (err error) {
 	r.halted.Do(func() {
 		close(r.stop)
-		err = r.raft.Shutdown().Error()
+		ended := r.raft.Shutdown()
+		r.abort()
+		err = ended.Error()
 		r.done.Wait()
 		err = errors.Join(err, r.net.Close())
 	})

@@ -24,6 +24,7 @@ type testCluster struct {
 	dir       string
 	authority *transport.Authority
 	names     []string
+	patience  time.Duration // with an answer
 
 	mu    sync.Mutex
 	addrs map[string]string
@@ -39,11 +40,16 @@ type testNode struct {
 }
 
 func newCluster(t testing.TB, n int, dir string) *testCluster {
+	return newPatientCluster(t, n, dir, testTiming().IO)
+}
+
+// newPatientCluster is newCluster whose nodes wait so long for an answer.
+func newPatientCluster(t testing.TB, n int, dir string, patience time.Duration) *testCluster {
 	a, err := transport.NewAuthority("test", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &testCluster{t: t, dir: dir, authority: a, addrs: map[string]string{}, cut: map[[2]string]bool{}, nodes: map[string]*testNode{}}
+	c := &testCluster{t: t, dir: dir, authority: a, patience: patience, addrs: map[string]string{}, cut: map[[2]string]bool{}, nodes: map[string]*testNode{}}
 	for i := range n {
 		c.names = append(c.names, fmt.Sprintf("node%d", i+1))
 	}
@@ -80,7 +86,9 @@ func (c *testCluster) open(name string, bootstrap []string) (*testNode, error) {
 	c.addrs[name] = l.Addr().String()
 	c.mu.Unlock()
 	n := &testNode{}
-	n.wire, err = transport.Listen(transport.Config{Cluster: "test", Node: name, Incarnation: 1, Credentials: creds, Listener: l,
+	timing := testTiming()
+	timing.IO = c.patience
+	n.wire, err = transport.Listen(transport.Config{Cluster: "test", Node: name, Incarnation: 1, Credentials: creds, Listener: l, HandshakeTimeout: c.patience,
 		Resolve: func(node string) []string {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -103,7 +111,7 @@ func (c *testCluster) open(name string, bootstrap []string) (*testNode, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.Consensus, err = Open(Config{Dir: filepath.Join(c.dir, name), Transport: n.wire, Timing: testTiming(), Bootstrap: bootstrap,
+	n.Consensus, err = Open(Config{Dir: filepath.Join(c.dir, name), Transport: n.wire, Timing: timing, Bootstrap: bootstrap,
 		Observe: func(s Step) {
 			n.mu.Lock()
 			defer n.mu.Unlock()

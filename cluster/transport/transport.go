@@ -371,7 +371,12 @@ func (t *Transport) dialAddr(ctx context.Context, peer, addr string, purpose Pur
 	if d, ok := ctx.Deadline(); ok {
 		conn.SetDeadline(d)
 	}
-	if _, err := t.sayHello(conn, peer, purpose); err != nil {
+	release := context.AfterFunc(ctx, func() { raw.Close() })
+	_, err = t.sayHello(conn, peer, purpose)
+	if !release() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		raw.Close()
 		return nil, err
 	}
@@ -427,8 +432,6 @@ func (s Streams) AcceptUntil(stop <-chan struct{}) (net.Conn, error) {
 func (s Streams) Addr() net.Addr { return s.t.Addr() }
 
 // Dial opens a stream to a node.
-func (s Streams) Dial(node string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(s.t.ctx, timeout)
-	defer cancel()
+func (s Streams) Dial(ctx context.Context, node string) (net.Conn, error) {
 	return s.t.dial(ctx, node, purposeRaft)
 }

@@ -116,7 +116,7 @@ func TestCall(t *testing.T) {
 func TestStreams(t *testing.T) {
 	p := newPair(t)
 	a, b := p.start(t, "a", nil), p.start(t, "b", nil)
-	out, err := a.Streams().Dial("b", time.Second)
+	out, err := a.Streams().Dial(t.Context(), "b")
 	if err != nil {
 		t.Fatal(err)
 	}
