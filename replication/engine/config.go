@@ -63,6 +63,19 @@ const (
 	Stripes32K
 )
 
+// CongestionPolicy says what a Primary does that writes faster than the network takes
+// it (on-congestion). It needs protocol A.
+type CongestionPolicy int
+
+const (
+	// CongestionBlock lets writes wait.
+	CongestionBlock CongestionPolicy = iota
+	// CongestionPullAhead stops mirroring, and sends what is missing as a resync later.
+	CongestionPullAhead
+	// CongestionDisconnect gives the connection up.
+	CongestionDisconnect
+)
+
 // Config are the settings of a volume. The two nodes must agree on Protocol,
 // AfterSB, TwoPrimaries and the algorithms.
 type Config struct {
@@ -109,6 +122,20 @@ type Config struct {
 	// a multiple of 4096 up to 1 MiB; those that hold only zeroes are not sent, and the
 	// target gives their room back. 0 for none (rs-discard-granularity).
 	DiscardGranularity uint32
+
+	OnCongestion CongestionPolicy
+	// CongestionFill is how many sectors on their way are a congestion, CongestionExtents
+	// how many extents of the activity log in use; 0 for any number.
+	CongestionFill    uint64
+	CongestionExtents int
+	// DiskTimeout is how long an operation of the disk may take before the disk is given
+	// up; 0 for any time.
+	DiskTimeout time.Duration
+	// BeforeTarget and BeforeSource make a resync wait for the handlers before-resync-target
+	// and before-resync-source, which may refuse it.
+	BeforeTarget, BeforeSource bool
+	// MaxVersion is the newest protocol offered, 0 for the newest there is.
+	MaxVersion int
 
 	// Rand gives random numbers: generation identifiers and challenges. In production
 	// it must be unpredictable.

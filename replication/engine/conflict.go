@@ -21,6 +21,9 @@ func (e *Engine) conflict(o *op) (wire.Command, bool) {
 			// All of it would be overwritten by ours.
 			return wire.CmdSuperseded, true
 		}
+		if e.link.dialect.Version < 100 {
+			return wire.CmdSuperseded, true // there is no other word
+		}
 		return wire.CmdRetryWrite, true
 	}
 	return 0, false

@@ -53,6 +53,9 @@ func (e *Engine) receiveState(ps wire.State) {
 	if ns.Conn() == wire.WFReportParams {
 		ns = ns.WithConn(wire.Connected)
 	}
+	if ps.Conn() == wire.Ahead && os.Conn() >= wire.Connected && os.Conn() != wire.Behind {
+		ns = ns.WithConn(wire.Behind)
+	}
 	if e.hasDisk && disk >= wire.Inconsistent && e.peer.uuids != nil {
 		fresh := os.Conn() < wire.Connected
 		forced := os.Conn() == wire.Connected && os.Disk() == wire.Inconsistent && disk == wire.UpToDate &&

@@ -34,6 +34,5 @@
 // A flush completes, under protocol C, only when the peer has made the writes before
 // it durable too; the kernel waits for the local disk alone.
 //
-// Left to later: several volumes on one connection, congestion (Ahead), disk-timeout,
-// pausing a resync.
+// Several volumes of one connection are a Resource; each effect says whose it is.
 package engine

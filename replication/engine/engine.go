@@ -52,6 +52,8 @@ type Engine struct {
 	nextTag uint64
 
 	discardMyData bool
+	// beginSync goes on with a resync when the handler before it has ended.
+	beginSync func()
 	// considerResync: the peer's disk became good by force while both were
 	// Inconsistent; its next state leads to a resync.
 	considerResync bool
@@ -216,6 +218,9 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	if inSync(os.Conn()) && ns.Conn() <= wire.Connected {
 		e.stopFetching()
 	}
+	if ns.Conn() == wire.Behind && os.Conn() != wire.Behind {
+		e.fallBehind()
+	}
 	if ns.Conn() == wire.VerifyS && os.Conn() != wire.VerifyS {
 		e.verify = verifyRun{running: true, next: e.now}
 	}
@@ -246,7 +251,8 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	if peerAttached {
 		e.sendUUIDs()
 	}
-	if leftHandshake || gone || worse || paused || finished || peerAttached {
+	pulledAhead := ns.Conn() == wire.Ahead && os.Conn() != wire.Ahead
+	if pulledAhead || leftHandshake || gone || worse || paused || finished || peerAttached {
 		e.sendState()
 	}
 	if ns.Conn() == wire.WFBitMapS && os.Conn() != wire.WFBitMapS {

@@ -71,7 +71,13 @@ func (r *Resource) startConnecting() {
 // offered are the abilities of this node. The kernel expects a digest in front of
 // zeroes, but sends none: with digests they are not used.
 func (r *Resource) offered() *wire.Features {
-	f := &wire.Features{Min: 100, Max: wire.MaxVersion, Flags: features}
+	f := &wire.Features{Min: wire.MinVersion, Max: wire.MaxVersion, Flags: features}
+	if len(r.volumes) > 1 {
+		f.Min = 100 // before, no packet says which volume it is about
+	}
+	if v := r.settings().MaxVersion; v != 0 {
+		f.Max = v
+	}
 	if r.settings().IntegrityAlg != "" {
 		f.Flags &^= wire.FeatureZeroes
 	}
@@ -90,7 +96,7 @@ func (r *Resource) ConnectionUp(now time.Duration, resolver bool) {
 	r.receiving, r.agreed = receiveSide{}, false
 	for _, e := range r.volumes {
 		e.peer, e.growing, e.running = peerInfo{}, false, false
-		e.seq, e.peerSeq, e.bitmapIn = 0, 0, wire.BitmapCursor{}
+		e.seq, e.peerSeq, e.bitmapIn, e.beginSync = 0, 0, wire.BitmapCursor{}, nil
 	}
 	r.tell(wire.Message{Command: wire.CmdFeatures, Features: r.offered()})
 }
@@ -187,6 +193,9 @@ func (r *Resource) opening(m *wire.Message) {
 			r.standAlone(foreignVersions(r.offered(), m.Features))
 			return
 		}
+		if version < 101 {
+			flags = 0 // peers of that age have none
+		}
 		r.link.dialect = wire.Dialect{Version: version, Features: flags}
 		if alg := cfg.IntegrityAlg; alg != "" {
 			r.link.dialect.IntegrityLen = len(digestOf(alg, nil))
@@ -236,7 +245,10 @@ func (r *Resource) opening(m *wire.Message) {
 func foreignVersions(own, peer *wire.Features) string {
 	text := fmt.Sprintf("incompatible protocol versions: this node speaks %d to %d, the peer %d to %d", own.Min, own.Max, peer.Min, max(peer.Min, peer.Max))
 	if peer.Max < own.Min {
-		return text + ": the peer is DRBD 8.3 or older; it has to be upgraded to 8.4 first (the metadata stay as they are)"
+		if peer.Max >= wire.MinVersion {
+			return text + ": the peer is DRBD 8.3, which cannot do several volumes in one resource"
+		}
+		return text + ": the peer is older than DRBD 8.3; it has to be upgraded first (the metadata stay as they are)"
 	}
 	return text + ": the peer is newer and does not speak the protocol of DRBD 8.4 any more"
 }
@@ -260,7 +272,11 @@ func (r *Resource) sendParams() {
 
 // introduce sends what is to be known of a volume.
 func (e *Engine) introduce() {
-	e.send(wire.Message{Command: wire.CmdSyncParam89, Sync: &wire.SyncParam{
+	command := wire.CmdSyncParam89
+	if e.link.dialect.Version < 89 {
+		command = wire.CmdSyncParam
+	}
+	e.send(wire.Message{Command: command, Sync: &wire.SyncParam{
 		Rate: uint32(e.cfg.ResyncRate), VerifyAlg: e.cfg.VerifyAlg, CsumsAlg: e.cfg.CsumsAlg,
 		PlanAhead: uint32(e.cfg.PlanAhead / (100 * time.Millisecond)), DelayTarget: uint32(e.cfg.DelayTarget / (100 * time.Millisecond)),
 		FillTarget: uint32(e.cfg.FillTarget), MaxRate: uint32(e.cfg.MaxRate),
@@ -322,7 +338,7 @@ func (r *Resource) receiveProtocol(p *wire.Protocol) {
 		r.standAlone("incompatible after-sb settings")
 	case p.TwoPrimaries != cfg.TwoPrimaries:
 		r.standAlone("incompatible allow-two-primaries settings")
-	case p.IntegrityAlg != cfg.IntegrityAlg:
+	case p.IntegrityAlg != cfg.IntegrityAlg: // also where protocol 86 has no word for it
 		r.standAlone("incompatible data-integrity-alg settings")
 	case p.Flags&wire.ConnDiscardMyData != 0 && r.volumes[0].discardMyData:
 		r.standAlone("incompatible discard-my-data settings")
@@ -332,6 +348,13 @@ func (r *Resource) receiveProtocol(p *wire.Protocol) {
 }
 
 func (e *Engine) receiveSyncParam(p *wire.SyncParam) {
+	// What the dialect has no room for was not said.
+	if v := e.link.dialect.Version; v < 88 {
+		p.VerifyAlg = e.cfg.VerifyAlg
+	}
+	if e.link.dialect.Version < 89 {
+		p.CsumsAlg = e.cfg.CsumsAlg
+	}
 	if !e.peer.sync && (p.VerifyAlg != e.cfg.VerifyAlg || p.CsumsAlg != e.cfg.CsumsAlg) {
 		e.standAlone("incompatible verify-alg or csums-alg settings")
 		return
@@ -339,7 +362,11 @@ func (e *Engine) receiveSyncParam(p *wire.SyncParam) {
 	e.peer.sync = true
 	e.cfg.VerifyAlg, e.cfg.CsumsAlg = p.VerifyAlg, p.CsumsAlg
 	// As the kernel does: the settings that came last count on both nodes.
-	e.cfg.ResyncRate, e.cfg.FillTarget, e.cfg.MaxRate = uint64(p.Rate), uint64(p.FillTarget), uint64(p.MaxRate)
+	e.cfg.ResyncRate = uint64(p.Rate)
+	if e.link.dialect.Version < 95 {
+		return
+	}
+	e.cfg.FillTarget, e.cfg.MaxRate = uint64(p.FillTarget), uint64(p.MaxRate)
 	e.cfg.PlanAhead = time.Duration(p.PlanAhead) * 100 * time.Millisecond
 	e.cfg.DelayTarget = time.Duration(p.DelayTarget) * 100 * time.Millisecond
 }

@@ -38,7 +38,7 @@ func (e *Engine) beforeLoss() {
 func (e *Engine) afterLoss() {
 	s := &e.sending
 	log := s.log
-	s.log = nil
+	s.log, s.inFlight, s.giveUp = nil, 0, false
 	for _, o := range log {
 		o.dropped = true
 		switch {

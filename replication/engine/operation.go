@@ -52,17 +52,21 @@ type op struct {
 
 	local, net part
 	epoch      uint32
+	parts      int  // packets of it that are not answered
+	partly     bool // one of them left blocks that may differ
 	sentAt     time.Duration
-	inSync     bool // the peer says that the blocks are in sync now
-	logged     bool // references in the activity log are held
-	inLog      bool // part of the transfer log, until the epoch is confirmed
-	held       bool // done, but the completion waits for the end of a suspension
+	began      time.Duration // on the disk
+	inSync     bool          // the peer says that the blocks are in sync now
+	logged     bool          // references in the activity log are held
+	inLog      bool          // part of the transfer log, until the epoch is confirmed
+	held       bool          // done, but the completion waits for the end of a suspension
 	completed  bool
 	restarted  bool
 	dropped    bool // the connection it belongs to is gone
 	postponed  bool // the peer wants its own write first
 	chosen     bool // a read that went to the peer by choice
 	thin       bool // a block of zeroes need not be sent
+	abandoned  bool // the disk was given up while it was doing this
 }
 
 func (o *op) sectors() uint64 { return uint64(o.size) / metadata.SectorSize }
@@ -207,7 +211,7 @@ func (e *Engine) acquireLog(o *op) bool {
 		}
 	}
 	w := e.newOp(logWrite, 0, 0)
-	e.ops[w.tag] = w
+	e.startOp(w)
 	e.sending.logFor = o
 	e.emit(Effect{Kind: WriteLog, Tag: w.tag, Pages: pages, Log: t})
 	return false

@@ -1,6 +1,9 @@
 package engine
 
-import "gcrm/replication/wire"
+import (
+	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
+)
 
 // runRead reads here when the data here is good, else from the peer.
 func (e *Engine) runRead(o *op) {
@@ -17,7 +20,8 @@ func (e *Engine) runRead(o *op) {
 		o.net, o.sentAt = partPending, e.now
 		e.sending.log = append(e.sending.log, o)
 		o.inLog = true
-		e.send(wire.Message{Command: wire.CmdDataRequest, Sector: o.sector, ID: o.tag, Size: o.size})
+		o.data = nil
+		e.sendParts(o, wire.Message{Command: wire.CmdDataRequest, Sector: o.sector, ID: o.tag, Size: o.size})
 		return
 	}
 	if e.state&anySuspended != 0 {
@@ -68,9 +72,19 @@ func (e *Engine) readDone(o *op, data []byte, err error) {
 // readAnswered is the peer's answer to a read.
 func (e *Engine) readAnswered(m *wire.Message) {
 	o := e.transferred(m.ID, m.Sector)
-	if o == nil || o.kind != appRead || m.Command == wire.CmdDataReply && m.Size != o.size {
+	if o == nil || o.kind != appRead || m.Command == wire.CmdDataReply && m.Size != min(e.maxBlock(), uint32(o.end()-m.Sector)*metadata.SectorSize) {
 		e.protocolError("answer to an unknown read")
 		return
+	}
+	if m.Command == wire.CmdDataReply && o.size > e.maxBlock() {
+		if o.data == nil {
+			o.data = make([]byte, o.size)
+		}
+		copy(o.data[(m.Sector-o.sector)*metadata.SectorSize:], m.Data)
+		if o.parts--; o.parts > 0 {
+			return
+		}
+		m.Data = o.data
 	}
 	e.forget(o)
 	if m.Command == wire.CmdDataReply {
@@ -92,6 +106,9 @@ func (e *Engine) forget(o *op) {
 		if x == o {
 			s.log = append(s.log[:i], s.log[i+1:]...)
 			o.inLog = false
+			if o.kind == appWrite {
+				s.inFlight -= o.sectors()
+			}
 			return
 		}
 	}

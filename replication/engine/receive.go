@@ -49,6 +49,9 @@ func (r *Resource) pumpData() {
 // tooEarly tells whether a message overtook one that the peer sent before it on the
 // other socket and that has to be known first.
 func (r *Resource) tooEarly(m *wire.Message) bool {
+	if r.any(func(e *Engine) bool { return e.beginSync != nil }) {
+		return true // a handler decides whether the resync begins
+	}
 	switch m.Command {
 	case wire.CmdSyncUUID:
 		return r.cmd.asked && r.cmd.fullSync != 0 && r.of(m) == r.cmd.of
@@ -220,7 +223,7 @@ func (e *Engine) receiveWrite(m *wire.Message) {
 		e.free(o)
 		return
 	}
-	if m.Flags&wire.FlagWantReceiveAck != 0 {
+	if e.wantsReceived(m.Flags) {
 		e.answerWrite(o, wire.CmdReceiveAck)
 	}
 	if answer, conflict := e.conflict(o); conflict {
@@ -257,7 +260,7 @@ func (e *Engine) peerWriteDone(o *op, err error) {
 		switch {
 		case err != nil:
 			e.answerWrite(o, wire.CmdNegAck)
-		case flags&wire.FlagWantWriteAck == 0:
+		case !e.wantsWritten(flags):
 		case inSync(e.state.Conn()) && flags&wire.FlagMayClear != 0:
 			if e.hasDisk {
 				e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)
@@ -287,7 +290,7 @@ func (r *Resource) endEpoch() {
 		if e.unflushed && e.hasDisk && !e.cfg.NoFlushes {
 			s.flushing++
 			o := e.newOp(epochFlush, 0, 0)
-			e.ops[o.tag] = o
+			e.startOp(o)
 			e.emit(Effect{Kind: FlushDisk, Tag: o.tag})
 		}
 		e.unflushed = false
@@ -333,7 +336,10 @@ func (e *Engine) receiveReadRequest(m *wire.Message) {
 	}
 	o := e.newOp(kind, m.Sector, m.Size)
 	o.id, o.thin = m.ID, m.Command == wire.CmdThinRequest
-	if !e.hasDisk || e.state.Disk() != wire.UpToDate {
+	if kind == resyncRead && e.state.Conn() == wire.Ahead {
+		refusal = wire.CmdResyncCancel
+	}
+	if !e.hasDisk || e.state.Disk() != wire.UpToDate || refusal == wire.CmdResyncCancel {
 		e.answerWrite(o, refusal)
 		e.free(o)
 		return
@@ -351,6 +357,8 @@ func (e *Engine) readForPeerDone(o *op, data []byte, err error) {
 		switch {
 		case err != nil:
 			e.answerWrite(o, refusal)
+		case o.kind == resyncRead && e.state.Conn() == wire.Ahead:
+			e.answerWrite(o, wire.CmdResyncCancel)
 		case o.digest != nil && bytes.Equal(digestOf(e.cfg.CsumsAlg, data), o.digest):
 			// The target has it already.
 			e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)

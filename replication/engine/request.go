@@ -28,6 +28,10 @@ type sendSide struct {
 	inUse    bool
 	turn     bool // of reads, when they alternate
 	requests int  // of applications, not completed
+	// inFlight are the sectors sent whose epoch is not confirmed.
+	inFlight   uint64
+	quietSince time.Duration // since when an Ahead node has nothing on its way
+	giveUp     bool          // congestion: end the connection at the next tick
 }
 
 // epochs are those of the own writes of all volumes.
@@ -119,6 +123,9 @@ func (e *Engine) mayStartWrite() bool {
 	case wire.WFBitMapT, wire.WFSyncUUID, wire.StartingSyncT, wire.WFReportParams:
 		return false
 	case wire.WFBitMapS, wire.StartingSyncS:
+		if e.link.dialect.Version < 96 {
+			return false // nothing tells the target what is written meanwhile
+		}
 		// Not before the peer knows that its data is outdated: it might be promoted
 		// with it when the connection breaks now.
 		return e.peerKnowsItIsTarget()
@@ -157,18 +164,21 @@ func (e *Engine) run(o *op) bool {
 }
 
 func (e *Engine) writeDisk(o *op) {
-	e.ops[o.tag] = o
+	e.startOp(o)
 	e.emit(Effect{Kind: WriteDisk, Tag: o.tag, Sector: o.sector, Size: o.size, Data: o.data, Zero: o.zero, Discard: o.trim, FUA: o.fua,
 		Peer: o.kind != appWrite})
 }
 
 func (e *Engine) readDisk(o *op) {
-	e.ops[o.tag] = o
+	e.startOp(o)
 	e.emit(Effect{Kind: ReadDisk, Tag: o.tag, Sector: o.sector, Size: o.size})
 }
 
 // runWrite sends a write to the disk and to the peer.
 func (e *Engine) runWrite(o *op) {
+	if e.mirrors() {
+		e.congested()
+	}
 	conn := e.state.Conn()
 	mirror := e.mirrors()
 	if !e.hasDisk && !mirror || e.hasDisk && e.state.Disk() < wire.UpToDate && !mirror && e.state.PeerDisk() != wire.UpToDate {
@@ -184,7 +194,7 @@ func (e *Engine) runWrite(o *op) {
 	switch {
 	case mirror:
 		e.mirror(o)
-	case conn == wire.WFBitMapS:
+	case conn == wire.WFBitMapS || conn == wire.Ahead:
 		// The bitmap is on its way; what changes after it was read is told apart.
 		if e.bitmap.SetSectors(o.sector, o.sectors()) > 0 {
 			e.send(wire.Message{Command: wire.CmdOutOfSync, Sector: o.sector, Size: o.size})
@@ -234,19 +244,23 @@ func (e *Engine) mirrorZeroes(o *op) {
 
 func (e *Engine) transfer(o *op, m *wire.Message) {
 	o.net, o.epoch, o.sentAt, o.inLog = partPending, e.epochs.epoch, e.now, true
-	e.epochs.inEpoch++
+	e.epochs.inEpoch += e.packets(o, m.Command)
+	e.sending.inFlight += o.sectors()
 	e.sending.log = append(e.sending.log, o)
 	syncing := e.state.Conn() >= wire.SyncSource && e.state.Conn() <= wire.PausedSyncT
 	if syncing {
 		m.Flags |= wire.FlagMayClear
 	}
 	switch {
+	case !e.saysWhichAnswer():
+		m.Flags &= e.link.dialect.KnownFlags()
+		syncing = false
 	case e.cfg.Protocol == ProtocolC || syncing:
 		m.Flags |= wire.FlagWantWriteAck
 	case e.cfg.Protocol == ProtocolB:
 		m.Flags |= wire.FlagWantReceiveAck
 	}
-	e.send(*m)
+	e.sendParts(o, *m)
 	if e.cfg.Protocol == ProtocolA && !syncing {
 		o.net = partOK
 	}
@@ -377,10 +391,17 @@ func (e *Engine) writeAnswered(m *wire.Message) {
 	case wire.CmdRetryWrite:
 		e.forget(o)
 		o.net, o.postponed = partNone, true
-	case wire.CmdResyncWriteAck:
-		o.net, o.inSync = partOK, true
 	default:
-		if o.net == partPending {
+		// Of several packets the weakest answer counts.
+		inSync := m.Command == wire.CmdResyncWriteAck
+		if o.parts--; o.parts > 0 {
+			o.partly = o.partly || !inSync
+			return
+		}
+		if inSync {
+			o.inSync = !o.partly
+		}
+		if o.net == partPending || inSync && o.net != partFailed {
 			o.net = partOK
 		}
 	}
@@ -390,7 +411,7 @@ func (e *Engine) writeAnswered(m *wire.Message) {
 
 func (e *Engine) transferred(id, sector uint64) *op {
 	for _, o := range e.sending.log {
-		if o.tag == id && o.sector == sector && !o.dropped {
+		if o.tag == id && (o.sector == sector || o.size > e.maxBlock() && o.sector < sector && sector < o.end()) && !o.dropped {
 			return o
 		}
 	}
@@ -428,7 +449,9 @@ func (e *Engine) confirmEpoch(number uint32) bool {
 		case o.local == partPending:
 			// The disk is slower than the peer; retired by settleWrite.
 			o.inLog = false
+			s.inFlight -= o.sectors()
 		default:
+			s.inFlight -= o.sectors()
 			e.retire(o)
 		}
 	}
@@ -451,7 +474,7 @@ func (e *Engine) runFlush(o *op) {
 	e.sending.flushes = append(e.sending.flushes, o)
 	if e.hasDisk {
 		o.local = partPending
-		e.ops[o.tag] = o
+		e.startOp(o)
 		e.emit(Effect{Kind: FlushDisk, Tag: o.tag})
 	}
 	e.settleFlush(o)

@@ -102,6 +102,8 @@ func (r *Resource) Tick(now time.Duration) {
 	r.tickLink()
 	r.tickCommand()
 	for _, e := range r.volumes {
+		e.tickDisk()
+		e.tickCongestion()
 		e.tickResync()
 		e.tickVerify()
 	}

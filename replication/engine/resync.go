@@ -86,7 +86,11 @@ func (e *Engine) receiveBitmap(m *wire.Message) {
 		return
 	}
 	e.persist()
-	e.change(e.state.WithConn(wire.SyncSource), hard)
+	e.beforeResync("before-resync-source", e.cfg.BeforeSource, func() {
+		if e.state.Conn() == wire.WFBitMapS {
+			e.change(e.state.WithConn(wire.SyncSource), hard)
+		}
+	})
 }
 
 // startSource makes the identifier of this resync and tells the target.
@@ -99,12 +103,21 @@ func (e *Engine) startSource() {
 
 // receiveSyncUUID starts the resync on the target.
 func (e *Engine) receiveSyncUUID(sync uint64) {
-	if e.state.Conn() != wire.WFSyncUUID {
+	if c := e.state.Conn(); c != wire.WFSyncUUID && c != wire.Behind {
 		e.protocolError("unexpected SYNC_UUID")
 		return
 	}
+	e.beforeResync("before-resync-target", e.cfg.BeforeTarget, func() {
+		if c := e.state.Conn(); c == wire.WFSyncUUID || c == wire.Behind {
+			e.startTarget(sync)
+		}
+	})
+}
+
+// startTarget begins the resync.
+func (e *Engine) startTarget(sync uint64) {
 	e.super.UUID.StartTarget(sync, e.state.Role() == wire.Primary)
-	e.resync = resyncRun{running: true, total: e.bitmap.Count(), started: e.now, first: true, nextStep: e.now}
+	e.resync = resyncRun{running: true, total: e.bitmap.Count(), started: e.now, first: true, nextStep: e.now, fetching: e.outstanding()}
 	e.change(e.state.WithConn(wire.SyncTarget), hard)
 	e.persist()
 	e.tickResync()
@@ -217,7 +230,7 @@ func (e *Engine) nextRequest() uint64 {
 // comparesFirst tells whether a block is only fetched if its digest differs from the
 // source's (csums-alg).
 func (e *Engine) comparesFirst() bool {
-	if !knownHash(e.cfg.CsumsAlg) {
+	if !knownHash(e.cfg.CsumsAlg) || e.link.dialect.Version < 89 {
 		return false
 	}
 	u := e.peer.uuids
@@ -249,17 +262,23 @@ func (e *Engine) alreadyInSync(m *wire.Message) {
 	}
 	n := uint64(m.Size) / metadata.SectorSize
 	e.resync.arrived += n
-	if e.hasDisk {
+	// A source that is Ahead may have written the block since.
+	if e.hasDisk && e.state.Conn() != wire.Behind {
 		e.bitmap.ClearSectors(m.Sector, n, e.size)
 	}
 	e.maybeFinishTarget()
+}
+
+// requestBits is the largest request.
+func (e *Engine) requestBits() uint64 {
+	return min(maxRequestBits, uint64(e.maxBlock())/metadata.BlockSize)
 }
 
 // runOf is the length of a request that begins at a dirty bit: it grows only as far
 // as its start is aligned, and stays in its extent.
 func (e *Engine) runOf(bit uint64) uint64 {
 	n := uint64(1)
-	for n < maxRequestBits && bit+n < e.bitmap.Len() && e.bitmap.Test(bit+n) && (bit+n)%resyncExtent != 0 {
+	for n < e.requestBits() && bit+n < e.bitmap.Len() && e.bitmap.Test(bit+n) && (bit+n)%resyncExtent != 0 {
 		if n&(n-1) == 0 && bit%(2*n) != 0 {
 			break
 		}
@@ -399,6 +418,7 @@ func (e *Engine) maybeFinishTarget() {
 	r.finish = true
 	e.ping(func() {
 		if e.state.Conn() != wire.SyncTarget || !e.resync.running {
+			e.resync.finish = false // paused at the last moment
 			return
 		}
 		if e.bitmap.Count() > 0 && e.resync.failed == 0 || e.resync.fetching > 0 || e.peerWrites > 0 {
@@ -445,6 +465,19 @@ func (e *Engine) targetMayBeDone() bool {
 // maybeFinishSource ends the resync on the source once no bits are left that the
 // target does not know of.
 func (e *Engine) maybeFinishSource() {
+	r := &e.resync
+	if v := e.link.dialect.Version; v != 0 && v < 96 && !r.peerDone && !r.finish && e.hasDisk && e.state.Conn() == wire.SyncSource && e.bitmap.Count()*metadata.SectorsPerBit <= r.failed {
+		// The target says nothing in these protocols: the bitmap does.
+		r.finish = true
+		e.ping(func() {
+			r.finish = false
+			if e.state.Conn() == wire.SyncSource && e.bitmap.Count()*metadata.SectorsPerBit <= r.failed {
+				r.peerDone = true
+				e.maybeFinishSource()
+			}
+		})
+		return
+	}
 	if e.resync.peerDone && e.hasDisk && inSync(e.state.Conn()) && e.bitmap.Count()*metadata.SectorsPerBit <= e.resync.failed {
 		e.finishSource()
 	}

@@ -358,7 +358,11 @@ func (e *Engine) startFullSync(conn wire.Conn) {
 		e.change(e.state.WithConn(wire.WFSyncUUID), hard)
 		return
 	}
-	e.change(e.state.WithConn(wire.SyncSource), hard)
+	e.beforeResync("before-resync-source", e.cfg.BeforeSource, func() {
+		if e.state.Conn() == wire.StartingSyncS {
+			e.change(e.state.WithConn(wire.SyncSource), hard)
+		}
+	})
 }
 
 // Disconnect ends the connection, in agreement with the peer unless forced.

@@ -62,6 +62,8 @@ type world struct {
 	broken   string
 	wild     bool // either node may be promoted by force at first
 	badDisks bool // disks fail, and return after a while
+	attended bool // somebody connects nodes again that stand alone
+	pausing  bool // somebody pauses resyncs, and lets them go on
 	// settled: the nodes were in sync from the start.
 	settled bool
 	// only is the node that the fence handler allows to be promoted, -1 for both.
@@ -80,6 +82,7 @@ type world struct {
 	primary int // node that the application uses, -1 none
 	stats   struct {
 		acked, flushed, promotions, crashes, resyncs, checks, reads, equal int
+		unusual                                                            int // what a kind of schedules is about
 	}
 }
 
@@ -93,9 +96,10 @@ type simNode struct {
 	r       *Resource
 	copies  []*simCopy
 	opening bool
-	conn    int        // generation of the connection it has, 0 none
-	broken  bool       // the disks: every operation fails
-	in      [2]channel // data and meta socket
+	conn    int           // generation of the connection it has, 0 none
+	broken  bool          // the disks: every operation fails
+	hung    time.Duration // the disks do not answer before that
+	in      [2]channel    // data and meta socket
 	nextTag uint64
 	replies map[uint64]func(wire.Result)
 }
@@ -385,8 +389,13 @@ func (n *simNode) do() {
 			break
 		}
 		for _, c := range n.copies {
-			if c.e.State().Conn() == wire.SyncTarget {
+			s := c.e.State()
+			if s.Conn() == wire.SyncTarget {
 				c.target = w.now
+			}
+			if s.Conn() == wire.PausedSyncT || s.Conn() == wire.Behind || c.e.beginSync != nil || n.hung > w.now || c.e.sending.giveUp ||
+				s.Conn() == wire.Connected && w.cfg.MaxVersion != 0 {
+				w.stats.unusual++
 			}
 		}
 		for _, f := range effects {
@@ -424,7 +433,10 @@ func (n *simCopy) carryOut(f Effect) {
 			return
 		}
 		n.diskBusy[f.Tag] = f
-		w.after(w.between(50*time.Microsecond, 8*time.Millisecond), func() {
+		if f.Kind == WriteDisk {
+			f.Data = slices.Clone(f.Data) // of a disk that was given up, it is used again
+		}
+		w.after(max(0, n.hung-w.now)+w.between(50*time.Microsecond, 8*time.Millisecond), func() {
 			if !n.up || n.life != life {
 				return
 			}
@@ -501,6 +513,18 @@ func (n *simCopy) carryOut(f Effect) {
 				}
 				n.r.HandlerDone(w.now, "fence-peer", code)
 				n.do()
+			})
+		}
+		if f.Name == "before-resync-target" || f.Name == "before-resync-source" {
+			w.after(w.between(time.Millisecond, 50*time.Millisecond), func() {
+				if n.up && n.life == life {
+					code := 0
+					if w.r.IntN(30) == 0 && !w.quiet {
+						code = 1
+					}
+					n.e.HandlerDone(w.now, f.Name, code)
+					n.do()
+				}
 			})
 		}
 		if f.Name == "unfence-peer" && w.only == n.id {

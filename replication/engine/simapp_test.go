@@ -209,7 +209,10 @@ func (n *simCopy) request(q *request) uint64 {
 // manage is the cluster manager: it keeps one node promoted.
 func (w *world) manage() {
 	w.after(w.between(100*time.Millisecond, 800*time.Millisecond), w.manage)
-	if w.badDisks {
+	if w.pausing {
+		w.pauseOrResume()
+	}
+	if w.badDisks || w.attended {
 		w.administer()
 	}
 	if w.primary >= 0 {

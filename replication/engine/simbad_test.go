@@ -17,6 +17,14 @@ func (n *simNode) breakDisk() {
 		return
 	}
 	w.logf("%d: the disk fails", n.id)
+	if w.cfg.DiskTimeout > 0 && w.r.IntN(2) == 0 {
+		w.logf("%d: the disk hangs", n.id)
+		n.hung = w.now + w.between(100*time.Millisecond, 3*time.Second)
+		for _, c := range n.copies {
+			c.attachAgain(n.life)
+		}
+		return
+	}
 	n.broken = true
 	life := n.life
 	w.after(w.between(10*time.Millisecond, 2*time.Second), func() {

@@ -160,7 +160,7 @@ func (e *Engine) sendSizes() { e.sendSizesAs(e.size, 0) }
 // sendSizesAs tells the sizes; current is 0 in a request to change the size, which is
 // answered in kind.
 func (e *Engine) sendSizesAs(current uint64, flags uint16) {
-	s := &wire.Sizes{User: e.cfg.UserSize, Current: current, MaxBioSize: 1 << 20, Flags: flags}
+	s := &wire.Sizes{User: e.cfg.UserSize, Current: current, MaxBioSize: e.maxBlock(), Flags: flags}
 	if e.hasDisk {
 		s.Device = e.capacity
 	}

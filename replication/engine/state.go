@@ -119,6 +119,8 @@ func (e *Engine) valid(s State) Result {
 		return ConnectedOutdates
 	case (conn == VerifyS || conn == VerifyT) && !knownHash(e.cfg.VerifyAlg):
 		return NoVerifyAlg
+	case (conn == VerifyS || conn == VerifyT) && e.link.dialect.Version < 88:
+		return NotSupported
 	case primary && disk < UpToDate && pdsk < UpToDate:
 		return NeedUpToDate
 	case (conn == StartingSyncS || conn == StartingSyncT) && pdsk == DUnknown:

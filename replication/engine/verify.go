@@ -18,6 +18,9 @@ type verifyRun struct {
 	failed  uint64 // blocks that could not be read
 	next    time.Duration
 	finish  bool
+	// left are the blocks whose result the responder awaits, once begun.
+	begun bool
+	left  uint64
 }
 
 func knownHash(alg string) bool {
@@ -90,6 +93,9 @@ func (e *Engine) receiveCompare(m *wire.Message) {
 		return
 	}
 	if m.Command == wire.CmdVerifyRequest {
+		if v := &e.verify; !v.begun {
+			v.begun, v.left = true, (e.size-min(e.size, m.Sector)+metadata.SectorsPerBit-1)/metadata.SectorsPerBit
+		}
 		e.verify.sector = o.end()
 	}
 	if m.Command == wire.CmdChecksumRequest {
@@ -149,6 +155,7 @@ func (e *Engine) verifyReadDone(o *op, data []byte, err error) {
 
 // verifyAnswered is the initiator's word on a block.
 func (e *Engine) verifyAnswered(m *wire.Message) {
+	defer e.countVerified(m)
 	if m.ID == wire.VerifyOutOfSync && e.hasDisk && e.inside(m) {
 		e.bitmap.SetSectors(m.Sector, uint64(m.Size)/metadata.SectorSize)
 	}
@@ -175,4 +182,18 @@ func (e *Engine) maybeFinishVerify() {
 			e.emit(Effect{Kind: RunHandler, Name: "out-of-sync"})
 		}
 	})
+}
+
+// countVerified ends the responder's part with the last result: not every protocol
+// says that the verify is over.
+func (e *Engine) countVerified(m *wire.Message) {
+	v := &e.verify
+	if !v.begun || e.state.Conn() != wire.VerifyT {
+		return
+	}
+	v.left -= min(v.left, (uint64(m.Size)+metadata.BlockSize-1)/metadata.BlockSize)
+	if v.left == 0 {
+		e.note("online verify done")
+		e.change(e.state.WithConn(wire.Connected), hard)
+	}
 }

@@ -165,6 +165,9 @@ func (a *ActiveSet) Release(first, last uint32) {
 	}
 }
 
+// Used is the number of extents that are in use.
+func (a *ActiveSet) Used() int { return a.Size() - a.idle }
+
 // InUse tells whether writes to an extent are under way.
 func (a *ActiveSet) InUse(extent uint32) bool {
 	i, ok := a.where[extent]

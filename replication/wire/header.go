@@ -46,6 +46,17 @@ func (d Dialect) HeaderSize() int {
 	return 8
 }
 
+// KnownFlags are the flags of writes that the dialect has.
+func (d Dialect) KnownFlags() DataFlags {
+	switch {
+	case d.Version >= 100:
+		return ^DataFlags(0)
+	case d.Version >= 95:
+		return FlagSync | FlagMayClear | FlagFUA | FlagFlush | FlagDiscard
+	}
+	return FlagSync | FlagMayClear
+}
+
 // MaxPayload bounds what DecodeHeader accepts: the largest write with its head and
 // digest.
 const MaxPayload = maxBlock + 24 + 4 + 128

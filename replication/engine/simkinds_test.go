@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gcrm/replication/wire"
+)
+
+// pauseOrResume is what people do to resyncs.
+func (w *world) pauseOrResume() {
+	for _, n := range w.nodes {
+		if !n.up {
+			continue
+		}
+		for _, c := range n.copies {
+			s := c.e.State()
+			switch {
+			case s&wire.PausedByUser != 0 && (w.quiet || w.r.IntN(3) == 0):
+				c.e.ResumeSync(w.now, n.reply(nil))
+			case s&wire.PausedAfter != 0 && (w.quiet || w.r.IntN(3) == 0):
+				c.e.WaitForOthers(w.now, false)
+			case !w.quiet && w.r.IntN(6) == 0:
+				c.e.PauseSync(w.now, n.reply(nil))
+			case !w.quiet && w.r.IntN(6) == 0:
+				c.e.WaitForOthers(w.now, true)
+			}
+		}
+		n.do()
+	}
+}
+
+// kinds are schedules in which something besides the usual happens.
+var kinds = []struct {
+	name    string
+	volumes int
+	set     func(seed uint64, c *Config)
+	world   func(*world)
+}{
+	{"pauses", 2, func(_ uint64, c *Config) { c.MaxRate, c.PlanAhead = 2000, 0; c.ResyncRate = 1000 }, func(w *world) { w.pausing = true }},
+	{"handlers before a resync", 1, func(_ uint64, c *Config) { c.BeforeSource, c.BeforeTarget = true, true }, func(w *world) { w.attended = true }},
+	{"pull-ahead", 2, func(seed uint64, c *Config) {
+		c.Protocol, c.Fencing, c.OnCongestion = ProtocolA, FencingResourceOnly, CongestionPullAhead
+		c.CongestionFill = 24 + 8*(seed%4)
+		c.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
+		if seed%3 == 0 {
+			c.CsumsAlg = "crc32c"
+		}
+	}, func(w *world) { w.weak = true }},
+	{"congestion disconnects", 1, func(seed uint64, c *Config) {
+		c.Protocol, c.Fencing, c.OnCongestion, c.CongestionExtents = ProtocolA, FencingResourceOnly, CongestionDisconnect, 3
+		c.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
+	}, func(w *world) { w.weak, w.attended = true, true }},
+	{"disk-timeout", 1, func(seed uint64, c *Config) {
+		c.DiskTimeout = 300 * time.Millisecond
+		c.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
+	}, func(w *world) { w.weak, w.badDisks = true, true }},
+	{"old protocols", 1, func(seed uint64, c *Config) { c.MaxVersion = 86 + int(seed%15) }, func(w *world) { w.attended = true }},
+	{"old protocols, A and B", 1, func(seed uint64, c *Config) {
+		c.MaxVersion, c.Protocol, c.Fencing = 86+int(seed%15), ProtocolA+uint32(seed/15)%2, FencingResourceOnly
+		c.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
+	}, func(w *world) { w.weak, w.attended = true, true }},
+}
+
+func simulateKind(t testing.TB, kind int, seed uint64, verbose bool, span time.Duration, broken string) *world {
+	k := kinds[kind]
+	cfg := simConfig()
+	k.set(seed, &cfg)
+	w := newWorld(t, seed, cfg, verbose, k.volumes)
+	w.broken = broken
+	if seed%8 != 0 {
+		w.settle()
+	}
+	k.world(w)
+	w.play(span)
+	return w
+}
+
+// TestSimulationOfKinds runs schedules of each kind.
+func TestSimulationOfKinds(t *testing.T) {
+	count, first := uint64(6), *simFirst
+	if *simCount > 0 {
+		count = uint64(*simCount)
+	}
+	if *simSeed != 0 {
+		count, first = 1, *simSeed
+	}
+	for i, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			seen := 0
+			for seed := first; seed < first+count; seed++ {
+				w := simulateKind(t, i, seed, *simSeed != 0, min(*simSpan, 8*time.Second), "")
+				if *simSeed != 0 {
+					name := filepath.Join(os.TempDir(), fmt.Sprintf("engine-sim-kind-%d.log", i))
+					if err := os.WriteFile(name, []byte(w.log.String()), 0o600); err != nil {
+						t.Fatal(err)
+					}
+					t.Logf("%+v, log in %s", w.stats, name)
+				}
+				if w.failed != "" {
+					t.Errorf("seed %d: %s", seed, w.failed)
+				}
+				seen += w.stats.unusual
+			}
+			if seen == 0 && *simSeed == 0 {
+				t.Error("what these schedules are about did not happen")
+			}
+		})
+	}
+}
