@@ -34,7 +34,7 @@ func (v *served) status() *Status {
 	if v.channel != nil {
 		st.File = v.mount()
 	}
-	st.Device = v.device
+	st.Device, st.KeepsOthersWaiting = v.device, v.Volume.KeepsOthersWaiting()
 	return &st
 }
 
@@ -141,6 +141,10 @@ func (s *server) do(ctx context.Context, call Call) error {
 		return each(list, func(v *served) error {
 			return v.Resize(ctx, engine.ResizeOptions{User: call.Sectors, Clean: call.Clean, Force: call.Force})
 		})
+	case "pause-sync":
+		return each(list, func(v *served) error { return v.PauseSync(ctx) })
+	case "resume-sync":
+		return each(list, func(v *served) error { return v.ResumeSync(ctx) })
 	case "suspend-io":
 		return each(list, func(v *served) error { return v.Suspend(ctx) })
 	case "resume-io":

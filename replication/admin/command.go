@@ -44,6 +44,8 @@ var verbs = []struct{ name, args, help string }{
 	{"invalidate-remote", "RES", "send everything to the peer"},
 	{"outdate", "RES", "mark the local data as old"},
 	{"resize", "RES", "take room that the disks below have got into use; --size, --assume-clean, --assume-peer-has-space"},
+	{"pause-sync", "RES", "keep a resync from going on, now and later"},
+	{"resume-sync", "RES", "let it go on"},
 	{"suspend-io", "RES", "freeze I/O"},
 	{"resume-io", "RES", "end a freeze"},
 	{"status", "[RES]", "what drbdadm status shows; --json, --proc and --overview show it otherwise"},

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +23,7 @@ import (
 type Keeper struct {
 	Options ServeOptions
 	Volumes []string // their names
+	CPUs    string   // that the process may use, as a hexadecimal mask; empty for all (cpu-mask)
 	// Worker is the command line of the process itself.
 	Worker []string
 	Log    func(string)
@@ -49,6 +53,43 @@ func InheritedChannels(volumes int) []*os.File {
 		out = append(out, os.NewFile(uintptr(channelFD+i), "fuse"))
 	}
 	return out
+}
+
+// startOn starts a process on some processors.
+func startOn(cmd *exec.Cmd, mask string) error {
+	if mask == "" {
+		return cmd.Start()
+	}
+	set, err := cpuSet(mask)
+	if err != nil {
+		return err
+	}
+	// The process inherits what its parent's thread may use. The thread ends with this
+	// goroutine, since it stays locked to it.
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			started <- fmt.Errorf("cpu-mask %s: %w", mask, err)
+			return
+		}
+		started <- cmd.Start()
+	}()
+	return <-started
+}
+
+// cpuSet reads a mask: hexadecimal digits, commas between them allowed.
+func cpuSet(mask string) (set unix.CPUSet, err error) {
+	n, ok := new(big.Int).SetString(strings.ReplaceAll(mask, ",", ""), 16)
+	if !ok || n.Sign() <= 0 {
+		return set, fmt.Errorf("cpu-mask %q is no hexadecimal number", mask)
+	}
+	for i := range n.BitLen() {
+		if n.Bit(i) == 1 {
+			set.Set(i)
+		}
+	}
+	return set, nil
 }
 
 // Run keeps the process alive until it ends in good order or ctx ends.
@@ -89,7 +130,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		cmd.ExtraFiles = channels
 		began := time.Now()
-		if err := cmd.Start(); err != nil {
+		if err := startOn(cmd, k.CPUs); err != nil {
 			return err
 		}
 		ended := make(chan error, 1)

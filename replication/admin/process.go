@@ -38,7 +38,7 @@ func (in *invocation) serve(ctx context.Context, list []*Resource) error {
 	for _, v := range list[0].Volumes {
 		names = append(names, v.Name())
 	}
-	k := &Keeper{Options: o, Volumes: names, Worker: in.commandLine(list[0], "--worker"),
+	k := &Keeper{Options: o, Volumes: names, CPUs: list[0].Conf.ResourceOptions(list[0].Res, list[0].Local).CPUMask, Worker: in.commandLine(list[0], "--worker"),
 		Log: func(text string) { fmt.Fprintf(in.p.Err, "%s %s\n", time.Now().Format("15:04:05.000"), text) }}
 	return k.Run(ctx)
 }

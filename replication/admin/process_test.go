@@ -205,7 +205,7 @@ func (s *site) killNode(node int) {
 
 // TestCommands goes through the life of a resource.
 func TestCommands(t *testing.T) {
-	s := newSite(t, 32, "net { verify-alg sha1; } disk { resync-rate 200M; c-plan-ahead 0; disk-timeout 10; }")
+	s := newSite(t, 32, "net { verify-alg sha1; } disk { resync-rate 200M; c-plan-ahead 0; max-bio-bvecs 1; }")
 	fails := func(node, want int, text string, args ...string) {
 		t.Helper()
 		if out, code := s.run(node, args...); code != want || !strings.Contains(out, text) {
@@ -224,7 +224,7 @@ func TestCommands(t *testing.T) {
 	fails(0, exitFailed, "No such resource", "status", "r0")
 	says(0, "Inconsistent", "dstate", "r0")
 	says(0, "Unconfigured", "role", "r0")
-	says(0, "warning: option without effect: disk-timeout", "up", "r0")
+	says(0, "warning: option without effect: max-bio-bvecs", "up", "r0")
 	s.ok(1, "up", "r0")
 	s.ok(0, "wait-connect", "--timeout", "60s", "r0")
 	says(0, "Secondary/Secondary", "role", "r0")
@@ -256,6 +256,13 @@ func TestCommands(t *testing.T) {
 	s.ok(1, "wait-sync", "--timeout", "60s", "r0")
 	s.ok(0, "wait-sync", "--timeout", "60s", "r0")
 	says(1, "UpToDate/UpToDate", "dstate", "r0")
+	s.ok(1, "pause-sync", "r0")
+	s.ok(0, "invalidate-remote", "r0")
+	says(1, "resync-suspended:user", "status", "r0")
+	says(0, "resync-suspended:peer", "status", "r0")
+	s.ok(1, "resume-sync", "r0")
+	s.ok(1, "wait-sync", "--timeout", "60s", "r0")
+	s.ok(0, "wait-sync", "--timeout", "60s", "r0")
 	s.ok(0, "secondary", "r0")
 	for i := range nodes {
 		s.ok(i, "down", "r0")

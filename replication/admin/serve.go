@@ -179,6 +179,7 @@ func Serve(ctx context.Context, o ServeOptions, channels []*os.File) error {
 		s.log(err.Error())
 	}
 	go s.watchSize()
+	s.followOthers(ctx)
 	select {
 	case <-s.quit:
 	case <-ctx.Done():

@@ -141,20 +141,14 @@ func (r *Resource) withoutEffect() []string {
 		if len(r.Volumes) > 1 {
 			at = fmt.Sprintf("volume %d: ", v.Number())
 		}
-		say(d.DiskTimeout != 0, at+"disk-timeout")
-		say(!d.Drain && d.Flushes, at+"disk-drain no")
+		say(!d.Drain && d.Flushes, at+"disk-drain no: the end of an epoch waits for its writes all the same")
 		say(d.ReadBalancing == "when-congested-remote", at+"read-balancing when-congested-remote: reads are local")
 		say(d.RSDiscardGranularity != 0 && discardGranularity(d.RSDiscardGranularity) == 0,
 			at+"rs-discard-granularity: has to be a multiple of 4096 up to 1M; a resync sends zeroes as data")
-		say(d.MaxBioBvecs != 0, at+"max-bio-bvecs")
-		say(d.ResyncAfter != "", at+"resync-after: resyncs do not wait for each other")
-		say(d.MinRate == 0, at+"c-min-rate 0: a resync is not throttled for applications")
+		say(d.MaxBioBvecs != 0, at+"max-bio-bvecs: about the kernel's requests")
+		say(d.MinRate != 0 && d.MinRate != 250, at+"c-min-rate: a resync is not throttled for applications")
 	}
-	say(n.OnCongestion != "block", "on-congestion "+n.OnCongestion+": writes wait")
-	say(r.Conf.ResourceOptions(r.Res, r.Local).CPUMask != "", "cpu-mask")
-	for _, h := range []string{"before-resync-target", "before-resync-source"} {
-		say(r.Conf.Handler(r.Res, h) != "", "handler "+h)
-	}
+	say(n.OnCongestion != "block" && n.CongestionFill == 0 && n.CongestionExtents == 0, "on-congestion without congestion-fill and congestion-extents")
 	return out
 }
 
@@ -234,6 +228,9 @@ func (v *Volume) settings() (volume.Settings, error) {
 	if d.Fencing == drbdconf.FencingStonith && n.Protocol == drbdconf.ProtocolA {
 		return volume.Settings{}, errors.New("fencing resource-and-stonith excludes protocol A")
 	}
+	if n.OnCongestion != "block" && n.Protocol != drbdconf.ProtocolA {
+		return volume.Settings{}, fmt.Errorf("on-congestion %s needs protocol A", n.OnCongestion)
+	}
 	known := []string{"", "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "crc32c"}
 	for option, alg := range map[string]string{"cram-hmac-alg": n.CramHMACAlg, "verify-alg": n.VerifyAlg, "csums-alg": n.CsumsAlg, "data-integrity-alg": n.DataIntegrityAlg} {
 		if !slices.Contains(known, alg) {
@@ -258,7 +255,10 @@ func (v *Volume) settings() (volume.Settings, error) {
 			UseRLE: n.UseRLE, NoFlushes: !d.Flushes, Timeout: n.Timeout, PingInterval: n.PingInterval, PingTimeout: n.PingTimeout, KOCount: n.KOCount,
 			ResyncRate: d.ResyncRate, PlanAhead: d.PlanAhead, DelayTarget: d.DelayTarget, FillTarget: d.FillTarget, MaxRate: d.MaxRate,
 			DiscardGranularity: discardGranularity(d.RSDiscardGranularity),
-			Rand:               random,
+			OnCongestion:       map[string]engine.CongestionPolicy{"pull-ahead": engine.CongestionPullAhead, "disconnect": engine.CongestionDisconnect}[n.OnCongestion],
+			CongestionFill:     uint64(n.CongestionFill), CongestionExtents: n.CongestionExtents, DiskTimeout: d.DiskTimeout,
+			BeforeTarget: r.Conf.Handler(r.Res, "before-resync-target") != "", BeforeSource: r.Conf.Handler(r.Res, "before-resync-source") != "",
+			Rand: random,
 		},
 		Disk: volume.DiskSettings{Path: v.Conf.Disk, MetaPath: metaPath, Placement: placement, NoFlush: !d.Flushes, NoMetaFlush: !d.MDFlushes},
 		Link: peerlink.Dialer{Local: local, Peer: peer, Interval: n.ConnectInterval, PingTimeout: n.PingTimeout, Check: n.SocketCheckTimeout,

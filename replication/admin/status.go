@@ -24,7 +24,9 @@ type Status struct {
 	Protocol   string   `json:"protocol"`
 	Suspended  []string `json:"suspended,omitempty"`
 	Paused     []string `json:"paused,omitempty"`
-	Takeover   bool     `json:"takeover,omitempty"` // becoming what the process before it was
+	// KeepsOthersWaiting: volumes whose resync comes after this one wait.
+	KeepsOthersWaiting bool `json:"keeps_others_waiting,omitempty"`
+	Takeover           bool `json:"takeover,omitempty"` // becoming what the process before it was
 
 	SizeKiB      uint64    `json:"size_kib"`
 	OutOfSyncKiB uint64    `json:"out_of_sync_kib"`

@@ -169,12 +169,13 @@ func (q *Queue) flusher() {
 }
 
 // Close ends the queue. Operations under way are finished, up to patience long; the
-// rest end with ErrClosed.
-func (q *Queue) Close(patience time.Duration) {
+// rest end with ErrClosed. It gives false when operations are still under way after
+// that: the device must stay open then.
+func (q *Queue) Close(patience time.Duration) bool {
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
-		return
+		return true
 	}
 	q.closed = true
 	q.more.Broadcast()
@@ -184,6 +185,8 @@ func (q *Queue) Close(patience time.Duration) {
 	go func() { q.wg.Wait(); close(done) }()
 	select {
 	case <-done:
+		return true
 	case <-time.After(patience):
+		return false
 	}
 }

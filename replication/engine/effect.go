@@ -36,13 +36,16 @@ type Effect struct {
 	Zero    bool // write zeroes; Discard: the room may be given back
 	Discard bool
 	FUA     bool
-	Peer    bool // Data came from the peer; nothing refers to it after DiskDone
-	Super   metadata.Superblock
-	Pages   []int
-	Log     metadata.Transaction
-	Layout  metadata.Layout
-	Ring    []metadata.Transaction
-	Name    string
-	Result  wire.Result
-	Err     error
+	// Kept, of Complete: the disk was given up while it was reading the data of this write,
+	// and may still do so; the memory must not be used again.
+	Kept   bool
+	Peer   bool // Data came from the peer; nothing refers to it after DiskDone
+	Super  metadata.Superblock
+	Pages  []int
+	Log    metadata.Transaction
+	Layout metadata.Layout
+	Ring   []metadata.Transaction
+	Name   string
+	Result wire.Result
+	Err    error
 }

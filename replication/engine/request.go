@@ -111,7 +111,7 @@ func (e *Engine) complete(o *op, data []byte, err error) {
 	}
 	o.completed = true
 	e.sending.requests--
-	e.emit(Effect{Kind: Complete, Tag: o.appTag, Data: data, Err: err})
+	e.emit(Effect{Kind: Complete, Tag: o.appTag, Data: data, Err: err, Kept: o.abandoned})
 }
 
 // mayStartWrite tells whether the state lets writes of applications through.

@@ -12,6 +12,10 @@ import (
 	"gcrm/replication/wire"
 )
 
+// ErrStuck says that a disk which was given up may still write: data that comes late must
+// not get into a disk that is in use.
+var ErrStuck = errors.New("the disk has not finished what it was doing when it was given up")
+
 // ErrNoDisk says that the volume has no disk configured here.
 var ErrNoDisk = errors.New("the configuration has no disk for this node")
 
@@ -27,6 +31,9 @@ func (v *Volume) Attach() error {
 	}
 	if v.disk != nil {
 		return engine.ErrAttached
+	}
+	if v.counters.Local > 0 {
+		return ErrStuck
 	}
 	d, err := v.openDisk()
 	if err != nil {
@@ -177,6 +184,29 @@ func (v *Volume) Invalidate(ctx context.Context, remote bool) error {
 // Verify starts to compare the data of both nodes.
 func (v *Volume) Verify(ctx context.Context) error {
 	return v.persistently(ctx, func(now time.Duration, tag uint64) { v.e.Verify(now, tag) })
+}
+
+// PauseSync keeps a resync from going on until ResumeSync.
+func (v *Volume) PauseSync(ctx context.Context) error {
+	return v.command(ctx, func(now time.Duration, tag uint64) { v.e.PauseSync(now, tag) })
+}
+
+// ResumeSync takes PauseSync back.
+func (v *Volume) ResumeSync(ctx context.Context) error {
+	return v.command(ctx, func(now time.Duration, tag uint64) { v.e.ResumeSync(now, tag) })
+}
+
+// WaitForOthers tells the volume whether its resync has to wait for that of another
+// volume of this node.
+func (v *Volume) WaitForOthers(wait bool) {
+	v.event(func(now time.Duration) { v.e.WaitForOthers(now, wait) })
+}
+
+// KeepsOthersWaiting tells whether a volume whose resync comes after this one waits.
+func (v *Volume) KeepsOthersWaiting() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.e.KeepsOthersWaiting()
 }
 
 // Resize makes the volume as large as the disks below both nodes have become, or as

@@ -94,7 +94,9 @@ func (d *disk) closeFiles() {
 // close waits a while for operations under way. A disk that does not answer is left
 // behind with its files.
 func (d *disk) close() {
-	d.queue.Close(5 * time.Second)
+	if !d.queue.Close(5 * time.Second) {
+		return
+	}
 	close(d.logs)
 	d.logging.Wait()
 	d.closeFiles()

@@ -86,7 +86,9 @@ func (v *Volume) complete(f *engine.Effect) {
 		v.given = f.Data
 	}
 	if r.Kind == Write {
-		v.releaseLater(r.Data)
+		if !f.Kept {
+			v.releaseLater(r.Data)
+		}
 		r.Data = nil
 	}
 	r.Done(r, f.Data, f.Err)
