@@ -416,30 +416,30 @@ func Rename(c *CIB, old, new string) ([]EditNote, error) {
 }
 
 // AddMember moves a primitive into a group: to the end, or before or after
-// another member if one of them is not empty. Constraints that named the
-// primitive name the group then. c is changed in place; in an error it is
-// unchanged.
-func AddMember(c *CIB, group, member, before, after string) ([]EditNote, error) {
+// another member if one of them is not empty. Constraints go on naming the
+// primitive: a member may have its own. c is changed in place; in an error it
+// is unchanged.
+func AddMember(c *CIB, group, member, before, after string) error {
 	all := c.objects()
 	g, err := findGroup(all, group)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m, ok := all[member]
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("%s refers to missing object %s, which %w", group, member, ErrNoObject)
+		return fmt.Errorf("%s refers to missing object %s, which %w", group, member, ErrNoObject)
 	case m.Parent == g:
-		return nil, fmt.Errorf("%s is already a member of %s", member, group)
+		return fmt.Errorf("%s is already a member of %s", member, group)
 	case m.Element.Name != "primitive":
-		return nil, fmt.Errorf("%s is a %s, only primitives can be members of a group", member, m.Element.Name)
+		return fmt.Errorf("%s is a %s, only primitives can be members of a group", member, m.Element.Name)
 	case m.Parent.Name != "resources":
-		return nil, fmt.Errorf("%s is already in %s %s; take it out there first", member, m.Parent.Name, m.Parent.ID())
+		return fmt.Errorf("%s is already in %s %s; take it out there first", member, m.Parent.Name, m.Parent.ID())
 	}
 	at := len(g.Children)
 	if other := firstNonEmpty(before, after); other != "" {
 		if at = indexID(g, "primitive", other); at < 0 {
-			return nil, fmt.Errorf("%s is not member of %s", other, group)
+			return fmt.Errorf("%s is not member of %s", other, group)
 		}
 		if before == "" {
 			at++
@@ -447,20 +447,7 @@ func AddMember(c *CIB, group, member, before, after string) ([]EditNote, error) 
 	}
 	m.Parent.Remove(m.Element)
 	g.Children = slices.Insert(g.Children, at, m.Element)
-
-	var notes []EditNote
-	x := NewIndex(c)
-	for _, r := range x.References(member) {
-		if !IsConstraint(r.Object.Name) {
-			continue
-		}
-		r.Element.Set(r.Attr, group)
-		n := EditNote{r.Object.Name, r.Object.ID(), false, fmt.Sprintf("it names %s instead of %s", group, member)}
-		if len(notes) == 0 || notes[len(notes)-1] != n {
-			notes = append(notes, n)
-		}
-	}
-	return notes, nil
+	return nil
 }
 
 // RemoveMember takes a primitive out of a group; it stays in the configuration,

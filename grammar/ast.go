@@ -69,8 +69,7 @@ type Operations struct {
 type Op struct {
 	Pos   Position
 	Name  Token    `parser:"'op' @Word" expect:"operation"`
-	ID    Token    `parser:"@ID?"`
-	Pairs []Token  `parser:"@(Pair+)?" expect:"operation-attribute"`
+	Pairs []Token  `parser:"@((ID|Pair)+)?" expect:"operation-attribute"`
 	Sets  []*OpSet `parser:"@@*"`
 }
 

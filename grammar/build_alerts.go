@@ -1,6 +1,8 @@
 package grammar
 
 import (
+	"fmt"
+
 	"gcrm/cib"
 )
 
@@ -18,12 +20,16 @@ func (b *builder) tag(t *Tag) *cib.Element {
 func (b *builder) alert(a *Alert) *cib.Element {
 	e := cib.NewElement("alert", "id", b.id(a.ID), "path", a.Path.Value)
 	b.describe(e, a.Desc)
+	recipients := 0
 	for _, p := range a.Parts {
 		switch {
 		case p.Set != nil:
 			e.Add(b.section(p.Set.Kind, p.Set.Set))
 		case p.Recipient != nil:
-			e.Add(b.recipient(p.Recipient))
+			recipients++ // their ids go by their number, whatever was there before
+			r := b.recipient(p.Recipient)
+			r.Set("id", fmt.Sprintf("%s-recipient-%d", e.ID(), recipients))
+			e.Add(r)
 		default:
 			s := &cib.Element{Name: "select"}
 			for _, k := range p.Kinds {
@@ -37,7 +43,9 @@ func (b *builder) alert(a *Alert) *cib.Element {
 				}
 				s.Add(attributes)
 			}
-			e.Add(s)
+			if len(s.Children) > 0 {
+				e.Add(s)
+			}
 		}
 	}
 	return e

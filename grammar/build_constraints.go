@@ -69,13 +69,8 @@ func (b *builder) sets(items []Token, suffix string, want int) (plain []member, 
 				fail(t, "Empty resource set")
 				return nil, nil, false
 			}
-			// Attributes stand at the end of the brackets and hold for all
-			// parts that were made within.
-			for i := range parts {
-				if parts[i].members[0].token.Pos.Offset > open.Pos.Offset {
-					parts[i].sequential, parts[i].requireAll = cur.sequential, cur.requireAll
-				}
-			}
+			// Attributes hold for what stands around them: another role or
+			// action before them has made a part of its own.
 			flush()
 			cur, open = setPart{}, Token{}
 		case t.Type == tPair:
@@ -226,6 +221,12 @@ func (b *builder) colocation(c *Colocation) *cib.Element {
 	items, attr := option(c.Items, "node-attribute")
 	plain, parts, forced := b.sets(items, "role", 2)
 	b.enough(c.ID, plain, parts, forced)
+	if attr.Value != "" {
+		if plain == nil {
+			b.hint(attr, "only a colocation of two resources has one", "node-attribute does not go together with resource sets")
+		}
+		e.Set("node-attribute", strings.ToLower(after(attr, "=")))
+	}
 	for i, m := range plain {
 		prefix := [...]string{"", "with-"}[i]
 		e.Set(prefix+"rsc", m.id)
@@ -237,12 +238,6 @@ func (b *builder) colocation(c *Colocation) *cib.Element {
 		}
 	}
 	b.addSets(e, parts, "role")
-	if attr.Value != "" {
-		if plain == nil {
-			b.hint(attr, "only a colocation of two resources has one", "node-attribute does not go together with resource sets")
-		}
-		e.Set("node-attribute", strings.ToLower(after(attr, "=")))
-	}
 	return e
 }
 
@@ -284,6 +279,13 @@ func (b *builder) order(o *Order) *cib.Element {
 	items, symmetrical := option(o.Items, "symmetrical")
 	plain, parts, forced := b.sets(items, "action", 2)
 	b.enough(o.ID, plain, parts, forced)
+	if symmetrical.Value != "" {
+		v, ok := cib.ParseBool(after(symmetrical, "="))
+		if !ok {
+			b.fail(symmetrical, "Not a boolean: %s", after(symmetrical, "="))
+		}
+		e.Set("symmetrical", map[bool]string{true: "true", false: "false"}[v])
+	}
 	for i, m := range plain {
 		name := [...]string{"first", "then"}[i]
 		e.Set(name, m.id)
@@ -292,13 +294,6 @@ func (b *builder) order(o *Order) *cib.Element {
 		}
 	}
 	b.addSets(e, parts, "action")
-	if symmetrical.Value != "" {
-		v, ok := cib.ParseBool(after(symmetrical, "="))
-		if !ok {
-			b.fail(symmetrical, "Not a boolean: %s", after(symmetrical, "="))
-		}
-		e.Set("symmetrical", map[bool]string{true: "true", false: "false"}[v])
-	}
 	return e
 }
 
@@ -306,6 +301,13 @@ func (b *builder) ticket(t *Ticket) *cib.Element {
 	e := cib.NewElement("rsc_ticket", "id", b.id(t.ID), "ticket", label(t.Ticket))
 	items, loss := option(t.Items, "loss-policy")
 	plain, parts, _ := b.sets(items, "role", 1)
+	if loss.Value != "" {
+		v := after(loss, "=")
+		if !slices.Contains([]string{"stop", "demote", "fence", "freeze"}, v) {
+			b.hint(loss, "known are stop, demote, fence and freeze", "Invalid loss-policy %q", after(loss, "="))
+		}
+		e.Set("loss-policy", v)
+	}
 	if plain != nil {
 		e.Set("rsc", plain[0].id)
 		if plain[0].suffix != "" {
@@ -316,12 +318,5 @@ func (b *builder) ticket(t *Ticket) *cib.Element {
 		b.fail(t.ID, "no resource is named")
 	}
 	b.addSets(e, parts, "role")
-	if loss.Value != "" {
-		v := after(loss, "=")
-		if !slices.Contains([]string{"stop", "demote", "fence", "freeze"}, v) {
-			b.hint(loss, "known are stop, demote, fence and freeze", "Invalid loss-policy %q", after(loss, "="))
-		}
-		e.Set("loss-policy", v)
-	}
 	return e
 }

@@ -146,6 +146,15 @@ func (b *builder) operation(o *Op, units bool) *cib.Element {
 	var params *cib.Element
 	for _, t := range o.Pairs {
 		name, value, valued := strings.Cut(t.Value, "=")
+		if t.Type == tID {
+			e.Set("id", b.innerID(t))
+			continue
+		}
+		if named, ok := strings.CutPrefix(name, "$"); ok && valued { // the id that it gives is of no use to an attribute
+			if _, n, _ := strings.Cut(named, ":"); slices.Contains(operationAttributes, n) {
+				name = n
+			}
+		}
 		if !valued || !slices.Contains(operationAttributes, name) {
 			if params == nil {
 				params = &cib.Element{Name: "instance_attributes"}
@@ -170,9 +179,6 @@ func (b *builder) operation(o *Op, units bool) *cib.Element {
 	}
 	if !e.Has("interval") && o.Name.Value != "monitor" {
 		e.Set("interval", "0s")
-	}
-	if o.ID.Value != "" {
-		e.Set("id", b.innerID(o.ID))
 	}
 	if params != nil {
 		e.Add(params)

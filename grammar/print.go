@@ -36,6 +36,9 @@ type PrintOptions struct {
 	// refer to, so that the text can be loaded into an empty CIB. What show
 	// prints has it for rules only.
 	SetIDs bool
+	// OneLine prints every object on a line of its own, for programs that
+	// work by lines.
+	OneLine bool
 	// Unsorted keeps the order of the document within one type.
 	Unsorted bool
 	// Color, if set, wraps every piece of text.
@@ -177,18 +180,28 @@ func (p *printer) object(o Object) string {
 		e.Children = e.Children[1:]
 	}
 	lines := p.lines(o.Kind, e)
-	text := strings.Join(lines, " \\\n\t")
+	text := strings.Join(lines, p.joint("\t"))
 	if p.failed {
 		if o.Kind == "rsc_defaults" || o.Kind == "op_defaults" {
 			// The element alone would not tell which defaults it is about.
 			e = &cib.Element{Name: o.Kind, Children: []*cib.Element{e}}
 		}
-		text = p.xml(e)
+		if text = p.xml(e); p.opts.OneLine {
+			text = strings.ReplaceAll(text, " \\\n", " ")
+		}
 	}
 	if len(comments) > 0 {
 		text = strings.Join(comments, "\n") + "\n" + text
 	}
 	return text
+}
+
+// joint goes between the parts of an object.
+func (p *printer) joint(indent string) string {
+	if p.opts.OneLine {
+		return " "
+	}
+	return " \\\n" + indent
 }
 
 // commentLine is how a comment is written: as it is, but on one line.

@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"gcrm/cib"
@@ -23,6 +24,9 @@ func (p *printer) alert(e *cib.Element) []string {
 			braces = true
 		}
 	}
+	p.ownBeforeReferences(e)
+	recipients := 0
+	named := 0 // elements that name attributes
 	for i, c := range e.Children {
 		switch c.Name {
 		case "instance_attributes":
@@ -31,10 +35,20 @@ func (p *printer) alert(e *cib.Element) []string {
 			lines = append(lines, p.set("meta", c))
 		case "select":
 			lines = append(lines, p.selection(c))
+			for range c.Named("select_attributes") {
+				named++
+				if named > 1 || e.Child("select") != c {
+					p.failed = true // the ids within are kept for the first alone
+				}
+			}
 			if i+1 < len(e.Children) && len(c.Children) == 0 && e.Children[i+1].Name == "instance_attributes" {
 				p.failed = true
 			}
 		case "recipient":
+			recipients++
+			if c.ID() != e.ID()+"-recipient-"+strconv.Itoa(recipients) {
+				p.failed = true // their ids go by their number, so another one cannot be said
+			}
 			lines = append(lines, p.recipient(c, braces))
 		default:
 			p.failed = true
@@ -45,6 +59,7 @@ func (p *printer) alert(e *cib.Element) []string {
 
 func (p *printer) selection(e *cib.Element) string {
 	p.only(e)
+	p.leafless(e)
 	s := p.keyword("select")
 	for _, c := range e.Children {
 		p.only(c)

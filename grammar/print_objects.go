@@ -29,6 +29,7 @@ func (p *printer) node(e *cib.Element) []string {
 		head += ":" + t
 	}
 	lines := p.description([]string{head}, e)
+	p.ownBeforeReferences(e)
 	for _, c := range e.Children {
 		switch c.Name {
 		case "instance_attributes":
@@ -58,7 +59,7 @@ func (p *printer) agent(e *cib.Element) string {
 	case e.Has("provider") && n.Provider == "":
 		p.failed = true
 	}
-	if strings.Count(n.Class+n.Provider+n.Type, ":") > 0 || strings.ContainsAny(s, "={}@$") {
+	if strings.Count(n.Class+n.Provider+n.Type, ":") > 0 || strings.ContainsAny(s, "={}") || strings.HasPrefix(s, "@") || strings.HasPrefix(s, "$") {
 		p.failed = true
 	}
 	if _, key := foldIn(s, sectionWords); key {
@@ -77,6 +78,7 @@ func (p *printer) primitive(kind string, e *cib.Element) []string {
 		head += p.agent(e)
 	}
 	lines := p.description([]string{head}, e)
+	p.ownBeforeReferences(e)
 	operations := false
 	for _, c := range e.Children {
 		switch c.Name {
@@ -97,6 +99,21 @@ func (p *printer) primitive(kind string, e *cib.Element) []string {
 		}
 	}
 	return lines
+}
+
+// ownBeforeReferences fails the object if a set of its own stands behind a
+// reference to one of the same kind: when the text is read back, that set is
+// taken for the reference and gets another id.
+func (p *printer) ownBeforeReferences(e *cib.Element) {
+	referred := map[string]bool{}
+	for _, c := range e.Children {
+		switch {
+		case c.Has("id-ref"):
+			referred[c.Name] = true
+		case referred[c.Name]:
+			p.failed = true
+		}
+	}
 }
 
 func (p *printer) operations(lines []string, e *cib.Element) []string {
@@ -164,6 +181,7 @@ func (p *printer) operation(lines []string, e *cib.Element) []string {
 func (p *printer) container(kind string, e *cib.Element) []string {
 	p.only(e, "id", "description")
 	head := p.head(kind, e.ID())
+	p.ownBeforeReferences(e)
 	var sets []string
 	members := 0
 	for _, c := range e.Children {
@@ -190,7 +208,7 @@ func (p *printer) bundle(e *cib.Element) []string {
 	lines := p.description([]string{p.head("bundle", e.ID())}, e)
 	// inner joins what stands deeper than a section.
 	inner := func(first string, more []string) string {
-		return strings.Join(append([]string{first}, more...), " \\\n\t\t")
+		return strings.Join(append([]string{first}, more...), p.joint("\t\t"))
 	}
 	attributes := func(x *cib.Element, skip string) []string {
 		var out []string

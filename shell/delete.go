@@ -32,6 +32,8 @@ func (s *Session) tellNotes(notes []cib.EditNote) {
 		switch {
 		case n.Deleted:
 			s.msg.info("hanging %s deleted: %s", object, n.Text)
+		case strings.HasPrefix(n.Element, "rsc_"):
+			s.msg.info("constraint %s updated: %s", object, n.Text)
 		default:
 			s.msg.info("%s updated: %s", object, n.Text)
 		}
@@ -137,7 +139,6 @@ func runModgroup(ctx context.Context, s *Session, c *call) error {
 		return problemf("%s: %s what?", c.path, c.arg(3)).at(c.words[3].End)
 	}
 	return s.edit(ctx, func(work *cib.CIB) error {
-		var notes []cib.EditNote
 		var err error
 		if action == "remove" {
 			err = cib.RemoveMember(work, group, member)
@@ -148,12 +149,11 @@ func runModgroup(ctx context.Context, s *Session, c *call) error {
 			} else if len(c.words) == 5 {
 				after = c.arg(4)
 			}
-			notes, err = cib.AddMember(work, group, member, before, after)
+			err = cib.AddMember(work, group, member, before, after)
 		}
 		if err != nil {
 			return problemf("%s: %v", c.path, err).at(c.at(2))
 		}
-		s.tellNotes(notes)
 		return nil
 	})
 }

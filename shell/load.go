@@ -152,7 +152,7 @@ func runEdit(ctx context.Context, s *Session, c *call) error {
 	if !s.cfg.Interactive || s.batch {
 		return problemf("edit not allowed in batch mode").at(c.line.Words[c.head].Pos).hinting("use load, set or filter")
 	}
-	return s.roundTrip(ctx, c, c.words, func(text string, asXML bool) (string, error) {
+	return s.roundTrip(ctx, c, c.words, false, func(text string, asXML bool) (string, error) {
 		suffix := ".crm"
 		if asXML {
 			suffix = ".xml"
@@ -162,7 +162,7 @@ func runEdit(ctx context.Context, s *Session, c *call) error {
 }
 
 func runFilter(ctx context.Context, s *Session, c *call) error {
-	return s.roundTrip(ctx, c, c.words[1:], func(text string, asXML bool) (string, error) {
+	return s.roundTrip(ctx, c, c.words[1:], true, func(text string, asXML bool) (string, error) {
 		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", c.arg(0))
 		cmd.Stdin = strings.NewReader(text)
 		cmd.Stderr = s.msg.err
@@ -175,8 +175,9 @@ func runFilter(ctx context.Context, s *Session, c *call) error {
 }
 
 // roundTrip prints objects, lets f change the text, and takes the result
-// back: what is missing in it is deleted, what is new created.
-func (s *Session) roundTrip(ctx context.Context, c *call, words []grammar.Word, f func(text string, asXML bool) (string, error), again func() bool) error {
+// back: what is missing in it is deleted, what is new created. With lines each
+// object is one line.
+func (s *Session) roundTrip(ctx context.Context, c *call, words []grammar.Word, lines bool, f func(text string, asXML bool) (string, error), again func() bool) error {
 	e, err := s.editor(ctx)
 	if err != nil {
 		return err
@@ -196,7 +197,7 @@ func (s *Session) roundTrip(ctx context.Context, c *call, words []grammar.Word, 
 		}
 	}
 	sel.obscure = nil
-	before := grammar.Print(doc, grammar.PrintOptions{Select: sel.pick, SetIDs: true})
+	before := grammar.Print(doc, grammar.PrintOptions{Select: sel.pick, SetIDs: true, OneLine: lines})
 	name := "edited text"
 	if sel.xml {
 		before = showXML(doc, sel)
