@@ -14,9 +14,6 @@ import (
 	"time"
 )
 
-// maxStrangers bounds connections whose handshake is not over.
-const maxStrangers = 64
-
 // ErrClosed is given by everything after Close.
 var ErrClosed = errors.New("transport is closed")
 
@@ -70,7 +67,7 @@ type Transport struct {
 
 	streams   chan net.Conn
 	door      atomic.Pointer[door]
-	strangers chan struct{}
+	strangers crowd
 
 	mu       sync.Mutex
 	barred   map[string]int // how often each peer is
@@ -99,7 +96,7 @@ func Listen(cfg Config) (*Transport, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 		}
 	}
-	t := &Transport{cfg: cfg, streams: make(chan net.Conn), strangers: make(chan struct{}, maxStrangers),
+	t := &Transport{cfg: cfg, streams: make(chan net.Conn),
 		barred: map[string]int{}, conns: map[net.Conn]known{}, peers: map[string]*peerConn{}, handlers: map[string]Handler{}}
 	t.creds.Store(&cfg.Credentials)
 	t.epoch.Store(cfg.Epoch)
@@ -243,14 +240,13 @@ func (t *Transport) accept() {
 			}
 			continue
 		}
-		select {
-		case t.strangers <- struct{}{}:
-		default:
+		leave, ok := t.strangers.enter(raw.RemoteAddr())
+		if !ok {
 			raw.Close()
 			continue
 		}
 		t.wg.Go(func() {
-			defer func() { <-t.strangers }()
+			defer leave()
 			t.greet(raw)
 		})
 	}

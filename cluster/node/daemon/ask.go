@@ -11,7 +11,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"gcrm/cib"
 	"gcrm/cluster/client"
+	"gcrm/cluster/executor/operation"
 )
 
 // question is a verb that is put to the daemon of a node.
@@ -65,6 +67,10 @@ func tokenVerb() question {
 
 func stopVerb() question {
 	return question{name: "stop", ask: func(ctx context.Context, s Streams, c *client.HTTP, _ []string) error {
+		if running, err := leftRunning(ctx, c); err == nil && len(running) > 0 {
+			fmt.Fprintf(s.Err, "warning: in maintenance nothing is stopped or moved: %s goes on running here.\n"+
+				"Before maintenance ends, start the daemon again: otherwise this node is fenced before others may start that.\n", strings.Join(running, ", "))
+		}
 		if err := c.StopNode(ctx); err != nil {
 			return err
 		}
@@ -80,6 +86,33 @@ func stopVerb() question {
 			}
 		}
 	}}
+}
+
+// leftRunning are the resources of the daemon's node that a stop leaves running,
+// since it or the cluster is in maintenance.
+func leftRunning(ctx context.Context, c *client.HTTP) ([]string, error) {
+	doc, err := c.CIB(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	i, err := c.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n, ok := doc.Node(i.Node)
+	if !ok {
+		return nil, nil
+	}
+	mode, _ := doc.Property("maintenance-mode")
+	own := ""
+	if set := n.Element.Child("instance_attributes"); set != nil {
+		own, _ = cib.PairValue(set, "maintenance")
+	}
+	all, _ := cib.ParseBool(mode)
+	if here, _ := cib.ParseBool(own); !here && !all {
+		return nil, nil
+	}
+	return operation.Active(doc, n.ID), nil
 }
 
 func statusVerb() question {
@@ -244,7 +277,10 @@ func removeVerb() question {
 		if err := c.RemoveNode(ctx, words[0]); err != nil {
 			return err
 		}
-		fmt.Fprintf(s.Out, "Node %s is forgotten.\n", words[0])
+		fmt.Fprintf(s.Out, `Node %s is removed: it has no vote, and its certificate is refused by all nodes from now on.
+Its machine still has copies of the cluster's keys. Empty its state folder; if it is not in your hands, replace them
+with 'gcrm cluster rotate --authority'.
+`, words[0])
 		return nil
 	}}
 }

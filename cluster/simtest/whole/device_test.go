@@ -26,6 +26,8 @@ const (
 	// power it tells the truth. After a reboot nothing can be read back, so of
 	// reboots it says that they failed.
 	deviceClaims
+	// deviceAnswersOnCue: it acts, and answers when world.cue is closed.
+	deviceAnswersOnCue
 )
 
 // Do implements fencing.Method.
@@ -34,7 +36,7 @@ func (d *device) Do(ctx context.Context, c fencing.Call) fencing.Outcome {
 	l.awake(ctx)
 	w.mu.Lock()
 	took := 20*time.Millisecond + time.Duration(w.agents.Int64N(int64(300*time.Millisecond)))
-	mode, late, lying := w.switching, w.switchDelay, w.lying
+	mode, late, lying, cue := w.switching, w.switchDelay, w.lying, w.cue
 	w.mu.Unlock()
 	if mode == deviceHangs {
 		took = time.Hour
@@ -90,6 +92,15 @@ func (d *device) Do(ctx context.Context, c fencing.Call) fencing.Outcome {
 		}
 		if mode == deviceAnswersLate && !l.waits(ctx, late) {
 			return fencing.Fail("", "given up")
+		}
+		if mode == deviceAnswersOnCue {
+			select {
+			case <-cue:
+			case <-ctx.Done():
+				return fencing.Fail("", "given up")
+			case <-l.over:
+				return fencing.Fail("", "given up")
+			}
 		}
 		return fencing.Outcome{Power: fencing.PowerOff, Text: "switched off"}
 	case "on":

@@ -147,6 +147,7 @@ func networkFaults() []kind {
 			w.note("%s and %s are cut from each other", a.name, b.name)
 			w.sever(a, b, true)
 		}},
+		{name: "two meet before the switch answers", do: func(w *world, _ *host) { w.meets() }},
 		{name: "one direction is cut", do: func(w *world, _ *host) {
 			a, b := w.pair()
 			w.note("nothing of %s reaches %s", a.name, b.name)

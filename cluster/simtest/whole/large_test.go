@@ -3,6 +3,7 @@ package whole
 import (
 	"flag"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,20 @@ func processor() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// third picks a third of the hosts, the one that leads among them.
+func (w *world) third() []*host {
+	var out []*host
+	if l := w.leader(); l != nil {
+		out = append(out, l)
+	}
+	for _, h := range slices.Backward(w.hosts) {
+		if len(out) < len(w.hosts)/3 && !slices.Contains(out, h) {
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 // TestLargeCluster has many nodes come up, lose a third of them at once, and
@@ -48,18 +63,21 @@ func TestLargeCluster(t *testing.T) {
 			report("all joined, configured, at rest")
 			time.Sleep(20 * time.Second)
 			report("quiet")
-			for _, h := range w.hosts[*large-*large/3:] {
+			lost := w.third()
+			for _, h := range lost {
 				h.powerOff()
 			}
+			w.until(time.Minute, "another one leads", func() bool { l := w.leader(); return l != nil && !slices.Contains(lost, l) })
+			report("a third was lost, the leader among them, and another one leads")
 			w.until(5*time.Minute, "all that were lost are fenced", func() bool {
-				for _, h := range w.hosts[*large-*large/3:] {
+				for _, h := range lost {
 					if w.timesFenced(h) == 0 {
 						return false
 					}
 				}
 				return true
 			})
-			report("a third was lost and fenced")
+			report("all that were lost are fenced")
 			w.rest(10 * time.Minute)
 			report("all are back, everything at rest")
 		}

@@ -66,6 +66,10 @@ type world struct {
 	busy   map[string]string
 	// entries is what the replicas applied, by index.
 	entries map[uint64]string
+	// ended is the index of the entry by which an incarnation was lost or left.
+	ended map[incarnation]uint64
+	// cue, if it is not nil, is closed when the switch may answer.
+	cue chan struct{}
 	// promised are configurations that were acknowledged, by marker.
 	promised []string
 	marker   int
@@ -190,6 +194,7 @@ func newWorld(t *testing.T, p plan) *world {
 		p.detection = time.Second
 	}
 	w := &world{T: t, plan: p, net: newNetwork(p.seed), began: time.Now(), rng: rand.New(rand.NewPCG(p.seed, 1)), agents: rand.New(rand.NewPCG(p.seed, 2)),
+		ended:  map[incarnation]uint64{},
 		active: map[string]map[string]bool{}, busy: map[string]string{}, entries: map[uint64]string{}, fenced: map[string]int{},
 		stopFails: map[string]bool{}, agentFaults: map[string]agentFault{}}
 	for i := range p.nodes {
@@ -579,6 +584,7 @@ func (w *world) observed(l *life, s consensus.Step) {
 		w.violatedLocked("entry %d is version %s on %s, and was %s elsewhere", s.State.Index, v, l.host.name, was)
 	}
 	w.entries[s.State.Index] = v
+	w.returnsLocked(l, s.State)
 }
 
 // sees notes whether this life is a member.
