@@ -67,6 +67,9 @@ func Run(ctx context.Context, o Options) error {
 	if err := o.complete(); err != nil {
 		return err
 	}
+	if err := permissions(o.StateDir, o.RunDir); err != nil {
+		return err
+	}
 	s, err := Load(o.StateDir)
 	if err != nil {
 		return err
