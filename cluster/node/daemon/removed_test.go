@@ -94,7 +94,7 @@ func (h *host) refused(by *host) {
 	defer wire.Close()
 	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
 	defer cancel()
-	_, stream := wire.Streams().Dial(to.Name, patience)
+	_, stream := wire.Streams().Dial(ctx, to.Name)
 	for purpose, err := range map[string]error{"requests": wire.Call(ctx, to.Name, "node.applied", struct{}{}, nil), "the log": stream} {
 		var r *transport.Refusal
 		if !errors.As(err, &r) || r.Code != transport.RefusedRemoved {
