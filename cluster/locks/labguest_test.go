@@ -52,7 +52,9 @@ import (
 const guestCode = "6631c08ed88ed0bc007cfb66a3007eb442e82f0066ff06008066ff06007e66a1007e66a30480663306008066a30880" +
 	"b80043e80e0066a16c04f4663b066c0474f8ebd152be507ccd135a7201c3f4ebfd10000100008000000100000000000000"
 
-const guestDefinition = `<domain type='qemu'><name>guest</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
+const guestDefinition = `<domain type='qemu'>
+<name>guest</name>
+<memory unit='MiB'>16</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type></os><on_reboot>destroy</on_reboot>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
 <disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='/mnt/kvm/guest.img'/><target dev='vda' bus='virtio'/></disk>
@@ -97,7 +99,8 @@ func (m shared) guest() {
 	m.Run("node1", fmt.Sprintf("truncate -s 1M /mnt/kvm/guest.img; (echo %s | xxd -r -p; head -c %d /dev/zero; printf '\\125\\252') | dd of=/mnt/kvm/guest.img conv=notrunc status=none; cat > /mnt/kvm/guest.xml <<'END'\n%s\nEND\nsync",
 		guestCode, 510-len(guestCode)/2, guestDefinition))
 	for _, n := range m.Names() {
-		m.Run(n, `printf 'user = "root"\ngroup = "root"\nsecurity_driver = "none"\nremember_owner = 0\n' > /etc/libvirt/qemu.conf; systemctl enable -q --now libvirtd; echo 'StrictHostKeyChecking no' > /root/.ssh/config`)
+		// The native agent is the one to be tested.
+		m.Run(n, `rm -f /usr/lib/ocf/resource.d/heartbeat/VirtualDomain; printf 'user = "root"\ngroup = "root"\nsecurity_driver = "none"\nremember_owner = 0\n' > /etc/libvirt/qemu.conf; systemctl enable -q --now libvirtd; echo 'StrictHostKeyChecking no' > /root/.ssh/config`)
 	}
 	m.Configure("node1", guestConfiguration)
 	m.Runs("node1", "guest", "node2")
