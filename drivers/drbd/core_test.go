@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 // nativePair is two nodes on this host without the kernel's module.
-func nativePair(t *testing.T) [2]agenttest.Subject {
+func nativePair(t *testing.T, volumes int) [2]agenttest.Subject {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: needs root")
@@ -48,15 +48,18 @@ func nativePair(t *testing.T) [2]agenttest.Subject {
 	names := [2]string{"alpha", "beta"}
 	conf := "resource r0 {\n  disk { resync-rate 200M; c-plan-ahead 0; }\n"
 	for i, n := range names {
-		disk := filepath.Join(dir, n)
-		if err := os.WriteFile(disk, nil, 0o600); err != nil {
-			t.Fatal(err)
+		conf += fmt.Sprintf("  on %s { address 127.0.0.%d:%s;\n", n, i+1, agenttest.Port(t))
+		for v := range volumes {
+			disk := filepath.Join(dir, fmt.Sprint(n, v))
+			if err := os.WriteFile(disk, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Truncate(disk, 16<<20); err != nil {
+				t.Fatal(err)
+			}
+			conf += fmt.Sprintf("    volume %d { device /dev/drbd_test_%s_%d_%d minor %d; disk %s; meta-disk internal; }\n", v, n, os.Getpid(), v, 210+2*i+v, disk)
 		}
-		if err := os.Truncate(disk, 16<<20); err != nil {
-			t.Fatal(err)
-		}
-		conf += fmt.Sprintf("  on %s { device /dev/drbd_test_%s_%d minor %d; disk %s; meta-disk internal; address 127.0.0.%d:%s; }\n",
-			n, n, os.Getpid(), 210+i, disk, i+1, agenttest.Port(t))
+		conf += "  }\n"
 	}
 	file := filepath.Join(dir, "drbd.conf")
 	if err := os.WriteFile(file, []byte(conf+"}\n"), 0o600); err != nil {
@@ -94,7 +97,13 @@ func folderOf(s agenttest.Subject) admin.Folder {
 // TestNativeCore runs the agent on volumes without a kernel module: scores, promotion,
 // takeover of a dead process and failover.
 func TestNativeCore(t *testing.T) {
-	pair := nativePair(t)
+	for _, volumes := range []int{1, 2} {
+		t.Run(fmt.Sprint(volumes), func(t *testing.T) { runNativeCore(t, volumes) })
+	}
+}
+
+func runNativeCore(t *testing.T, volumes int) {
+	pair := nativePair(t, volumes)
 	a, b := pair[0], pair[1]
 	for _, s := range pair {
 		s.Want(t, drivers.Monitor, drivers.NotRunning)

@@ -186,8 +186,10 @@ func parent(pid int) int {
 
 // killNode ends keeper and process of a node, as a loss of power would, and takes
 // away what the kernel keeps of them.
-func (s *site) killNode(node int) {
-	if c, err := s.folder(node).Call(context.Background(), "r0", Call{Command: "status"}); err == nil {
+func (s *site) killNode(node int) { s.killOne(node, "r0") }
+
+func (s *site) killOne(node int, resource string) {
+	if c, err := s.folder(node).Call(context.Background(), resource, Call{Command: "status"}); err == nil {
 		keeper := parent(c.Status.PID)
 		if keeper > 1 {
 			kill(keeper)
@@ -200,7 +202,7 @@ func (s *site) killNode(node int) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
-	_ = os.Remove(s.folder(node).State("r0"))
+	_ = os.Remove(s.folder(node).State(resource))
 }
 
 // TestCommands goes through the life of a resource.

@@ -19,7 +19,7 @@ func newSeveral(t *testing.T) *site {
 	s := &site{t: t, dir: t.TempDir()}
 	s.conf = filepath.Join(s.dir, "r0.res")
 	var text strings.Builder
-	text.WriteString("resource r0 {\n  net { verify-alg sha1; } disk { resync-rate 200M; c-plan-ahead 0; }\n")
+	text.WriteString("resource r0 {\n  net { verify-alg sha1; } disk { resync-rate 200M; c-plan-ahead 0; }\n  volume 1 { disk { resync-after r0/0; } }\n  volume 0 { }\n")
 	for i, n := range nodes {
 		fmt.Fprintf(&text, "  on %s {\n    address 127.0.0.%d:%d;\n", n, i+1, freePort(t))
 		for v := range 2 {
@@ -134,6 +134,15 @@ func TestSeveralVolumes(t *testing.T) {
 	}
 	s.ok(0, "verify", "r0/1")
 	s.ok(0, "wait-sync", "--timeout", "60s", "r0")
+	// The second volume's resync comes after the first's.
+	s.ok(1, "pause-sync", "r0/0")
+	s.within(1, "dependency", "status", "r0")
+	s.ok(1, "invalidate", "r0/1")
+	s.within(1, "volume:1 replication:PausedSyncT", "status", "r0")
+	s.ok(1, "resume-sync", "r0/0")
+	for i := range nodes {
+		s.ok(i, "wait-sync", "--timeout", "60s", "r0")
+	}
 	s.ok(0, "secondary", "r0")
 	s.ok(1, "primary", "r0")
 	says(0, "Secondary/Primary\nSecondary/Primary\n", "role", "r0")
@@ -154,5 +163,68 @@ func TestSeveralVolumes(t *testing.T) {
 		if string(data[0]) != string(data[1]) {
 			t.Errorf("the disks of volume %d differ", v)
 		}
+	}
+}
+
+// within waits until a command says something.
+func (s *site) within(node int, want string, args ...string) {
+	s.t.Helper()
+	for limit := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		out := s.ok(node, args...)
+		if strings.Contains(out, want) {
+			return
+		}
+		if time.Now().After(limit) {
+			s.t.Fatalf("%s does not say %q:\n%s", strings.Join(args, " "), want, out)
+		}
+	}
+}
+
+// TestResyncAfterAnotherResource: the processes of two resources of a node take turns.
+func TestResyncAfterAnotherResource(t *testing.T) {
+	s := newSite(t, 16, "disk { resync-rate 200M; c-plan-ahead 0; }")
+	text := "resource r1 {\n  disk { resync-after r0; }\n"
+	for i, n := range nodes {
+		disk := filepath.Join(s.dir, "second-"+n)
+		if err := os.WriteFile(disk, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(disk, 16<<20); err != nil {
+			t.Fatal(err)
+		}
+		text += fmt.Sprintf("  on %s { device minor %d; disk %s; meta-disk internal; address 127.0.0.%d:%d; }\n", n, 240+i, disk, i+1, freePort(t))
+	}
+	before, err := os.ReadFile(s.conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.conf, append(before, text+"}\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for i := range nodes {
+			s.killOne(i, "r1")
+		}
+	})
+	for i := range nodes {
+		s.ok(i, "create-md", "r1")
+		s.ok(i, "up", "r0")
+		s.ok(i, "up", "r1")
+	}
+	for _, r := range []string{"r0", "r1"} {
+		s.ok(0, "wait-connect", "--timeout", "60s", r)
+	}
+	s.ok(1, "pause-sync", "r0")
+	s.within(1, "dependency", "status", "r1")
+	s.ok(0, "primary", "--force", "r1")
+	s.within(1, "replication:PausedSyncT", "status", "r1")
+	s.within(0, "replication:PausedSyncS peer-disk:Inconsistent resync-suspended:", "status", "r1")
+	// A resource that does not run keeps nobody waiting.
+	s.ok(1, "down", "r0")
+	s.ok(1, "wait-sync", "--timeout", "60s", "r1")
+	s.ok(0, "wait-sync", "--timeout", "60s", "r1")
+	s.ok(0, "secondary", "r1")
+	for i := range nodes {
+		s.ok(i, "down", "r1")
 	}
 }

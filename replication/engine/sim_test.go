@@ -572,6 +572,13 @@ func (n *simNode) transmit(m wire.Message) {
 	}
 	raw := d.Append(nil, &m) // the data may change after this
 	w.logf("%d>%d %v vol=%d sec=%d size=%d id=%x n=%d %v", n.id, peer.id, m.Command, m.Volume, m.Sector, m.Size, m.ID, m.Number, m.State)
+	to := peer.copies[min(int(m.Volume), len(peer.copies)-1)].e.State().Conn()
+	switch {
+	case w.broken == "bits of a node that is ahead are lost" && m.Command == wire.CmdOutOfSync,
+		w.broken == "blocks that come in a pause are lost" && m.Command == wire.CmdResyncReply && to == wire.PausedSyncT,
+		w.broken == "only the newest protocol acknowledges" && m.Command == wire.CmdWriteAck && d.Version < 100:
+		return
+	}
 	if w.broken == "all messages about the first volume" {
 		m.Volume = 0
 		raw = d.Append(raw[:0], &m)

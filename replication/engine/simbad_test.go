@@ -41,11 +41,11 @@ func (n *simNode) breakDisk() {
 
 func (n *simCopy) attachAgain(life int) {
 	w := n.w
-	if !n.up || n.life != life || n.broken {
+	if !n.up || n.life != life || n.simNode.broken {
 		return
 	}
 	again := func() { w.after(w.between(50*time.Millisecond, 400*time.Millisecond), func() { n.attachAgain(life) }) }
-	if n.e.State().Disk() != wire.Diskless || len(n.diskBusy) > 0 {
+	if n.e.State().Disk() != wire.Diskless || len(n.diskBusy) > 0 && w.broken != "a disk that hangs is taken back at once" {
 		// It may still fail on what it was doing, or is being compared; a runner opens
 		// a disk only when nothing is under way on it any more.
 		again()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,13 +34,15 @@ func (w *world) pauseOrResume() {
 	}
 }
 
-// kinds are schedules in which something besides the usual happens.
-var kinds = []struct {
+type simKind struct {
 	name    string
 	volumes int
 	set     func(seed uint64, c *Config)
 	world   func(*world)
-}{
+}
+
+// kinds are schedules in which something besides the usual happens.
+var kinds = []simKind{
 	{"pauses", 2, func(_ uint64, c *Config) { c.MaxRate, c.PlanAhead = 2000, 0; c.ResyncRate = 1000 }, func(w *world) { w.pausing = true }},
 	{"handlers before a resync", 1, func(_ uint64, c *Config) { c.BeforeSource, c.BeforeTarget = true, true }, func(w *world) { w.attended = true }},
 	{"pull-ahead", 2, func(seed uint64, c *Config) {
@@ -108,6 +111,30 @@ func TestSimulationOfKinds(t *testing.T) {
 			if seen == 0 && *simSeed == 0 {
 				t.Error("what these schedules are about did not happen")
 			}
+		})
+	}
+}
+
+// TestBrokenKindsAreCaught breaks something that only a kind of schedules depends on.
+func TestBrokenKindsAreCaught(t *testing.T) {
+	for _, c := range []struct {
+		kind, broken string
+		first        uint64 // a seed that is known to show it
+	}{
+		{"pull-ahead", "bits of a node that is ahead are lost", 4},
+		{"pauses", "blocks that come in a pause are lost", 10},
+		{"disk-timeout", "a disk that hangs is taken back at once", 10},
+		{"old protocols", "only the newest protocol acknowledges", 60},
+	} {
+		t.Run(c.broken, func(t *testing.T) {
+			kind := slices.IndexFunc(kinds, func(k simKind) bool { return k.name == c.kind })
+			for seed := c.first; seed < c.first+80; seed++ {
+				if w := simulateKind(t, kind, seed, false, 8*time.Second, c.broken); w.failed != "" {
+					t.Logf("seed %d: %s", seed, w.failed)
+					return
+				}
+			}
+			t.Error("not noticed in 80 schedules")
 		})
 	}
 }
