@@ -175,8 +175,7 @@ func runTicket(ctx context.Context, s *Session, c *call) error {
 			return problemf("ticket %s does not exist", id).at(c.at(1))
 		}
 		if action == "time" {
-			s.printf("%s\n", clockTime(state.Get("last-granted")))
-			return nil
+			return s.writeValue("last_granted", clockTime(state.Get("last-granted")))
 		}
 		if s.cfg.Format == "json" {
 			return s.writeJSON(map[string]string{"ticket": id, "granted": state.Get("granted"), "standby": state.Get("standby"), "last_granted": state.Get("last-granted")})

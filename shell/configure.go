@@ -147,8 +147,7 @@ func runSchema(ctx context.Context, s *Session, c *call) error {
 		if err != nil {
 			return err
 		}
-		s.printf("%s\n", doc.Schema())
-		return nil
+		return s.writeValue("schema", doc.Schema())
 	}
 	name := c.arg(0)
 	if !knownSchema(name) {

@@ -23,6 +23,9 @@ func runGraph(ctx context.Context, s *Session, c *call) error {
 		words = words[1:]
 	}
 	if len(words) == 0 {
+		if s.cfg.Format == "json" {
+			return s.writeJSON(map[string]string{"dot": text})
+		}
 		_, err := io.WriteString(s.msg.out, text)
 		return err
 	}

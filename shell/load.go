@@ -244,10 +244,10 @@ func runApply(ctx context.Context, s *Session, c *call) error {
 		s.drop()
 		return err
 	}
-	changes := []cib.ObjectChange{}
+	changes := []changedObject{}
 	difference := ""
 	if s.changed() {
-		changes = cib.Diff(s.staged.base, s.staged.work)
+		changes = changedObjects(s.staged.base, s.staged.work)
 		difference = s.difference(s.staged.base, s.staged.work)
 	}
 	changed := s.changed()
@@ -260,16 +260,7 @@ func runApply(ctx context.Context, s *Session, c *call) error {
 		}
 	}
 	if s.cfg.Format == "json" {
-		type change struct {
-			Kind    cib.ChangeKind `json:"kind"`
-			Section string         `json:"section"`
-			ID      string         `json:"id"`
-		}
-		list := []change{}
-		for _, ch := range changes {
-			list = append(list, change{ch.Kind, ch.Section, ch.ID})
-		}
-		return s.writeJSON(map[string]any{"changed": changed, "checked": check, "objects": list})
+		return s.writeJSON(map[string]any{"changed": changed, "checked": check, "objects": changes})
 	}
 	s.printf("%s", difference)
 	switch {

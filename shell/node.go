@@ -297,8 +297,15 @@ func runNodeServer(ctx context.Context, s *Session, c *call) error {
 			return err
 		}
 	}
+	names := []string{}
 	for _, n := range nodes {
-		s.printf("%s\n", n.Uname)
+		names = append(names, n.Uname)
+	}
+	if s.cfg.Format == "json" {
+		return s.writeJSON(names)
+	}
+	for _, n := range names {
+		s.printf("%s\n", n)
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func runRaList(ctx context.Context, s *Session, c *call) error {
 	}
 	types := k.list(class, provider)
 	if s.cfg.Format == "json" {
-		return s.writeJSON(types)
+		return s.writeJSON(append([]string{}, types...))
 	}
 	s.columns(types)
 	return nil
@@ -61,7 +61,7 @@ func runRaList(ctx context.Context, s *Session, c *call) error {
 func runRaProviders(ctx context.Context, s *Session, c *call) error {
 	providers := s.agents(ctx).Providers(c.arg(0))
 	if s.cfg.Format == "json" {
-		return s.writeJSON(providers)
+		return s.writeJSON(append([]string{}, providers...))
 	}
 	if len(providers) == 0 {
 		return problemf("nobody provides %s", c.arg(0)).at(c.at(0))

@@ -278,8 +278,7 @@ func runCibDiff(ctx context.Context, s *Session, c *call) error {
 		if err != nil {
 			return err
 		}
-		s.printf("%s", s.difference(a, b))
-		return nil
+		return s.writeDifference(a, b)
 	}
 	path, name, err := s.namedShadow(c)
 	if err != nil {
@@ -298,8 +297,7 @@ func runCibDiff(ctx context.Context, s *Session, c *call) error {
 	if err != nil {
 		return err
 	}
-	s.printf("%s", s.difference(live, shadow))
-	return nil
+	return s.writeDifference(live, shadow)
 }
 
 func runCibReset(ctx context.Context, s *Session, c *call) error {

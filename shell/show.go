@@ -261,8 +261,37 @@ func (s *Session) changesAsText(ctx context.Context) (string, error) {
 	return s.difference(s.staged.base, s.staged.work), nil
 }
 
+// writeDifference shows the change from one document to another.
+func (s *Session) writeDifference(before, after *cib.CIB) error {
+	if s.cfg.Format != "json" {
+		s.printf("%s", s.difference(before, after))
+		return nil
+	}
+	text := s.differenceIn(before, after, palette{})
+	return s.writeJSON(map[string]any{"changed": text != "", "objects": changedObjects(before, after), "diff": text})
+}
+
+// changedObject is an object that differs between two documents.
+type changedObject struct {
+	Kind    cib.ChangeKind `json:"kind"`
+	Section string         `json:"section"`
+	ID      string         `json:"id"`
+}
+
+func changedObjects(before, after *cib.CIB) []changedObject {
+	out := []changedObject{}
+	for _, ch := range cib.Diff(before, after) {
+		out = append(out, changedObject{ch.Kind, ch.Section, ch.ID})
+	}
+	return out
+}
+
 // difference shows the change from one document to another as crm text.
 func (s *Session) difference(before, after *cib.CIB) string {
+	return s.differenceIn(before, after, s.color)
+}
+
+func (s *Session) differenceIn(before, after *cib.CIB, p palette) string {
 	o := grammar.PrintOptions{Obscure: s.obscured()}
-	return unifiedDiff(grammar.Print(before, o), grammar.Print(after, o), s.color)
+	return unifiedDiff(grammar.Print(before, o), grammar.Print(after, o), p)
 }

@@ -45,6 +45,7 @@ func buildView(doc *cib.CIB, info *client.Info, now time.Time) (*clusterView, er
 	if err != nil {
 		return nil, err
 	}
+	v.Nodes, v.Resources, v.Failures = []nodeView{}, []resourceView{}, []failureView{} // programs read lists, not null
 	v.Instances, v.Disabled, v.Blocked = state.Instances, state.Disabled, state.Blocked
 	for _, n := range state.Nodes {
 		v.configuredAt++

@@ -89,6 +89,15 @@ func (s *Session) writeJSON(v any) error {
 	return e.Encode(v)
 }
 
+// writeValue writes one value: alone for people, under its name for machines.
+func (s *Session) writeValue(name, value string) error {
+	if s.cfg.Format == "json" {
+		return s.writeJSON(map[string]string{name: value})
+	}
+	s.printf("%s\n", value)
+	return nil
+}
+
 // columns writes names beside each other as the width allows; one a line when
 // nobody looks.
 func (s *Session) columns(names []string) {

@@ -249,15 +249,20 @@ func (s *Session) showConfig(t *templateConfig) error {
 	if err != nil {
 		return s.reportJoined(err)
 	}
-	if s.cfg.Format == "json" {
-		lines := []string{}
-		for _, st := range list {
-			lines = append(lines, withoutSecrets(st.Line))
-		}
-		return s.writeJSON(map[string]any{"configuration": t.name, "statements": lines})
-	}
+	return s.showStatements("configuration", t.name, list)
+}
+
+// showStatements prints what a template or a configuration makes.
+func (s *Session) showStatements(kind, name string, list []templateStatement) error {
+	lines := []string{}
 	for _, st := range list {
-		s.printf("%s\n", withoutSecrets(st.Line))
+		lines = append(lines, withoutSecrets(st.Line))
+	}
+	if s.cfg.Format == "json" {
+		return s.writeJSON(map[string]any{kind: name, "statements": lines})
+	}
+	for _, l := range lines {
+		s.printf("%s\n", l)
 	}
 	return nil
 }

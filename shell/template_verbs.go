@@ -170,10 +170,7 @@ func runTemplateShow(ctx context.Context, s *Session, c *call) error {
 		if err := t.complete(c, all); err != nil {
 			return err
 		}
-		for _, st := range t.statements(all) {
-			s.printf("%s\n", st.Text)
-		}
-		return nil
+		return s.showStatements("template", t.name, t.statements(all))
 	}
 	table := newTable("Parameter", "Type", "Default", "Meaning")
 	for _, p := range t.params {
