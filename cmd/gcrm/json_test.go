@@ -267,4 +267,3 @@ func jsonShape(text string) ([]string, error) {
 	walk("", v)
 	return slices.Sorted(maps.Keys(seen)), nil
 }
-
