@@ -176,6 +176,9 @@ func bare(t Token) bool {
 // be something else.
 func (b *builder) odd(t Token) {
 	hint := slip(t.Value)
+	if strings.HasPrefix(t.Value, "#") {
+		hint = noComment
+	}
 	if s := nearest(t.Value, sectionWords); hint == "" && s != "" && len(t.Value) > 2 {
 		hint = fmt.Sprintf("did you mean %q?", s)
 	}

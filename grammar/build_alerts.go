@@ -27,9 +27,7 @@ func (b *builder) alert(a *Alert) *cib.Element {
 			e.Add(b.section(p.Set.Kind, p.Set.Set))
 		case p.Recipient != nil:
 			recipients++ // their ids go by their number, whatever was there before
-			r := b.recipient(p.Recipient)
-			r.Set("id", fmt.Sprintf("%s-recipient-%d", e.ID(), recipients))
-			e.Add(r)
+			e.Add(b.recipient(p.Recipient, fmt.Sprintf("%s-recipient-%d", e.ID(), recipients)))
 		default:
 			s := &cib.Element{Name: "select"}
 			for _, k := range p.Kinds {
@@ -51,14 +49,13 @@ func (b *builder) alert(a *Alert) *cib.Element {
 	return e
 }
 
-func (b *builder) recipient(r *Recipient) *cib.Element {
+func (b *builder) recipient(r *Recipient, id string) *cib.Element {
 	value, desc, sets := r.Value, r.Desc, r.Sets
 	if r.Brace.Value == "" {
 		value, desc, sets = r.Plain, r.About, r.More
 	}
-	e := cib.NewElement("recipient")
+	e := cib.NewElement("recipient", "id", id, "value", value.Value)
 	b.describe(e, desc)
-	e.Set("value", value.Value)
 	for _, s := range sets {
 		e.Add(b.section(s.Kind, s.Set))
 	}

@@ -26,7 +26,11 @@ func (b *builder) propertySet(p *Property) *cib.Element {
 	}
 	for _, t := range p.Pairs {
 		if b.st.Mode == Command && (bare(t) || strings.HasSuffix(t.Value, "=")) {
-			b.hint(t, "write NAME=VALUE", "Unknown arguments: %s", t.Value)
+			hint := "write NAME=VALUE"
+			if strings.HasPrefix(t.Value, "#") {
+				hint = noComment
+			}
+			b.hint(t, hint, "Unknown arguments: %s", t.Value)
 			continue
 		}
 		e.Add(b.pair(t))

@@ -36,6 +36,8 @@ func TestErrors(t *testing.T) {
 		{"order o Mandatroy: a b", "f:1:9: syntax in order: Invalid kind \"Mandatroy\"; did you mean Mandatory:?"},
 		{"order o a:explode b", "f:1:9: syntax in order: Invalid action 'explode' for 'a'; known are start, stop, promote, demote"},
 		{"rsc_ticket t a", `f:1:14: syntax in rsc_ticket: unexpected "a", expected a ticket (NAME:)`},
+		{"property stonith-enabled=false #禁用", "f:1:32: syntax in property: Unknown arguments: #禁用; a comment stands on a line of its own, # being its first character"},
+		{"primitive w Dummy op interval=10s", `f:1:22: syntax in primitive: unexpected "interval=10s", expected an operation name`},
 		{"property no-quorum-policy", "f:1:10: syntax in property: Unknown arguments: no-quorum-policy; write NAME=VALUE"},
 		{"role r modify cib", `f:1:8: syntax in role: unexpected "modify", expected description=..., read, write or deny`},
 		{"role r read xpth:/cib", `f:1:13: syntax in role: "xpth:/cib" says nothing about what to read; did you mean xpath?`},
@@ -88,6 +90,8 @@ func TestRemarks(t *testing.T) {
 		{"primitive w Dummy params state=“/x”", `"state=“/x”" is taken as it stands; these are typographic quotes; type " instead`},
 		{"primitive w Dummy params —state", `"—state" is taken as it stands; this is a typographic dash; type - instead`},
 		{"primitive w Dummy op monitor intervall=10s", `intervall is taken as a parameter of the operation; did you mean "interval"?`},
+		{"primitive w Dummy # the web", `"#" is taken as the name of an attribute without value; a comment stands on a line of its own, # being its first character`},
+		{"master m w notify=”True”", `"notify=”True”" is taken as it stands; these are typographic quotes; type " instead`},
 		{"collocation c inf: a b", `"collocation" is accepted as "colocation"`},
 		{"resource w Dummy", `"resource" is accepted as "primitive"`},
 		{"ms m w", `"ms" is deprecated; write a clone with meta promotable=true`},
@@ -96,6 +100,7 @@ func TestRemarks(t *testing.T) {
 		e := NewEdit(cib.New(), nil)
 		mustApply(t, e, "primitive w0 Dummy")
 		line := strings.Replace(tt.line, "ms m w", "ms m w0", 1)
+		line = strings.Replace(line, "master m w ", "master m w0 meta ", 1)
 		st, err := Parse(ReadCommand("", line), Command)
 		if err != nil {
 			t.Fatal(err)

@@ -233,6 +233,9 @@ func slip(word string) string {
 	return ""
 }
 
+// noComment is said of a word that looks like a comment behind a statement.
+const noComment = "a comment stands on a line of its own, # being its first character"
+
 func bareTime(s string) bool {
 	return s != "" && s[0] >= '0' && s[0] <= '9'
 }

@@ -219,6 +219,9 @@ func (s *classifier) typeOf(t string, index int) (lexer.TokenType, string) {
 		return tWord, t
 	}
 	s.listed = false
+	if s.value && s.opened && s.verb.pairsFrom > 0 && strings.Contains(t, "=") {
+		s.value = false // "op interval=10s" lacks the name of the operation
+	}
 	if s.value || index > 0 && index == s.verb.valueAt {
 		if s.verb.braceWords && t == "{" {
 			return tBrace, t
