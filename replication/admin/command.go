@@ -90,6 +90,7 @@ type invocation struct {
 	timeout  time.Duration
 	size     string
 	clean    bool
+	stacked  bool
 	args     []string
 	volume   *int // of RES/VOLUME
 }
@@ -113,6 +114,7 @@ Options:
       --device KIND      of up and serve: none (NBD socket only), nbd (a block device, by the kernel's NBD client),
                          loop (a block device, by FUSE) or auto (nbd if the kernel has it, else loop)
       --no-connect       of up: attach only
+      --stacked          of all: the resources on top of others, instead of the others
       --listen ADDR      of up and serve: NBD over TCP
       --tls-cert FILE --tls-key FILE --tls-ca FILE  TLS for that; with a CA clients need a certificate
 `)
@@ -186,6 +188,7 @@ func (in *invocation) parse(args []string) error {
 	fs.BoolVar(&in.xml, "xml", false, "")
 	fs.BoolVar(&in.worker, "worker", false, "")
 	fs.BoolVar(&in.idle, "idle", false, "")
+	fs.BoolVar(&in.stacked, "stacked", false, "")
 	fs.BoolVar(&in.alone, "no-connect", false, "")
 	fs.StringVar(&in.listen, "listen", "", "")
 	fs.StringVar(&in.cert, "tls-cert", "", "")
@@ -256,6 +259,9 @@ func (in *invocation) resources(none bool) ([]*Resource, error) {
 		found, err := Find(conf, r.Name, node)
 		if err != nil {
 			return nil, err
+		}
+		if found.Stacked() != in.stacked {
+			continue
 		}
 		out = append(out, found)
 	}

@@ -107,10 +107,18 @@ func newSiteAt(t *testing.T, megabytes int, options string, addresses [2]string,
 	return s
 }
 
-func (s *site) folder(node int) Folder { return Folder(filepath.Join(s.dir, "run-"+nodes[node])) }
+func (s *site) folder(node int) Folder { return s.folderOf(nodes[node]) }
 
 // run calls a command on a node.
 func (s *site) run(node int, args ...string) (out string, code int) {
+	s.t.Helper()
+	return s.runAs(nodes[node], s.enter[node], args...)
+}
+
+func (s *site) folderOf(name string) Folder { return Folder(filepath.Join(s.dir, "run-"+name)) }
+
+// runAs calls a command on a node, which may be a third one.
+func (s *site) runAs(name string, enter []string, args ...string) (out string, code int) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
 	defer cancel()
@@ -118,8 +126,8 @@ func (s *site) run(node int, args ...string) (out string, code int) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	argv := append(slices.Clone(s.enter[node]), exe)
-	argv = append(argv, "volume", args[0], "-c", s.conf, "--node", nodes[node], "--run-dir", string(s.folder(node)))
+	argv := append(slices.Clone(enter), exe)
+	argv = append(argv, "volume", args[0], "-c", s.conf, "--node", name, "--run-dir", string(s.folderOf(name)))
 	argv = append(argv, args[1:]...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
@@ -188,8 +196,10 @@ func parent(pid int) int {
 // away what the kernel keeps of them.
 func (s *site) killNode(node int) { s.killOne(node, "r0") }
 
-func (s *site) killOne(node int, resource string) {
-	if c, err := s.folder(node).Call(context.Background(), resource, Call{Command: "status"}); err == nil {
+func (s *site) killOne(node int, resource string) { s.killAt(nodes[node], resource) }
+
+func (s *site) killAt(name, resource string) {
+	if c, err := s.folderOf(name).Call(context.Background(), resource, Call{Command: "status"}); err == nil {
 		keeper := parent(c.Status.PID)
 		if keeper > 1 {
 			kill(keeper)
@@ -202,11 +212,12 @@ func (s *site) killOne(node int, resource string) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
-	_ = os.Remove(s.folder(node).State(resource))
+	_ = os.Remove(s.folderOf(name).State(resource))
 }
 
 // TestCommands goes through the life of a resource.
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 32, "net { verify-alg sha1; } disk { resync-rate 200M; c-plan-ahead 0; max-bio-bvecs 1; }")
 	fails := func(node, want int, text string, args ...string) {
 		t.Helper()

@@ -108,9 +108,6 @@ func Find(c *drbdconf.Config, name string, node drbdconf.Node) (*Resource, error
 		return nil, fmt.Errorf("resource %s has %d other nodes; exactly one is possible", name, len(peers))
 	}
 	r.Peer = peers[0]
-	if r.Local.Kind == drbdconf.StackedHost || r.Peer.Kind == drbdconf.StackedHost {
-		return nil, fmt.Errorf("resource %s is stacked, which the native core cannot do", name)
-	}
 	if r.Local.Proxy != nil || r.Peer.Proxy != nil {
 		return nil, fmt.Errorf("resource %s uses DRBD Proxy, which the native core cannot do", name)
 	}
@@ -121,10 +118,35 @@ func Find(c *drbdconf.Config, name string, node drbdconf.Node) (*Resource, error
 	}
 	r.Net = c.Net(r.Res, r.Local)
 	for _, v := range r.Local.Volumes {
+		if r.Stacked() {
+			var err error
+			if v, err = onTopOf(c, r.Local.Lower, v, node); err != nil {
+				return nil, fmt.Errorf("resource %s: %w", name, err)
+			}
+		}
 		r.Volumes = append(r.Volumes, &Volume{Resource: r, Conf: v, Disk: c.Disk(r.Res, v)})
 	}
 	r.Ignored = r.withoutEffect()
 	return r, nil
+}
+
+// Stacked tells whether the resource lies on the device of another one of this node. It
+// runs where that one is Primary, with a block device.
+func (r *Resource) Stacked() bool { return r.Local.Kind == drbdconf.StackedHost }
+
+// onTopOf is a volume whose disk is the device that the resource below has on this node.
+func onTopOf(c *drbdconf.Config, lower string, v *drbdconf.Volume, node drbdconf.Node) (*drbdconf.Volume, error) {
+	below, err := Find(c, lower, node)
+	if err != nil {
+		return nil, err
+	}
+	disk := below.Volume(v.Number)
+	if disk == nil {
+		return nil, fmt.Errorf("resource %s below has no volume %d", lower, v.Number)
+	}
+	own := *v
+	own.Disk = disk.Device()
+	return &own, nil
 }
 
 // withoutEffect names the options that are set and do nothing here.

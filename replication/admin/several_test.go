@@ -63,6 +63,7 @@ func (s *site) device(node, volume int) string {
 // TestSeveralVolumes goes through the life of a resource with two volumes: together,
 // one by one, and taken over when its process dies.
 func TestSeveralVolumes(t *testing.T) {
+	t.Parallel()
 	s := newSeveral(t)
 	says := func(node int, want string, args ...string) {
 		t.Helper()
@@ -182,6 +183,7 @@ func (s *site) within(node int, want string, args ...string) {
 
 // TestResyncAfterAnotherResource: the processes of two resources of a node take turns.
 func TestResyncAfterAnotherResource(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 16, "disk { resync-rate 200M; c-plan-ahead 0; }")
 	text := "resource r1 {\n  disk { resync-after r0; }\n"
 	for i, n := range nodes {
