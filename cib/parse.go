@@ -2,7 +2,6 @@ package cib
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -167,31 +166,12 @@ func (p *xmlParser) comment() (string, error) {
 	return t, nil
 }
 
-// plain refuses text with characters that no XML may hold.
-func (p *xmlParser) plain(raw string, at int) error {
-	if c := strings.IndexFunc(raw, isForbidden); c >= 0 {
-		r, _ := utf8.DecodeRuneInString(raw[c:])
-		return p.errf(at+c, "character %U is not allowed", r)
-	}
-	return nil
-}
-
 // nameByte tells which bytes may stand in a name; bytes of multi-byte
 // characters are all let through.
 var nameByte = func() (t [256]bool) {
 	for c := range t {
 		t[c] = c >= 0x80 || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' ||
 			c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.' || c == ':'
-	}
-	return t
-}()
-
-// valueStop tells the bytes that end an attribute's value, or that have to be
-// looked at in it: quotes, references, white space other than blanks, what is
-// not allowed. (0xEF begins the characters U+FFFE and U+FFFF.)
-var valueStop = func() (t [256]bool) {
-	for c := range t {
-		t[c] = c < 0x20 || c == '"' || c == '\'' || c == '&' || c == '<' || c == 0xEF
 	}
 	return t
 }()
@@ -245,155 +225,6 @@ func (p *xmlParser) element(depth int) (*Element, error) {
 		return e, err
 	}
 	return e, p.content(e, at, depth)
-}
-
-// shape is what the last element of a name looked like. Elements of one name
-// mostly have the same attributes in the same order, and many of the same
-// values; what is written as it was there need not be taken apart again.
-type shape struct {
-	name  string
-	attrs []writtenAttr // all names differ
-}
-
-// writtenAttr is an attribute as it stands in the text.
-type writtenAttr struct {
-	Attr
-	raw  string // from the name to the closing quote
-	head int    // length of the name and "="; 0 if there is space between them
-}
-
-func (p *xmlParser) shapeOf(name string) *shape {
-	sh := &p.seen[(len(name)*7+int(name[0])+int(name[len(name)-1])*3)%len(p.seen)]
-	if sh.name != name {
-		sh.name, sh.attrs = name, sh.attrs[:0]
-	}
-	return sh
-}
-
-func (p *xmlParser) attributes(e *Element) (closed bool, err error) {
-	sh := p.shapeOf(e.Name)
-	n := 0 // attributes so far: they are the first ones of the shape
-	for {
-		before := p.i
-		p.space()
-		if p.i >= len(p.s) {
-			return false, p.errf(p.i, "element %s is not closed", e.Name)
-		}
-		switch p.s[p.i] {
-		case '>':
-			p.i++
-			p.keepAttrs(e, sh.attrs[:n])
-			return false, nil
-		case '/':
-			if p.i+1 >= len(p.s) || p.s[p.i+1] != '>' {
-				return false, p.errf(p.i, "expected \"/>\"")
-			}
-			p.i += 2
-			p.keepAttrs(e, sh.attrs[:n])
-			return true, nil
-		}
-		if p.i == before {
-			return false, p.errf(p.i, "expected white space, \">\" or \"/>\"")
-		}
-		at := p.i
-		if n < len(sh.attrs) {
-			w := &sh.attrs[n]
-			if strings.HasPrefix(p.s[at:], w.raw) {
-				p.i += len(w.raw)
-				n++
-				continue
-			}
-			if w.head > 0 && strings.HasPrefix(p.s[at:], w.raw[:w.head]) {
-				p.i += w.head
-				p.space()
-				if w.Value, err = p.attrValue(w.Name); err != nil {
-					return false, err
-				}
-				w.raw = p.s[at:p.i]
-				n++
-				continue
-			}
-			sh.attrs = sh.attrs[:n]
-		}
-		w, err := p.attribute(sh.attrs)
-		if err != nil {
-			return false, err
-		}
-		sh.attrs = append(sh.attrs, w)
-		n++
-	}
-}
-
-// attribute reads an attribute of an element that has others already.
-func (p *xmlParser) attribute(others []writtenAttr) (w writtenAttr, err error) {
-	at := p.i
-	if w.Name, err = p.name(); err != nil {
-		return w, err
-	}
-	for i := range others {
-		if others[i].Name == w.Name {
-			return w, p.errf(at, "attribute %s is given twice", w.Name)
-		}
-	}
-	if p.lim.Attrs > 0 && len(others) >= p.lim.Attrs {
-		return w, p.errf(at, "more than %d attributes", p.lim.Attrs)
-	}
-	gap := p.i
-	p.space()
-	if p.i >= len(p.s) || p.s[p.i] != '=' {
-		return w, p.errf(p.i, "expected \"=\" after attribute %s", w.Name)
-	}
-	if p.i == gap {
-		w.head = len(w.Name) + 1
-	}
-	p.i++
-	p.space()
-	if w.Value, err = p.attrValue(w.Name); err != nil {
-		return w, err
-	}
-	w.raw = p.s[at:p.i]
-	return w, nil
-}
-
-func (p *xmlParser) keepAttrs(e *Element, list []writtenAttr) {
-	n := len(list)
-	if n == 0 {
-		return
-	}
-	if len(p.aslab) < n {
-		p.aslab = slab[Attr](p.large, max(n, min(2048, 64+2*p.nodes)))
-	}
-	e.Attrs = p.aslab[:n:n]
-	p.aslab = p.aslab[n:]
-	for i := range e.Attrs {
-		e.Attrs[i] = list[i].Attr
-	}
-}
-
-func (p *xmlParser) attrValue(name string) (string, error) {
-	if p.i >= len(p.s) || p.s[p.i] != '"' && p.s[p.i] != '\'' {
-		return "", p.errf(p.i, "the value of attribute %s must be quoted", name)
-	}
-	quote := p.s[p.i]
-	start := p.i + 1
-	end := start
-	for end < len(p.s) && !valueStop[p.s[end]] {
-		end++
-	}
-	if end < len(p.s) && p.s[end] == quote { // as nearly all values: nothing to resolve
-		p.i = end + 1
-		return p.s[start:end], nil
-	}
-	n := strings.IndexByte(p.s[start:], quote)
-	if n < 0 {
-		return "", p.errf(p.i, "the value of attribute %s is not closed", name)
-	}
-	raw := p.s[start : start+n]
-	if i := strings.IndexByte(raw, '<'); i >= 0 {
-		return "", p.errf(start+i, "\"<\" inside the value of attribute %s", name)
-	}
-	p.i = start + n + 1
-	return p.unescape(raw, start, true)
 }
 
 // content reads the inside and the end tag of e.
@@ -488,33 +319,6 @@ func (p *xmlParser) endTag(e *Element) error {
 	return nil
 }
 
-// characters joins the text of an element. Comments and other things may part
-// it into very many pieces, which must not be joined one by one.
-type characters struct {
-	first string
-	all   *strings.Builder // of the second piece and later
-}
-
-func (c *characters) add(t string) {
-	switch {
-	case c.all != nil:
-		c.all.WriteString(t)
-	case c.first == "":
-		c.first = t
-	case t != "":
-		c.all = &strings.Builder{}
-		c.all.WriteString(c.first)
-		c.all.WriteString(t)
-	}
-}
-
-func (c *characters) String() string {
-	if c.all != nil {
-		return c.all.String()
-	}
-	return c.first
-}
-
 func (p *xmlParser) keepKids(e *Element, base int) {
 	n := len(p.kids) - base
 	if n > 0 {
@@ -526,87 +330,4 @@ func (p *xmlParser) keepKids(e *Element, base int) {
 		copy(e.Children, p.kids[base:])
 	}
 	p.kids = p.kids[:base]
-}
-
-// unescape resolves references and normalizes white space as XML 1.0 demands:
-// CRLF becomes LF, and in attribute values literal tabs and newlines become
-// spaces.
-func (p *xmlParser) unescape(raw string, at int, attr bool) (string, error) {
-	special := "&\r"
-	if attr {
-		special = "&\r\n\t"
-	}
-	i := strings.IndexAny(raw, special)
-	if err := p.plain(raw, at); err != nil {
-		return "", err
-	}
-	if i < 0 {
-		return raw, nil
-	}
-	var b strings.Builder
-	b.Grow(len(raw))
-	for i >= 0 {
-		b.WriteString(raw[:i])
-		skip := 1
-		switch raw[i] {
-		case '&':
-			end := strings.IndexByte(raw[i:min(len(raw), i+12)], ';')
-			r, ok := rune(0), false
-			if end > 0 {
-				r, ok = entity(raw[i+1 : i+end])
-			}
-			if !ok {
-				return "", p.errf(at+i, "unknown entity (only &amp; &lt; &gt; &quot; &apos; and character references are accepted)")
-			}
-			b.WriteRune(r)
-			skip = end + 1
-		case '\r':
-			if i+1 < len(raw) && raw[i+1] == '\n' {
-				skip = 2
-			}
-			if attr {
-				b.WriteByte(' ')
-			} else {
-				b.WriteByte('\n')
-			}
-		default:
-			b.WriteByte(' ')
-		}
-		raw, at = raw[i+skip:], at+i+skip
-		i = strings.IndexAny(raw, special)
-	}
-	b.WriteString(raw)
-	return b.String(), nil
-}
-
-func isForbidden(r rune) bool {
-	return r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF
-}
-
-func entity(name string) (rune, bool) {
-	switch name {
-	case "amp":
-		return '&', true
-	case "lt":
-		return '<', true
-	case "gt":
-		return '>', true
-	case "quot":
-		return '"', true
-	case "apos":
-		return '\'', true
-	}
-	if !strings.HasPrefix(name, "#") {
-		return 0, false
-	}
-	num, base := name[1:], 10
-	if strings.HasPrefix(num, "x") {
-		num, base = num[1:], 16
-	}
-	n, err := strconv.ParseUint(num, base, 32)
-	r := rune(n)
-	if err != nil || n > utf8.MaxRune || !utf8.ValidRune(r) || isForbidden(r) {
-		return 0, false
-	}
-	return r, true
 }
