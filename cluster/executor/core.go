@@ -255,7 +255,8 @@ func (c *Core) accept(job operation.Job) {
 		c.drop(r, id)
 		r.recurring[id] = &recurring{job: job, call: call, due: c.now.Add(job.StartDelay)}
 	default:
-		if job.Task == "stop" {
+		if job.Task == "stop" || job.Task == "migrate_to" {
+			// A monitor while the resource leaves would find it gone.
 			c.dropAll(r)
 		}
 		c.enqueue(&task{job: job, call: call})

@@ -184,18 +184,20 @@ func TestMonitorWaitsForOtherActions(t *testing.T) {
 	b.want("run web_monitor_10000", "submit web_promote_0 0:0 call 42")
 }
 
-func TestStopCancelsMonitors(t *testing.T) {
-	b := newBench(t, 4)
-	b.dispatch(job("web", "monitor", 10*time.Second))
-	b.dispatch(job("web", "stop", 0))
-	b.want("run web_monitor_10000", "kill web_monitor_10000")
-	b.ran("web_monitor_10000", 1, 1) // its result counts for nothing
-	b.want("run web_stop_0")
-	b.ran("web_stop_0", 0, 0)
-	b.want("submit web_stop_0 0:0 call 42")
-	b.committed(nil)
-	b.pass(time.Hour)
-	b.want()
+func TestWhatLeavesIsNotMonitored(t *testing.T) {
+	for _, task := range []string{"stop", "migrate_to"} {
+		b := newBench(t, 4)
+		b.dispatch(job("web", "monitor", 10*time.Second))
+		b.dispatch(job("web", task, 0))
+		b.want("run web_monitor_10000", "kill web_monitor_10000")
+		b.ran("web_monitor_10000", 1, 1) // its result counts for nothing
+		b.want("run web_" + task + "_0")
+		b.ran("web_"+task+"_0", 0, 0)
+		b.want("submit web_" + task + "_0 0:0 call 42")
+		b.committed(nil)
+		b.pass(time.Hour)
+		b.want()
+	}
 }
 
 func TestCancelForgetsTheHistoryEntry(t *testing.T) {
