@@ -84,7 +84,7 @@ func simulateKind(t testing.TB, kind int, seed uint64, verbose bool, span time.D
 
 // TestSimulationOfKinds runs schedules of each kind.
 func TestSimulationOfKinds(t *testing.T) {
-	count, first := uint64(6), *simFirst
+	count, first := uint64(4), *simFirst
 	if *simCount > 0 {
 		count = uint64(*simCount)
 	}
@@ -95,7 +95,7 @@ func TestSimulationOfKinds(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			seen := 0
 			for seed := first; seed < first+count; seed++ {
-				w := simulateKind(t, i, seed, *simSeed != 0, min(*simSpan, 8*time.Second), "")
+				w := simulateKind(t, i, seed, *simSeed != 0, min(*simSpan, 6*time.Second), "")
 				if *simSeed != 0 {
 					name := filepath.Join(os.TempDir(), fmt.Sprintf("engine-sim-kind-%d.log", i))
 					if err := os.WriteFile(name, []byte(w.log.String()), 0o600); err != nil {

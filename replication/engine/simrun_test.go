@@ -106,7 +106,7 @@ func TestSimulation(t *testing.T) {
 // TestSimulationOfTwoVolumes is TestSimulation with two volumes on the connection, which
 // the application uses and moves together.
 func TestSimulationOfTwoVolumes(t *testing.T) {
-	count, first := uint64(12), *simFirst
+	count, first := uint64(6), *simFirst
 	if *simCount > 0 {
 		count = uint64(*simCount)
 	}
