@@ -54,7 +54,9 @@ type (
 		// Verify is set if an earlier attempt may have been committed and
 		// the change must not be made twice: look first whether
 		// [operation.Recorded] holds.
-		Verify  bool
+		Verify bool
+		// Again is set if an earlier attempt failed.
+		Again   bool
 		Job     operation.Job
 		Outcome operation.Outcome
 	}
@@ -527,7 +529,7 @@ func (c *Core) submit(s *result) {
 	edits := operation.Result(&s.job, s.outcome, s.traits)
 	once := slices.ContainsFunc(edits, func(e cib.StatusEdit) bool { return e.Attribute != nil && e.Attribute.Add })
 	c.out = append(c.out, Submit{
-		ID: s.id, Verify: once && s.attempts > 0, Job: s.job, Outcome: s.outcome,
+		ID: s.id, Verify: once && s.attempts > 0, Again: s.attempts > 0, Job: s.job, Outcome: s.outcome,
 		Change: cib.Change{
 			Origin: cib.Origin{Node: c.cfg.Node, Client: operation.ExecutorClient, Time: c.now, Message: s.job.Key},
 			Status: &cib.StatusChange{Edits: edits},

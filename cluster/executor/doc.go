@@ -13,6 +13,8 @@
 //   - A dispatch that is accepted (no error) leads to exactly one result, which
 //     is submitted again and again until it is committed. A dispatch that comes
 //     twice is run once.
+//   - Results that come while another one is being committed are committed
+//     together, in one change.
 //   - Timeouts are enforced by the context of the agent's call. An agent that
 //     does not even end then counts as timed out, and its resource stays busy.
 //   - A recurring monitor runs again an interval after its last run ended. Its

@@ -58,6 +58,9 @@ type Executor struct {
 	calls  map[uint64]context.CancelFunc
 	timer  *time.Timer
 	wake   time.Time
+	// queue holds results for mail, which runs while posting is set.
+	queue   []Submit
+	posting bool
 }
 
 // ErrClosed is what calls get after [Executor.Close].
@@ -141,7 +144,7 @@ func (e *Executor) do(effects []Effect) {
 				cancel()
 			}
 		case Submit:
-			e.wg.Go(func() { e.submit(f) })
+			e.post(f)
 		}
 	}
 	at := e.core.Wake()
@@ -248,6 +251,19 @@ func (e *Executor) request(name drivers.Name, job *operation.Job) drivers.Reques
 		}
 	}
 	return r
+}
+
+// post has a result committed.
+func (e *Executor) post(s Submit) {
+	if !s.mergeable() {
+		e.wg.Go(func() { e.submit(s) })
+		return
+	}
+	e.queue = append(e.queue, s)
+	if !e.posting {
+		e.posting = true
+		e.wg.Go(e.mail)
+	}
 }
 
 // submit commits a result once.
