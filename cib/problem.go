@@ -3,6 +3,8 @@ package cib
 import (
 	"fmt"
 	"iter"
+
+	"gcrm/suggest"
 )
 
 // Severity grades a [Problem].
@@ -56,52 +58,11 @@ func (p Problem) String() string {
 // neighbours counts as one. Of several that are equally near it is the first in
 // alphabetical order.
 func Nearest(word string, candidates iter.Seq[string]) string {
-	best, limit := "", max(1, len(word)/3)+1
-	for c := range candidates {
-		if d := len(c) - len(word); d > limit || -d > limit || c == word {
-			continue
-		}
-		if d := editDistance(word, c); d >= min(len(c), len(word)) {
-			continue // nothing of it is left
-		} else if d < limit || d == limit && best != "" && c < best {
-			best, limit = c, d
-		}
-	}
-	return best
+	return suggest.Nearest(word, candidates, max(1, len(word)/3))
 }
 
-// editDistance counts insertions, deletions, changes and swaps of neighbours
-// between two texts, bytewise and without regard to the case of ASCII letters.
-func editDistance(a, b string) int {
-	lower := func(c byte) byte {
-		if c >= 'A' && c <= 'Z' {
-			return c + 'a' - 'A'
-		}
-		return c
-	}
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if lower(a[i-1]) == lower(b[j-1]) {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && lower(a[i-1]) == lower(b[j-2]) && lower(a[i-2]) == lower(b[j-1]) {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last, row = last, row, before
-	}
-	return last[len(b)]
-}
-
-// suggest turns a near miss into a hint.
-func suggest(word string, candidates iter.Seq[string]) string {
+// didYouMean turns a near miss into a hint.
+func didYouMean(word string, candidates iter.Seq[string]) string {
 	if n := Nearest(word, candidates); n != "" {
 		return fmt.Sprintf("did you mean %q?", n)
 	}

@@ -160,9 +160,9 @@ func (k *schemaChecker) unknown(versions *versionRange, candidates iter.Seq[stri
 	case versions != nil && versions.before > 0 && k.version >= versions.before && versions.before != completeSchema+1:
 		k.add(Error, k.object, fmt.Sprintf("%s is not allowed since schema %v", text, versions.before), "")
 	case k.lenient:
-		k.add(Warning, k.object, text+" is not known; it is kept as it is", suggest(name, candidates))
+		k.add(Warning, k.object, text+" is not known; it is kept as it is", didYouMean(name, candidates))
 	default:
-		k.add(Error, k.object, fmt.Sprintf("%s is not allowed by schema %s", text, k.name), suggest(name, candidates))
+		k.add(Error, k.object, fmt.Sprintf("%s is not allowed by schema %s", text, k.name), didYouMean(name, candidates))
 	}
 }
 
@@ -289,7 +289,7 @@ func (k *schemaChecker) danglingReference(e *Element, attr, id string) {
 	hint := ""
 	if k.searches < 20 && (IsConstraint(e.Name) || e.Name == "resource_ref") {
 		k.searches++
-		hint = suggest(id, func(yield func(string) bool) {
+		hint = didYouMean(id, func(yield func(string) bool) {
 			for name, entry := range k.index.byID {
 				if entry.Section == "resources" && (IsResource(entry.Element.Name) || entry.Element.Name == "template") && !yield(name) {
 					return
@@ -317,7 +317,7 @@ func (k *schemaChecker) enumerated(e *Element, r *attrRule, v string) {
 			return
 		}
 	}
-	k.errorf(suggest(v, slices.Values(allowed)), "%s=%q of <%s> is not one of %s", r.name, v, e.Name, strings.Join(allowed, ", "))
+	k.errorf(didYouMean(v, slices.Values(allowed)), "%s=%q of <%s> is not one of %s", r.name, v, e.Name, strings.Join(allowed, ", "))
 }
 
 func (k *schemaChecker) children(e *Element, t *schemaType, depth int) {

@@ -272,7 +272,7 @@ func (v *verifier) optionSet(object string, set *Element, options []Option, what
 		seen[name] = true
 		o := FindOption(options, name)
 		if o == nil {
-			v.add(Warning, object, suggest(name, optionWords(options)), "unknown %s %q", what, name)
+			v.add(Warning, object, didYouMean(name, optionWords(options)), "unknown %s %q", what, name)
 			continue
 		}
 		if t := v.index.Resolve(p); t != nil && t.Has("value") && value != "#default" && !o.Accepts(value) {

@@ -76,7 +76,7 @@ func (k *agentChecker) suggestAgent(name AgentName) string {
 			return "did you mean " + a.String() + "?"
 		}
 	}
-	return suggest(name.String(), func(yield func(string) bool) {
+	return didYouMean(name.String(), func(yield func(string) bool) {
 		for _, a := range agents {
 			if !yield(a.String()) {
 				return
@@ -109,7 +109,7 @@ func (k *agentChecker) parameters(r *resourceInfo, m *AgentMeta) {
 			}
 			d := m.Param(name)
 			if d == nil {
-				k.demandForce(r.id, suggest(name, paramNames(m)), "parameter %q is not known to %v", name, r.agent)
+				k.demandForce(r.id, didYouMean(name, paramNames(m)), "parameter %q is not known to %v", name, r.agent)
 				continue
 			}
 			if d.Deprecated {
@@ -306,7 +306,7 @@ func (k *agentChecker) operation(r *resourceInfo, m *AgentMeta, op *Element) {
 			}
 		default:
 			if len(m.Actions) > 0 {
-				k.add(Error, r.id, suggest(name, func(yield func(string) bool) {
+				k.add(Error, r.id, didYouMean(name, func(yield func(string) bool) {
 					for _, a := range m.Actions {
 						if !yield(a.Name) {
 							return

@@ -41,7 +41,7 @@ func (v *verifier) constraintNodes(e *Element) {
 		return
 	}
 	if n := e.Get("node"); n != "" && !v.nodeExists(n) {
-		v.add(Warning, e.ID(), suggest(n, maps.Keys(v.nodeNames)), "referenced node %s does not exist", n)
+		v.add(Warning, e.ID(), didYouMean(n, maps.Keys(v.nodeNames)), "referenced node %s does not exist", n)
 	}
 	if p := e.Get("rsc-pattern"); p != "" {
 		// The pattern is a POSIX one; what differs is rare.
@@ -53,7 +53,7 @@ func (v *verifier) constraintNodes(e *Element) {
 		rule.Walk(func(x *Element) bool {
 			if x.Name == "expression" && x.Get("attribute") == "#uname" && x.Get("operation") == "eq" &&
 				x.Get("value") != "" && x.Get("value-source") != "param" && x.Get("value-source") != "meta" && !v.nodeExists(x.Get("value")) {
-				v.add(Warning, e.ID(), suggest(x.Get("value"), maps.Keys(v.nodeNames)), "referenced node %s does not exist", x.Get("value"))
+				v.add(Warning, e.ID(), didYouMean(x.Get("value"), maps.Keys(v.nodeNames)), "referenced node %s does not exist", x.Get("value"))
 			}
 			return true
 		})
@@ -109,7 +109,7 @@ func (v *verifier) remoteMembers() {
 
 func (v *verifier) fencingLevel(e *Element) {
 	if n := e.Get("target"); n != "" && !v.nodeExists(n) {
-		v.add(Warning, "fencing_topology", suggest(n, maps.Keys(v.nodeNames)), "target %s is not a node", n)
+		v.add(Warning, "fencing_topology", didYouMean(n, maps.Keys(v.nodeNames)), "target %s is not a node", n)
 	}
 	for d := range strings.SplitSeq(e.Get("devices"), ",") {
 		r := v.byID[d]

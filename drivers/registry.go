@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"gcrm/suggest"
 )
 
 // Finder finds the agents of one class on this host (ocf scripts, systemd
@@ -278,36 +280,9 @@ func (r *Registry) nearest(name Name) string {
 			return Name{name.Class, p, name.Type}.String()
 		}
 	}
-	best, at := "", 3
-	for _, t := range r.List(name.Class, name.Provider) {
-		d := distance(strings.ToLower(t), strings.ToLower(name.Type))
-		if d < at && d < len(t)/2+1 {
-			best, at = t, d
-		}
-	}
+	best := suggest.Nearest(name.Type, slices.Values(r.List(name.Class, name.Provider)), 2)
 	if best == "" {
 		return ""
 	}
 	return Name{name.Class, name.Provider, best}.String()
-}
-
-// distance is the number of single-byte edits between two words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diag
-			if a[i] != b[j] {
-				cost++
-			}
-			diag = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -145,7 +145,7 @@ func explain(v *verb, line *Line, tokens []lexer.Token, cause error) *Error {
 		}
 		e.Msg = fmt.Sprintf("unexpected %q", t.Value)
 		e.Expected = describe(next)
-		e.Hint = suggest(v, t.Value, next)
+		e.Hint = hintFor(v, t.Value, next)
 		return e
 	}
 	e.Msg = cause.Error()

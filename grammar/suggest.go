@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/participle/v2/lexer"
+
+	"gcrm/suggest"
 )
 
 // descriptions say for people what the words of a label are.
@@ -90,8 +92,8 @@ func describe(next []edge) []string {
 	})
 }
 
-// suggest returns a pointed suggestion for a word that does not fit.
-func suggest(v *verb, word string, next []edge) string {
+// hintFor returns a pointed suggestion for a word that does not fit.
+func hintFor(v *verb, word string, next []edge) string {
 	var literals []string
 	score, pair, op := false, false, false
 	for _, e := range next {
@@ -146,58 +148,25 @@ func operatorFor(word string) string {
 
 // nearest returns the candidate that word was probably meant to be, or "".
 func nearest(word string, candidates []string) string {
-	best, distance := "", 3
+	limit := 2
 	if len(word) < 4 {
-		distance = 2
+		limit = 1
+	}
+	if best := suggest.Nearest(word, slices.Values(candidates), limit); best != "" {
+		return best
 	}
 	w := strings.ToLower(word)
 	for _, c := range candidates {
-		if d := editDistance(w, c, distance); d < distance && d < len(c) {
-			best, distance = c, d
+		if len(w) > 2 && strings.HasPrefix(c, w) {
+			return c
 		}
 	}
-	if best == "" && len(w) > 2 {
-		for _, c := range candidates {
-			if strings.HasPrefix(c, w) {
-				return c
-			}
-		}
-	}
-	return best
+	return ""
 }
 
 // Nearest returns the candidate that a mistyped word was probably meant to be,
 // or "" if none is near.
 func Nearest(word string, candidates []string) string { return nearest(word, candidates) }
-
-// editDistance counts insertions, deletions, substitutions and swaps of
-// neighbours that turn a into b; it gives up at limit.
-func editDistance(a, b string, limit int) int {
-	if d := len(a) - len(b); d >= limit || -d >= limit {
-		return limit
-	}
-	var before, prev []int
-	prev = make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		cur := make([]int, len(b)+1)
-		cur[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				cur[j] = min(cur[j], before[j-2]+1)
-			}
-		}
-		before, prev = prev, cur
-	}
-	return prev[len(b)]
-}
 
 var onFail = []string{"ignore", "block", "stop", "restart", "restart-container", "standby", "fence", "demote"}
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/participle/v2/lexer"
+
+	"gcrm/suggest"
 )
 
 // Error is one mistake in a configuration file.
@@ -125,13 +127,7 @@ func (p *problems) warnf(pos lexer.Position, width int, hint, format string, arg
 // nearest gives the candidate closest to word by edit distance, or "" when none
 // is close enough to be a slip of the finger.
 func nearest(word string, candidates []string) string {
-	best, bestDist := "", max(2, len(word)/3)+1
-	for _, c := range candidates {
-		if d := editDistance(strings.ToLower(word), strings.ToLower(c)); d < bestDist && d < len(word) {
-			best, bestDist = c, d
-		}
-	}
-	return best
+	return suggest.Nearest(word, slices.Values(candidates), max(2, len(word)/3))
 }
 
 // didYouMean is the hint made of nearest, or "".
@@ -140,32 +136,6 @@ func didYouMean(word string, candidates []string) string {
 		return "did you mean " + n + "?"
 	}
 	return ""
-}
-
-// editDistance counts insertions, deletions, replacements and swaps of neighbours.
-func editDistance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return 64
-	}
-	before, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		cur[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				cur[j] = min(cur[j], before[j-2]+1)
-			}
-		}
-		before, prev, cur = prev, cur, before
-	}
-	return prev[len(b)]
 }
 
 // sortByPlace orders errors of the same file by line and column, files by first appearance.
