@@ -153,6 +153,10 @@ func (k *schemaChecker) errorf(hint, format string, a ...any) {
 // unknown reports a name that the schema does not have.
 func (k *schemaChecker) unknown(versions *versionRange, candidates iter.Seq[string], name, format string, a ...any) {
 	text := fmt.Sprintf(format, a...)
+	hint := nestingHint(text)
+	if hint == "" {
+		hint = didYouMean(name, candidates)
+	}
 	switch {
 	case versions != nil && k.version < versions.since:
 		k.add(Error, k.object, fmt.Sprintf("%s needs schema %v or newer, this is %s", text, versions.since, k.name),
@@ -160,10 +164,23 @@ func (k *schemaChecker) unknown(versions *versionRange, candidates iter.Seq[stri
 	case versions != nil && versions.before > 0 && k.version >= versions.before && versions.before != completeSchema+1:
 		k.add(Error, k.object, fmt.Sprintf("%s is not allowed since schema %v", text, versions.before), "")
 	case k.lenient:
-		k.add(Warning, k.object, text+" is not known; it is kept as it is", didYouMean(name, candidates))
+		k.add(Warning, k.object, text+" is not known; it is kept as it is", hint)
 	default:
-		k.add(Error, k.object, fmt.Sprintf("%s is not allowed by schema %s", text, k.name), didYouMean(name, candidates))
+		k.add(Error, k.object, fmt.Sprintf("%s is not allowed by schema %s", text, k.name), hint)
 	}
+}
+
+// nestingHint says how to write containers that cannot be nested as they are.
+func nestingHint(text string) string {
+	switch text {
+	case "<clone> in <group>", "<master> in <group>", "<bundle> in <group>":
+		return "members of a group are primitives: take it out, and tie it to the group with colocation and order constraints; or clone the whole group"
+	case "<group> in <group>":
+		return "groups cannot be nested: name all primitives in one group, or tie two groups together with colocation and order constraints"
+	case "<clone> in <clone>", "<master> in <clone>", "<clone> in <master>":
+		return "what is cloned is a primitive or a group; remove one of the two clones"
+	}
+	return ""
 }
 
 // element checks one element and what is in it; depth 3 is where objects are.

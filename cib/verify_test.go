@@ -126,7 +126,11 @@ func TestVerify(t *testing.T) {
 			want: []string{"warning: cib: fencing is off"}},
 		"schema": {resources: `<primitive id="1a" class="ocf" type="Dummy"/>`, want: []string{`error: 1a: "1a" is not a valid id`,
 			`error: 1a: <primitive> must have exactly one of: class="ocf" with provider with type; or another class with type; or template`}},
-		"duplicate id":  {resources: dummy("d") + dummy("d"), want: []string{`error: d: id "d" of <primitive> is already in use by a <primitive>`}},
+		"duplicate id": {resources: dummy("d") + dummy("d"), want: []string{`error: d: id "d" of <primitive> is already in use by a <primitive>`}},
+		"clone in group": {resources: `<group id="g">` + dummy("d") + `<clone id="c">` + dummy("e") + `</clone></group>`, want: []string{
+			`error: g: <clone> in <group> is not allowed by schema pacemaker-3.9 (members of a group are primitives: take it out, and tie it to the group with colocation and order constraints; or clone the whole group)`}},
+		"group in group": {resources: `<group id="g">` + dummy("d") + `<group id="h">` + dummy("e") + `</group></group>`, want: []string{
+			`error: g: <group> in <group> is not allowed by schema pacemaker-3.9 (groups cannot be nested: name all primitives in one group, or tie two groups together with colocation and order constraints)`}},
 		"unknown attr":  {resources: `<group id="g" descrition="x">` + dummy("d") + `</group>`, want: []string{`error: g: attribute descrition of <group> is not allowed by schema pacemaker-3.9 (did you mean "description"?)`}},
 		"dangling":      {resources: dummy("web"), constraints: `<rsc_order id="o" first="web" then="wbe"/>`, want: []string{`error: o: resource wbe does not exist (then of <rsc_order>) (did you mean "web"?)`}},
 		"unknown agent": {resources: `<primitive id="x" class="ocf" provider="heartbeat" type="Statefull"/><primitive id="y" class="ocf" provider="heartbeat" type="Stateful"/>`, want: []string{"warning: x: agent ocf:heartbeat:Statefull is not installed here", "warning: y: agent ocf:heartbeat:Stateful is not installed here (did you mean ocf:pacemaker:Stateful?)"}},

@@ -111,6 +111,21 @@ func runOnHost(ctx context.Context, s *Session, c *call) error {
 	return nil
 }
 
+// runTool hands a command over to the program: it is about this host.
+func runTool(ctx context.Context, s *Session, c *call) error {
+	if s.cfg.Tool == nil {
+		return problemf("%s: this is done on the host itself: gcrm %s", c.path, c.path).at(c.line.Words[c.head].Pos)
+	}
+	if s.rehearsing {
+		return nil
+	}
+	if status := s.cfg.Tool(ctx, c.verb.Name, c.args()); status != 0 {
+		s.msg.errors++
+		return errReported
+	}
+	return nil
+}
+
 func runClusterWait(ctx context.Context, s *Session, c *call) error {
 	if len(c.words) > 0 {
 		n, err := strconv.Atoi(c.arg(0))

@@ -31,6 +31,48 @@ func TestCommandsOfCrmshElsewhere(t *testing.T) {
 	}
 }
 
+// Every command that crmsh 4.4 and 5.1 list is here, or its users are told what
+// to type instead.
+func TestNoCommandOfCrmshIsForgotten(t *testing.T) {
+	root := Root()
+	for _, row := range []string{
+		"- cd help ls quit report status verify up",
+		"assist template weak-bond",
+		"cib cibstatus commit delete diff import list new reset use",
+		"cibstatus load node op origin quorum run save show simulate ticket",
+		"cluster copy crash_test diff disable enable geo_init geo_init_arbitrator geo_join health init join remove rename restart run start status stop wait_for_startup",
+		"configure acl_target alert bundle cib cibstatus clone colocation commit default-timeouts delete edit erase fencing_topology filter get_property graph group load location modgroup monitor ms node op_defaults order primitive property ptest refresh rename role rsc_defaults rsc_template rsc_ticket rsctest save schema set show tag template upgrade user validate-all validate_all verify xml assist ra",
+		"membership add-node del-node diff edit get log pull push reload set show status link",
+		"history detail diff events exclude graph info latest limit log node peinputs refresh resource session setnodes show source timeframe transition transitions wdiff",
+		"maintenance action off on",
+		"node attribute clearstate delete fence maintenance online ready server show standby status-attr utilization",
+		"options add-quotes check-frequency check-mode colorscheme editor manage-children output pager reset save set show skill-level sort-elements user wait",
+		"ra classes info list providers validate",
+		"resource ban cleanup clear constraints demote failcount locate maintenance manage meta move operations param promote refresh restart scores secret start status stop trace unmanage untrace utilization",
+		"script json list run show verify",
+		"site ticket",
+		"template apply delete edit list load new show",
+	} {
+		words := strings.Fields(row)
+		level, name := root, words[0]
+		if e, _ := root.find(name); e.level != nil {
+			level = e.level
+		} else if e, _ := find(root, "configure").find(name); e.level != nil {
+			level = e.level
+		}
+		for _, w := range words[1:] {
+			if e, m := level.find(w); (e.verb == nil && e.level == nil || !m.exact) && elsewhere(name, w) == "" {
+				t.Errorf("%s %s: users of crmsh are not told what to type instead", name, w)
+			}
+		}
+	}
+}
+
+func find(l *Level, name string) *Level {
+	e, _ := l.find(name)
+	return e.level
+}
+
 // What is said to be elsewhere is not here, and what is advised is.
 func TestElsewhereIsTrue(t *testing.T) {
 	root := Root()

@@ -66,6 +66,9 @@ type Config struct {
 	// Host runs a command about this host's daemon ("cluster init ...") and
 	// returns its exit status; nil where there is none.
 	Host func(ctx context.Context, args []string) int
+	// Tool runs a command of the program that needs no cluster (volume, dlm)
+	// and returns its exit status; nil where there is none.
+	Tool func(ctx context.Context, name string, args []string) int
 }
 
 // Session is one conversation: where it stands in the levels, and what is

@@ -6,9 +6,9 @@ package shell
 func Root() *Level {
 	root := &Level{
 		Help: "Everything about the cluster.",
-		Verbs: []*Verb{
+		Verbs: append([]*Verb{
 			statusVerb(), verifyVerb(), simulateVerb(), applyVerb(), reportVerb(),
-		},
+		}, toolVerbs()...),
 		Levels: []*Level{
 			configureLevel(), resourceLevel(), nodeLevel(), cibLevel(), raLevel(), fenceLevel(),
 			clusterLevel(), optionsLevel(), maintenanceLevel(), siteLevel(), templateLevel(), scriptLevel(), cibstatusLevel(),

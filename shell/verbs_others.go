@@ -53,6 +53,7 @@ func cibLevel() *Level {
 			{Name: "export", Help: "Write the CIB in use to a file, status included.", Example: "export backup.xml",
 				Args: []Arg{need("file", argFile)}, run: runCibExport},
 		},
+		Levels: []*Level{cibstatusLevel()},
 	}
 }
 
@@ -158,6 +159,17 @@ func applyVerb() *Verb {
 		Long: "The file is crm text. Objects it names are created or replaced, nothing else changes.\n" +
 			"It tells whether anything changed; --check changes nothing.",
 		Example: "apply web.crm", Args: []Arg{need("file", argFile), maybeOneOf("check", "--check")}, Changes: true, run: runApply}
+}
+
+// toolVerbs are commands of the program that need no cluster: it reads their
+// arguments itself.
+func toolVerbs() []*Verb {
+	return []*Verb{
+		{Name: "volume", Help: "Replicated volumes on this host, with DRBD's configuration files and metadata.",
+			Long: "It needs no cluster. volume help lists its commands.", Example: "volume status", Args: hostArgs(), run: runTool},
+		{Name: "dlm", Help: "The control process of the kernel's lock manager on this host.",
+			Long: "dlm alone lists its commands.", Example: "dlm ls", Args: hostArgs(), run: runTool},
+	}
 }
 
 // hostArgs are options of commands that the daemon's program reads itself.

@@ -58,6 +58,7 @@ const usage = `Usage: gcrm [options]                     interactive shell on th
        gcrm [options] -f FILE              run a script, - is standard input
        gcrm [options] simulate ...         what the cluster would do
        gcrm --embedded N [options] ...     the same on N nodes inside this process
+       gcrm volume ... | gcrm dlm ...      replicated volumes, locks: on this host, without a cluster
 
 Options:
   -f, --file FILE       run the commands of a script; nothing is committed if any fails
@@ -165,11 +166,8 @@ func run() int {
 	if len(os.Args) > 1 && os.Args[1] == "demo-web" {
 		return demoweb.Main(os.Args[2:])
 	}
-	if len(os.Args) > 1 && os.Args[1] == "volume" {
-		return volumeVerb(os.Args[2:])
-	}
-	if len(os.Args) > 1 && os.Args[1] == "dlm" {
-		return locks.Command(context.Background(), os.Args[2:], hostStreams())
+	if len(os.Args) > 1 && (os.Args[1] == "volume" || os.Args[1] == "dlm") {
+		return tool(context.Background(), os.Args[1], os.Args[2:])
 	}
 	if status, ok := daemonVerbs(os.Args[1:]); ok {
 		return status
@@ -181,6 +179,14 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	return o.run(ctx)
+}
+
+// tool runs a command that needs no cluster.
+func tool(ctx context.Context, name string, args []string) int {
+	if name == "dlm" {
+		return locks.Command(ctx, args, hostStreams())
+	}
+	return volumeVerb(args)
 }
 
 func (o *options) run(ctx context.Context) int {
@@ -195,7 +201,7 @@ func (o *options) run(ctx context.Context) int {
 	}
 	o.putOffFor(script != nil)
 	cfg := shell.Config{Out: os.Stdout, Err: os.Stderr, In: os.Stdin, Display: display, Format: o.format,
-		Fencing: verifyFencing, Force: o.force, No: o.no, Wait: o.wait, WaitTimeout: o.timeout, Confirm: o.confirm, Environ: os.Getenv}
+		Fencing: verifyFencing, Tool: tool, Force: o.force, No: o.no, Wait: o.wait, WaitTimeout: o.timeout, Confirm: o.confirm, Environ: os.Getenv}
 	if script == nil {
 		cfg.In = os.Stdin
 	}
