@@ -261,11 +261,11 @@ func (e *engine) remapOp(r *resource, n *node, h *histOp, acc *onFail, expired b
 		if probe && h.rc != h.target {
 			h.status = execDone
 		}
-		if !expired || h.rc == h.target {
+		if !expired || h.rc == h.target || e.older.has(olderExpired) {
 			r.role = rolePromoted
 		}
 	case rcFailedPromoted:
-		if !expired {
+		if !expired || e.older.has(olderExpired) {
 			r.role = rolePromoted
 		}
 		h.status = execError

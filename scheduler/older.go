@@ -28,7 +28,8 @@ const (
 	olderRoles                            // roles in colocations count by their sign
 	olderAlternatives                     // a rule of alternatives adds to a node's own score
 	olderDegraded                         // degraded results are good ones for monitors alone
-	olderAll            = olderDegraded<<1 - 1
+	olderExpired                          // failures that tell of a promoted role do so after they expired
+	olderAll            = olderExpired<<1 - 1
 )
 
 func (o older) has(bit older) bool { return o&bit != 0 }
