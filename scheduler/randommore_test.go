@@ -242,7 +242,10 @@ func (g *generator) drawResults() {
 		if !g.chance(15) {
 			continue
 		}
-		rc, status := pick(g, "190", "191", "3", "4", "5", "6", "8", "9", "2"), "0"
+		rc, status := pick(g, "3", "4", "5", "6", "8", "9", "2"), "0"
+		if op.Get("operation") == taskMonitor && g.chance(20) {
+			rc = pick(g, "190", "191")
+		}
 		switch g.n(4) {
 		case 0:
 			status = pick(g, "2", "3", "4", "5", "6", "7")
@@ -306,7 +309,7 @@ func (g *generator) drawLifetimes() {
 func (g *generator) drawRemoteMaintenance() {
 	for _, st := range all(g.c.Status(), "node_state") {
 		if st.Get("remote_node") == "true" && g.chance(60) {
-			st.Set("node_in_maintenance", pick(g, "1", "0", "true"))
+			st.Set("node_in_maintenance", pick(g, "1", "0"))
 		}
 	}
 }
