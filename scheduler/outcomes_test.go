@@ -116,6 +116,11 @@ func TestNothingStartsWhereItIsActiveElsewhere(t *testing.T) {
 					continue
 				}
 				leave(id, a.Node)
+				for _, m := range a.Meta {
+					if a.Task == taskMigrateFrom && m.Name == "migrate_source" {
+						leave(id, m.Value) // a migration that went half the way before
+					}
+				}
 				// stop_unexpected is the one policy that leaves the expected instance alone
 				if needless[id] && !slices.ContainsFunc(on[id], func(n string) bool { return !fenced[n] }) {
 					on[id] = nil // fence devices and connections do not wait for the fencing of their lost node

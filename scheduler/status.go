@@ -325,7 +325,7 @@ func (e *engine) remoteOnline(n *node) {
 
 func (e *engine) remoteState(el *cib.Element, n *node) {
 	if v, ok := el.Lookup("node_in_maintenance"); ok {
-		n.remoteMaintenance = isTrue(v)
+		n.remoteMaintenance = intOf(v, 0) != 0
 	}
 	if !n.remoteReset {
 		n.unclean, n.unseen = false, false
