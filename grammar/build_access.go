@@ -26,6 +26,8 @@ func (b *builder) permissions(e *cib.Element, r *ACLRule) {
 	for _, t := range r.Specs {
 		word, value, colon := strings.Cut(t.Value, ":")
 		switch {
+		case colon && value == "":
+			b.hint(t, "write what stands behind the colon", "Expected <type>:<spec>")
 		case colon && word == "xpath":
 			xpaths = append(xpaths, value)
 		case colon && (word == "ref" || word == "reference"):

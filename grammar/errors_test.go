@@ -38,6 +38,7 @@ func TestErrors(t *testing.T) {
 		{"rsc_ticket t a", `f:1:14: syntax in rsc_ticket: unexpected "a", expected a ticket (NAME:)`},
 		{"property stonith-enabled=false #禁用", "f:1:32: syntax in property: Unknown arguments: #禁用; a comment stands on a line of its own, # being its first character"},
 		{"primitive w Dummy op interval=10s", `f:1:22: syntax in primitive: unexpected "interval=10s", expected an operation name`},
+		{"role r read status xpath:", "f:1:20: syntax in role: Expected <type>:<spec>; write what stands behind the colon"},
 		{"property no-quorum-policy", "f:1:10: syntax in property: Unknown arguments: no-quorum-policy; write NAME=VALUE"},
 		{"role r modify cib", `f:1:8: syntax in role: unexpected "modify", expected description=..., read, write or deny`},
 		{"role r read xpth:/cib", `f:1:13: syntax in role: "xpth:/cib" says nothing about what to read; did you mean xpath?`},

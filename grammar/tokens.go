@@ -129,6 +129,7 @@ type classifier struct {
 	verb   *verb
 	head   bool // a description may come
 	value  bool // the next word is a value, whatever it looks like
+	naming bool // that value is the name of an operation
 	pairs  bool // only pairs can stand here: all other words are taken for one
 	opened bool // the last word was one that opens a section
 	later  bool // the id of a node came first: its name follows
@@ -219,9 +220,10 @@ func (s *classifier) typeOf(t string, index int) (lexer.TokenType, string) {
 		return tWord, t
 	}
 	s.listed = false
-	if s.value && s.opened && s.verb.pairsFrom > 0 && strings.Contains(t, "=") {
+	if s.naming && strings.Contains(t, "=") {
 		s.value = false // "op interval=10s" lacks the name of the operation
 	}
+	s.naming = false
 	if s.value || index > 0 && index == s.verb.valueAt {
 		if s.verb.braceWords && t == "{" {
 			return tBrace, t
@@ -278,6 +280,7 @@ func (s *classifier) typeOf(t string, index int) (lexer.TokenType, string) {
 func (s *classifier) key(k string) {
 	s.head = s.verb.plain || k == "to"
 	s.value = k == "to" || k == "op" || k == "primitive"
+	s.naming = k == "op"
 	s.pairs = s.verb.brackets == noBrackets && !s.verb.plain
 	s.listed = k == "attributes" && s.verb.braceWords
 	s.rule = noRule

@@ -178,7 +178,7 @@ func compareSteps(lines []string, theirs, ours outcome) string {
 		if l == "erase" || strings.HasPrefix(l, "load ") { // crmsh misses what has gone with something else
 			a = regexp.MustCompile(`ERROR: object \S+ does not exist\n`).ReplaceAllString(a, "")
 		}
-		if x, y := complaint.MatchString(a), complaint.MatchString(b); x != y {
+		if x, y := complains(a), complains(b); x != y {
 			return fmt.Sprintf("%s\nrefused by crmsh: %v, here: %v\ncrmsh: %s\nhere:  %s", l, x, y, a, b)
 		}
 		if strings.HasPrefix(l, "show") || strings.HasPrefix(l, "get") || strings.HasPrefix(l, "schema") {

@@ -147,7 +147,7 @@ func (p peer) talk(t *testing.T, document string, base []string, items [][]strin
 				broken = i
 				break
 			}
-			o.scolded = complaint.MatchString(strings.ReplaceAll(said, "got no meta-data, does this RA exist?", ""))
+			o.scolded = complains(said)
 			o.refused = o.scolded
 			x, okX := parts[fmt.Sprintf("%dx", i)]
 			text, okT := parts[fmt.Sprintf("%dt", i)]
@@ -196,14 +196,19 @@ func (p peer) talk(t *testing.T, document string, base []string, items [][]strin
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
 var (
-	colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
-	// complaint is a line that says what is wrong; agents that are not installed
-	// are no mistake in the language.
-	complaint  = regexp.MustCompile(`ERROR: [^\n]*[^:\s]\n|element \S+ is not a primitive`)
+	colours    = regexp.MustCompile("\x1b\\[[0-9;]*m")
+	complaint  = regexp.MustCompile(`ERROR: |element \S+ is not a primitive`)
+	noAgent    = regexp.MustCompile(`(?m)^ERROR: .*got no meta-data, does this RA exist.*\n`)
 	memberNode = regexp.MustCompile(`^(node .*):member( \\)?$`)
 	attribute  = regexp.MustCompile(` id="[^"]*"`)
 	marks      = regexp.MustCompile(`(?m)^.*ERROR.*object MARK(\d+[a-z]\d*) does not exist.*\n(?:  show .*\n.*\n)?`)
 )
+
+// complains reports whether something was said to be wrong; agents that are not
+// installed are no mistake in the language.
+func complains(said string) bool {
+	return complaint.MatchString(noAgent.ReplaceAllString(said, ""))
+}
 
 // splitAtMarks returns what was said before each mark, by the name of the mark.
 func splitAtMarks(s string) map[string]string {
