@@ -18,6 +18,7 @@ func TestCornersOfCrmsh(t *testing.T) {
 		{"primitive p systemd:a@b.service", `type="a@b.service"`, "primitive p systemd:a@b.service\n"},
 		{"primitive p Dummy params $id-ref=f params x=1", `<instance_attributes id-ref="f-ia"/>`, `xml <primitive id="p"`},
 		{"primitive p Dummy params x=1 params $id-ref=f", `<instance_attributes id-ref="f-ia"/>`, "params $id-ref=f-ia"},
+		{"primitive p Dummy params rule date lt \"a=b\" x=1", `end="a=b"`, `rule date lt "a=b" x=1`},
 		{"rsc_ticket t \"T 1\": a loss-policy=stop", `ticket="T 1" loss-policy="stop" rsc="a"`, `xml <rsc_ticket id="t" ticket="T 1" loss-policy="stop" rsc="a"/>`},
 		{"colocation k inf: a b node-attribute=Rack", `score="INFINITY" node-attribute="rack" rsc="a"`, "node-attribute=rack"},
 		{"order o Optional: a b symmetrical=no", `kind="Optional" symmetrical="false" first="a"`, "symmetrical=false"},
