@@ -473,11 +473,15 @@ func (n *Node) removed(why string) {
 		go func() {
 			n.stopEverything(why)
 			if n.ctx.Err() == nil {
-				n.cfg.Fatal(errors.New(why))
+				n.cfg.Fatal(fmt.Errorf("%w: %s", ErrRemoved, why))
 			}
 		}()
 	})
 }
+
+// ErrRemoved is the end of a node that the cluster does not have any more:
+// starting it again is of no use.
+var ErrRemoved = errors.New("this node is no member any more")
 
 // expelled is called when others refuse this incarnation.
 func (n *Node) expelled(why string) {

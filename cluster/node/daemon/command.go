@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gcrm/cluster/heartbeat"
+	"gcrm/cluster/node"
 )
 
 // Streams are where commands read and write.
@@ -33,6 +34,9 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	// exitRemoved is that of the daemon of a node that was removed; the unit
+	// does not start it again.
+	exitRemoved = 77
 )
 
 func (s Streams) status(err error) int {
@@ -43,6 +47,9 @@ func (s Streams) status(err error) int {
 		return exitUsage
 	}
 	fmt.Fprintf(s.Err, "gcrm: %v\n", err)
+	if errors.Is(err, node.ErrRemoved) {
+		return exitRemoved
+	}
 	return exitFailed
 }
 

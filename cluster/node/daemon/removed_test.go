@@ -30,7 +30,7 @@ func TestRemovedWhileDown(t *testing.T) {
 
 	// Nobody lets it in, and it finds that out; it would have to be emptied first.
 	hosts[1].run()
-	if err := hosts[1].ended(); err == nil || !strings.Contains(err.Error(), "was removed from the cluster") {
+	if err := hosts[1].ended(); !errors.Is(err, node.ErrRemoved) || !strings.Contains(err.Error(), "was removed from the cluster") {
 		t.Errorf("the daemon of the removed node ended with %v", err)
 	}
 	members(t, c, "n1*")

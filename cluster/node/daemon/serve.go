@@ -31,6 +31,8 @@ KillMode=process
 Restart=on-failure
 # One that crashed has to be heard again before the others miss it.
 RestartSec=100ms
+# A node that was removed from the cluster.
+RestartPreventExitStatus=77
 WatchdogSec=30s
 TimeoutStopSec=25min
 RuntimeDirectory=gcrm

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -18,7 +19,7 @@ func TestUnit(t *testing.T) {
 		t.Fatal(status)
 	}
 	text := out.String()
-	for _, want := range []string{"Type=notify", "WatchdogSec=30s", "KillMode=process", "RestartSec=100ms", "StartLimitIntervalSec=0", " daemon\n", "WantedBy=multi-user.target"} {
+	for _, want := range []string{"Type=notify", "WatchdogSec=30s", "KillMode=process", "RestartSec=100ms", fmt.Sprintf("RestartPreventExitStatus=%d\n", exitRemoved), "StartLimitIntervalSec=0", " daemon\n", "WantedBy=multi-user.target"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}
