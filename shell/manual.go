@@ -32,6 +32,8 @@ The script file or an option cannot be used.
 gcrm simulate: wrong options, input that is no CIB, input that cannot be read.
 .IP 75
 The cluster does not answer or settle in time.
+.IP 77
+gcrm daemon: this node was removed from its cluster.
 .IP 102
 There is no cluster to talk to.
 .IP 130
