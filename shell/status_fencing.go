@@ -27,7 +27,7 @@ func (s *Session) fencings(ctx context.Context) []fencingView {
 // latestFencings reduces a history, which begins with the latest.
 func latestFencings(list []client.FenceEntry) []fencingView {
 	var out []fencingView
-	type kind struct{ target, action, state string }
+	type kind struct{ target, action string }
 	succeeded := map[kind]string{} // later than the entry at hand, by which node
 	for _, e := range list {
 		v := fencingView{Action: e.Action, Target: e.Target, Client: e.Client, Origin: e.Origin, Delegate: e.Delegate, Completed: e.Completed}

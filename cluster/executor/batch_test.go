@@ -49,6 +49,9 @@ func TestResultsGather(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		for i := range jobs {
 			n := 0
 			for op := range operation.Entries(doc, "1", fmt.Sprintf("r%d", i)) {
@@ -91,6 +94,7 @@ func TestBurstOfResults(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if n := operation.LastCall(doc, "1"); n != jobs || changes > 1+(jobs+maxBatch-1)/maxBatch {
 			t.Errorf("%d results in %d changes", n, changes)
 		}
