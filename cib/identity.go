@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // sections are those that every configuration has.
@@ -89,6 +90,6 @@ func eachReference(e *Element, f func(attr, id string, hard bool)) {
 	}
 }
 
-var schemaName = regexp.MustCompile(`^(pacemaker-[0-9]+\.[0-9]+|pacemaker-next|none)$`)
+var schemaName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(pacemaker-[0-9]+\.[0-9]+|pacemaker-next|none)$`) })
 
-func validSchemaName(s string) bool { return schemaName.MatchString(s) }
+func validSchemaName(s string) bool { return schemaName().MatchString(s) }

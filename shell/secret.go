@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/term"
 
@@ -241,7 +242,12 @@ func (s *Session) readSecret(prompt string) (string, error) {
 }
 
 // secretCommand matches a command that has a secret value in it.
-var secretCommand = regexp.MustCompile(`(?i)(\bsecret\s+\S+\s+\S+\s+\S+\s+)\S.*`)
+var secretCommand = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)(\bsecret\s+\S+\s+\S+\s+\S+\s+)\S.*`) })
 
 // withoutSecret is a line as it may be shown in a message.
-func withoutSecret(line string) string { return secretCommand.ReplaceAllString(line, "${1}******") }
+func withoutSecret(line string) string {
+	if !strings.Contains(strings.ToLower(line), "secret") {
+		return line
+	}
+	return secretCommand().ReplaceAllString(line, "${1}******")
+}

@@ -5,10 +5,11 @@ import (
 	"html"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // escapes are the colours of a terminal.
-var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
+var escapes = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("\x1b\\[[0-9;]*m") })
 
 // statusHTML is the text of a status, written with colours, as a web page that
 // loads itself again after some seconds; 0 for never.
@@ -39,7 +40,7 @@ func statusHTML(text string, again int) string {
 			fmt.Fprintf(&b, "<li>%s</li>\n", spans(item))
 		case line == body:
 			to(0)
-			fmt.Fprintf(&b, "<h2>%s</h2>\n", html.EscapeString(strings.TrimSuffix(escapes.ReplaceAllString(body, ""), ":")))
+			fmt.Fprintf(&b, "<h2>%s</h2>\n", html.EscapeString(strings.TrimSuffix(escapes().ReplaceAllString(body, ""), ":")))
 		default:
 			to(0)
 			fmt.Fprintf(&b, "<p class=\"warn\">%s</p>\n", spans(body))
@@ -54,7 +55,7 @@ func statusHTML(text string, again int) string {
 func spans(line string) string {
 	var b strings.Builder
 	open, at := false, 0
-	for _, m := range escapes.FindAllStringIndex(line, -1) {
+	for _, m := range escapes().FindAllStringIndex(line, -1) {
 		b.WriteString(html.EscapeString(line[at:m[0]]))
 		at = m[1]
 		if open {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"gcrm/grammar"
 )
@@ -106,7 +107,7 @@ func writeConfigParam(b *strings.Builder, t *template, p templateParam, values m
 // needs reports whether a part of the template requires a parameter.
 func (t *template) needs(name string) bool { return slices.Contains(t.lines, "#need "+name) }
 
-var templateReference = regexp.MustCompile(`\$\{([^}]*)\}`)
+var templateReference = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\$\{([^}]*)\}`) })
 
 // configStatement writes a line of a template in the form of configurations.
 func configStatement(prefix, line string) string {
@@ -123,29 +124,29 @@ func configStatement(prefix, line string) string {
 		return "%once " + configStatement(prefix, rest)
 	}
 	// Longest names first, as references end where a name cannot go on.
-	return templateReference.ReplaceAllStringFunc(line, func(ref string) string {
+	return templateReference().ReplaceAllStringFunc(line, func(ref string) string {
 		return "%{" + prefix + ":" + ref[2:]
 	})
 }
 
 var (
 	// bracedReference is %{PREFIX:NAME|OTHER}, plainReference crmsh's %PREFIX:NAME.
-	bracedReference = regexp.MustCompile(`%\{([A-Za-z0-9_.-]+):([^}]*)\}`)
-	plainReference  = regexp.MustCompile(`%([A-Za-z_][A-Za-z0-9_.-]*):([A-Za-z0-9_]+)`)
+	bracedReference = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`%\{([A-Za-z0-9_.-]+):([^}]*)\}`) })
+	plainReference  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`%([A-Za-z_][A-Za-z0-9_.-]*):([A-Za-z0-9_]+)`) })
 )
 
 // internalReferences turns the references of a configuration's statement into
 // those of templates.
 func internalReferences(line string) string {
-	line = bracedReference.ReplaceAllStringFunc(line, func(ref string) string {
-		m := bracedReference.FindStringSubmatch(ref)
+	line = bracedReference().ReplaceAllStringFunc(line, func(ref string) string {
+		m := bracedReference().FindStringSubmatch(ref)
 		var names []string
 		for n := range strings.SplitSeq(m[2], "|") {
 			names = append(names, m[1]+":"+n)
 		}
 		return "${" + strings.Join(names, "|") + "}"
 	})
-	return plainReference.ReplaceAllString(line, "${$1:$2}")
+	return plainReference().ReplaceAllString(line, "${$1:$2}")
 }
 
 // readTemplateConfig reads the text of a configuration and tells all mistakes
@@ -256,7 +257,7 @@ func (c *templateConfig) param(number int, required bool, text string, complain 
 
 // anyGiven reports whether a reference in a line has a value.
 func (c *templateConfig) anyGiven(line string) bool {
-	for _, m := range templateReference.FindAllStringSubmatch(line, -1) {
+	for _, m := range templateReference().FindAllStringSubmatch(line, -1) {
 		for n := range strings.SplitSeq(m[1], "|") {
 			if c.values[n] != "" {
 				return true
@@ -304,7 +305,7 @@ func (s *Session) configNames() []string {
 	for _, dir := range s.configDirs() {
 		entries, _ := os.ReadDir(dir) // a folder that is not there has none
 		for _, e := range entries {
-			if e.Type().IsRegular() && configName.MatchString(e.Name()) {
+			if e.Type().IsRegular() && configName().MatchString(e.Name()) {
 				seen[e.Name()] = true
 			}
 		}
@@ -317,11 +318,11 @@ func (s *Session) configNames() []string {
 }
 
 // configName is what configurations may be called: a file name without tricks.
-var configName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+var configName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`) })
 
 // configFile returns the file of a configuration; fs.ErrNotExist if there is none.
 func (s *Session) configFile(name string) (string, error) {
-	if !configName.MatchString(name) {
+	if !configName().MatchString(name) {
 		return "", fmt.Errorf("%q cannot be the name of a configuration: letters, digits, and any of . _ -", name)
 	}
 	for _, dir := range s.configDirs() {

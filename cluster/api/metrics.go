@@ -5,9 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"gcrm/cib"
 	"gcrm/cluster/client"
 )
@@ -57,15 +54,11 @@ type facts struct {
 // metrics answers a scrape with the names of ha_cluster_exporter.
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	f := s.gather(r.Context())
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(f)
-	promhttp.HandlerFor(reg, promhttp.HandlerOpts{ErrorLog: promLog{s}, ErrorHandling: promhttp.ContinueOnError}).ServeHTTP(w, r)
+	w.Header().Set("Content-Type", expositionType)
+	if err := f.collect().write(w); err != nil {
+		s.log.Debug("metrics", "err", err) // the scraper has gone
+	}
 }
-
-// promLog passes errors of the exposition to the server's log.
-type promLog struct{ s *Server }
-
-func (l promLog) Println(v ...any) { l.s.log.Error("metrics", "err", v) }
 
 func (s *Server) gather(ctx context.Context) *facts {
 	f := &facts{zone: time.Local, failed: map[string]bool{}, took: map[string]time.Duration{}}
@@ -103,13 +96,9 @@ func (s *Server) gather(ctx context.Context) *facts {
 	return f
 }
 
-// Describe implements prometheus.Collector. What is collected depends on the
-// facts, so nothing is promised.
-func (f *facts) Describe(chan<- *prometheus.Desc) {}
-
-// Collect implements prometheus.Collector.
-func (f *facts) Collect(out chan<- prometheus.Metric) {
-	g := gauges{out}
+// collect makes metrics of the facts.
+func (f *facts) collect() families {
+	g := families{}
 	if f.doc != nil {
 		f.nodes(g)
 		f.attributes(g)
@@ -128,22 +117,7 @@ func (f *facts) Collect(out chan<- prometheus.Metric) {
 		g.add("scrape_success", "whether the facts could be had", truth(!f.failed[c]), "collector", c)
 		g.add("scrape_duration_seconds", "how long it took to get the facts", f.took[c].Seconds(), "collector", c)
 	}
-}
-
-// gauges sends metrics.
-type gauges struct{ out chan<- prometheus.Metric }
-
-// add sends a gauge; labels are names and values in turn.
-func (g gauges) add(name, help string, value float64, labels ...string) {
-	g.send(name, help, prometheus.GaugeValue, value, labels)
-}
-
-func (g gauges) send(name, help string, kind prometheus.ValueType, value float64, labels []string) {
-	var names, values []string
-	for i := 0; i < len(labels); i += 2 {
-		names, values = append(names, labels[i]), append(values, labels[i+1])
-	}
-	g.out <- prometheus.MustNewConstMetric(prometheus.NewDesc("ha_cluster_"+name, help, names, nil), kind, value, values...)
+	return g
 }
 
 func truth(b bool) float64 {

@@ -9,12 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"gcrm/cib"
 )
 
-func (f *facts) nodes(g gauges) {
+func (f *facts) nodes(g families) {
 	for _, n := range f.status.Nodes {
 		state := f.doc.NodeState(n.ID)
 		for _, s := range []struct {
@@ -62,7 +60,7 @@ func (f *facts) pairs(n cib.Node) iter.Seq2[string, string] {
 	}
 }
 
-func (f *facts) attributes(g gauges) {
+func (f *facts) attributes(g families) {
 	for _, n := range f.doc.Nodes() {
 		for name, value := range f.pairs(n) {
 			if !hidden(name) {
@@ -72,7 +70,7 @@ func (f *facts) attributes(g gauges) {
 	}
 }
 
-func (f *facts) states(g gauges) {
+func (f *facts) states(g families) {
 	seen := map[string]bool{}
 	for _, r := range f.status.Resources {
 		id, _, _ := strings.Cut(r.ID, ":")
@@ -92,7 +90,7 @@ func (f *facts) states(g gauges) {
 }
 
 // fencing tells whether nodes are known to be fenced when it matters.
-func (f *facts) fencing(g gauges) {
+func (f *facts) fencing(g families) {
 	for _, n := range f.fences.Nodes {
 		g.add("gcrm_fencing_ready", "whether the fencing of a node was proved within the configured time", truth(n.Warning == "" && f.fences.Enabled), "node", n.Node)
 		if n.Proved != nil {
@@ -125,7 +123,7 @@ func (f *facts) parents() map[string][]*cib.Element {
 }
 
 // failures tells of every resource in the history of every node.
-func (f *facts) failures(g gauges) {
+func (f *facts) failures(g families) {
 	parents := f.parents()
 	for _, n := range f.doc.Nodes() {
 		for r := range f.doc.NodeState(n.ID).Child("lrm").Child("lrm_resources").Named("lrm_resource") {
@@ -183,15 +181,15 @@ func (f *facts) isFalse(names ...string) bool {
 	return ok && !cib.IsTrue(v)
 }
 
-func (f *facts) properties(g gauges) {
+func (f *facts) properties(g families) {
 	g.add("pacemaker_stonith_enabled", "whether nodes are fenced", truth(!f.isFalse("stonith-enabled", "fencing-enabled")))
 	g.add("pacemaker_maintenance_mode_enabled", "whether the cluster leaves all resources alone", truth(f.isTrue("maintenance-mode")))
 	if at, err := time.ParseInLocation(time.ANSIC, f.doc.Root.Get("cib-last-written"), f.zone); err == nil {
-		g.send("pacemaker_config_last_change", "time of the last commit in seconds since 1970", prometheus.CounterValue, float64(at.Unix()), nil)
+		g.send("pacemaker_config_last_change", "time of the last commit in seconds since 1970", "counter", float64(at.Unix()), nil)
 	}
 }
 
-func (f *facts) locations(g gauges) {
+func (f *facts) locations(g families) {
 	for l := range f.doc.Section("constraints").Named("rsc_location") {
 		rsc := l.Get("rsc")
 		if rsc == "" {
@@ -206,7 +204,7 @@ func (f *facts) locations(g gauges) {
 	}
 }
 
-func (f *facts) quorum(g gauges) {
+func (f *facts) quorum(g families) {
 	g.add("corosync_quorate", "whether the node is part of a working majority", truth(f.info.Quorate))
 	expected, total := 0, 0
 	ids := map[string]string{}

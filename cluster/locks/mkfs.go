@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -28,11 +29,11 @@ type mkfs struct {
 }
 
 // spaceName is what GFS2 takes for the second part of a lock table.
-var spaceName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,30}$`)
+var spaceName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_-]{1,30}$`) })
 
 // check decides whether it may be made, and completes the number of journals.
 func (m *mkfs) check() error {
-	if !spaceName.MatchString(m.Name) {
+	if !spaceName().MatchString(m.Name) {
 		return fmt.Errorf("%q is no name of a file system: letters, digits, - and _, at most 30", m.Name)
 	}
 	if _, used := m.view.Table.Space(m.Name); used {

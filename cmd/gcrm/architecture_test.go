@@ -155,7 +155,6 @@ var thirdParty = map[string][]string{
 	"github.com/cockroachdb/datadriven":      {},
 	"github.com/rogpeppe/go-internal":        {},
 	"pgregory.net/rapid":                     {},
-	"github.com/prometheus/client_golang":    {"cluster"},
 	"github.com/bougou/go-ipmi":              {"fencing"},
 	"github.com/gosnmp/gosnmp":               {"fencing"},
 	"github.com/anishathalye/porcupine":      {},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"sync"
 )
 
 const logMagic = 0x69cb65a2
@@ -42,15 +43,16 @@ type Transaction struct {
 	Context []uint32
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 
 // blockChecksum is CRC-32C as the kernel computes it: initial value 0 and no final
 // inversion, over the block with its checksum field zero.
 func blockChecksum(b []byte) uint32 {
 	var zero [4]byte
-	crc := crc32.Update(0xffffffff, castagnoli, b[:8])
-	crc = crc32.Update(crc, castagnoli, zero[:])
-	return ^crc32.Update(crc, castagnoli, b[12:BlockSize])
+	table := castagnoli()
+	crc := crc32.Update(0xffffffff, table, b[:8])
+	crc = crc32.Update(crc, table, zero[:])
+	return ^crc32.Update(crc, table, b[12:BlockSize])
 }
 
 // Encode writes the transaction into a block of BlockSize bytes.
