@@ -169,6 +169,7 @@ func (r *Resource) withoutEffect() []string {
 			at+"rs-discard-granularity: has to be a multiple of 4096 up to 1M; a resync sends zeroes as data")
 		say(d.MaxBioBvecs != 0, at+"max-bio-bvecs: about the kernel's requests")
 		say(d.MinRate != 0 && d.MinRate != 250, at+"c-min-rate: a resync is not throttled for applications")
+		say(d.DiskTimeout != 0, at+"disk-timeout: held back until giving up a hanging disk is proved never to lose a write")
 	}
 	say(n.OnCongestion != "block" && n.CongestionFill == 0 && n.CongestionExtents == 0, "on-congestion without congestion-fill and congestion-extents")
 	return out
@@ -278,7 +279,7 @@ func (v *Volume) settings() (volume.Settings, error) {
 			ResyncRate: d.ResyncRate, PlanAhead: d.PlanAhead, DelayTarget: d.DelayTarget, FillTarget: d.FillTarget, MaxRate: d.MaxRate,
 			DiscardGranularity: discardGranularity(d.RSDiscardGranularity),
 			OnCongestion:       map[string]engine.CongestionPolicy{"pull-ahead": engine.CongestionPullAhead, "disconnect": engine.CongestionDisconnect}[n.OnCongestion],
-			CongestionFill:     uint64(n.CongestionFill), CongestionExtents: n.CongestionExtents, DiskTimeout: d.DiskTimeout,
+			CongestionFill:     uint64(n.CongestionFill), CongestionExtents: n.CongestionExtents,
 			BeforeTarget: r.Conf.Handler(r.Res, "before-resync-target") != "", BeforeSource: r.Conf.Handler(r.Res, "before-resync-source") != "",
 			Rand: random,
 		},

@@ -31,9 +31,10 @@ const hosts = `
 func TestOptions(t *testing.T) {
 	for _, c := range []struct{ options, ignored, refused string }{
 		{"", "", ""},
-		{"net { protocol A; on-congestion pull-ahead; congestion-fill 1M; } disk { disk-timeout 30; } options { cpu-mask 3; } handlers { before-resync-target true; }", "", ""},
+		{"net { protocol A; on-congestion pull-ahead; congestion-fill 1M; } options { cpu-mask 3; } handlers { before-resync-target true; }", "", ""},
 		{"disk { resync-after r1; c-min-rate 0; }", "", ""},
 		{"disk { max-bio-bvecs 1; }", "max-bio-bvecs", ""},
+		{"disk { disk-timeout 30; }", "disk-timeout", ""},
 		{"disk { c-min-rate 1M; }", "c-min-rate", ""},
 		{"net { on-congestion pull-ahead; congestion-fill 1M; }", "", "needs protocol A"},
 		{"net { protocol A; } disk { fencing resource-and-stonith; }", "", "excludes protocol A"},
@@ -50,8 +51,10 @@ func TestOptions(t *testing.T) {
 		switch {
 		case c.refused == "" && err != nil, c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)):
 			t.Errorf("%s: %v, want %q", c.options, err, c.refused)
+		case err == nil && s[0].Engine.DiskTimeout != 0:
+			t.Errorf("%s: a hanging disk is given up", c.options)
 		case err == nil && strings.Contains(c.options, "pull-ahead"):
-			if e := s[0].Engine; e.OnCongestion == 0 || e.CongestionFill != 2048 || e.DiskTimeout.Seconds() != 3 || !e.BeforeTarget || e.BeforeSource {
+			if e := s[0].Engine; e.OnCongestion == 0 || e.CongestionFill != 2048 || !e.BeforeTarget || e.BeforeSource {
 				t.Errorf("%s: %+v", c.options, e)
 			}
 		}
