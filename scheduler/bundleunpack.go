@@ -120,6 +120,11 @@ func (e *engine) unpackBundle(r *resource) bool {
 		}
 	}
 	r.unique = d.perHost > 1
+	if d.child != nil {
+		// A replica for each instance: there may be fewer than were asked for,
+		// of agents that cannot be unique.
+		replicas = len(d.child.children)
+	}
 	last := ""
 	for i := range replicas {
 		rep := &replica{bundle: r, offset: i}
