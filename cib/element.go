@@ -3,6 +3,7 @@ package cib
 import (
 	"iter"
 	"slices"
+	"strings"
 )
 
 // CommentName is the Name of an element that stands for an XML comment; its
@@ -214,4 +215,14 @@ func (e *Element) Equal(o *Element) bool {
 		}
 	}
 	return true
+}
+
+// canonical writes an element such that equal ones have the same text.
+func canonical(e *Element) string {
+	e = e.Clone()
+	e.Walk(func(e *Element) bool {
+		slices.SortFunc(e.Attrs, func(a, b Attr) int { return strings.Compare(a.Name, b.Name) })
+		return true
+	})
+	return e.String()
 }

@@ -3,7 +3,6 @@ package cib
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Conflict is an object that two changes of one configuration both touch.
@@ -234,16 +233,6 @@ func nameless(lists ...*Element) map[string]bool {
 	return out
 }
 
-// contentKey is the same for equal elements only.
-func contentKey(e *Element) string {
-	e = e.Clone()
-	e.Walk(func(e *Element) bool {
-		slices.SortFunc(e.Attrs, func(a, b Attr) int { return strings.Compare(a.Name, b.Name) })
-		return true
-	})
-	return e.Name + "\x04" + e.String()
-}
-
 // mergeLists merges the children of three elements with the function given
 // for each child that any of them has. A child is recognised by name and id, or
 // by its name if it has no id and is the only one of that name; of several
@@ -264,7 +253,7 @@ func (m *merger) mergeLists(section string, base, mine, theirs *Element, merge f
 			case byName && pairKey(k) != k.key:
 				key = pairKey(k)
 			case alike[k.e.Name] && !k.e.Has("id") && !k.e.Has("id-ref"):
-				content := contentKey(k.e)
+				content := k.e.Name + "\x04" + canonical(k.e)
 				key = fmt.Sprintf("%s\x02%d", content, equal[content])
 				equal[content]++
 			case e.Name == "configuration" && !k.e.IsComment():

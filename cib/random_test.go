@@ -134,16 +134,6 @@ func scramble(r *rand.Rand, c *CIB, edits int) {
 	}
 }
 
-// canonical writes an element such that equal ones have the same text.
-func canonical(e *Element) string {
-	e = e.Clone()
-	e.Walk(func(e *Element) bool {
-		slices.SortFunc(e.Attrs, func(a, b Attr) int { return strings.Compare(a.Name, b.Name) })
-		return true
-	})
-	return e.String()
-}
-
 // normalized gives the configuration as text in which the order of sections,
 // of objects and of options does not show.
 func normalized(c *CIB) string {

@@ -1,6 +1,7 @@
 package cib
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -150,13 +151,9 @@ func (k *schemaChecker) errorf(hint, format string, a ...any) {
 	k.add(Error, k.object, fmt.Sprintf(format, a...), hint)
 }
 
-// unknown reports a name that the schema does not have.
-func (k *schemaChecker) unknown(versions *versionRange, candidates iter.Seq[string], name, format string, a ...any) {
+// unknown reports what the schema does not have.
+func (k *schemaChecker) unknown(versions *versionRange, hint, format string, a ...any) {
 	text := fmt.Sprintf(format, a...)
-	hint := nestingHint(text)
-	if hint == "" {
-		hint = didYouMean(name, candidates)
-	}
 	switch {
 	case versions != nil && k.version < versions.since:
 		k.add(Error, k.object, fmt.Sprintf("%s needs schema %v or newer, this is %s", text, versions.since, k.name),
@@ -171,13 +168,14 @@ func (k *schemaChecker) unknown(versions *versionRange, candidates iter.Seq[stri
 }
 
 // nestingHint says how to write containers that cannot be nested as they are.
-func nestingHint(text string) string {
-	switch text {
-	case "<clone> in <group>", "<master> in <group>", "<bundle> in <group>":
+func nestingHint(outer, inner string) string {
+	clone := func(name string) bool { return name == "clone" || name == "master" }
+	switch {
+	case outer == "group" && (clone(inner) || inner == "bundle"):
 		return "members of a group are primitives: take it out, and tie it to the group with colocation and order constraints; or clone the whole group"
-	case "<group> in <group>":
+	case outer == "group" && inner == "group":
 		return "groups cannot be nested: name all primitives in one group, or tie two groups together with colocation and order constraints"
-	case "<clone> in <clone>", "<master> in <clone>", "<clone> in <master>":
+	case clone(outer) && clone(inner):
 		return "what is cloned is a primitive or a group; remove one of the two clones"
 	}
 	return ""
@@ -218,7 +216,7 @@ func (k *schemaChecker) attributes(e *Element, t *schemaType) {
 			if other := findAttr(t.rule.attrs, a.Name); other != nil {
 				versions = &other.versions
 			}
-			k.unknown(versions, attrNames(t.attrs), a.Name, "attribute %s of <%s>", a.Name, e.Name)
+			k.unknown(versions, didYouMean(a.Name, attrNames(t.attrs)), "attribute %s of <%s>", a.Name, e.Name)
 			continue
 		}
 		if r.required {
@@ -355,7 +353,7 @@ func (k *schemaChecker) children(e *Element, t *schemaType, depth int) {
 			if depth == 2 { // an object of its own
 				k.object = objectName(c, c)
 			}
-			k.unknown(versions, childNames(t), c.Name, "<%s> in <%s>", c.Name, e.Name)
+			k.unknown(versions, cmp.Or(nestingHint(e.Name, c.Name), didYouMean(c.Name, childNames(t))), "<%s> in <%s>", c.Name, e.Name)
 			k.object = object
 			continue
 		}
