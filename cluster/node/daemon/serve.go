@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"gcrm/drivers"
+	"gcrm/drivers/all"
 	"gcrm/fencing"
 	"gcrm/fencing/keeper"
 )
@@ -88,6 +90,7 @@ func Command(ctx context.Context, args []string, methods *fencing.Registry, s St
 	dog := f.String("watchdog", "", "device of the watchdog that resets this host when the node must not go on (/dev/watchdog)")
 	dogTime := f.Duration("watchdog-timeout", 0, "after what time it does so (default 5s)")
 	disks := f.String("sbd-devices", "", "shared disks in sbd's format with the node's mailbox, separated by ;")
+	agents := f.String("agents", "", "which agents serve where the host has a script and gcrm its own: script (the default) or native, and NAME=script or NAME=native for single ones, separated by commas")
 	sbdConfig := f.String("sbd-config", "", "file that has watchdog and disks in the form of sbd's own (/etc/default/sbd, /etc/sysconfig/sbd)")
 	printUnit := f.Bool("unit", false, "print the systemd unit and do nothing else")
 	if _, err := parse(s, f, args); err != nil {
@@ -109,6 +112,11 @@ func Command(ctx context.Context, args []string, methods *fencing.Registry, s St
 	if o.Keeper, err = keeperSettings(*sbdConfig, *dog, *dogTime, *disks); err != nil {
 		return s.status(err)
 	}
+	if *agents != "" {
+		if o.Agents, err = agentsOf(*agents); err != nil {
+			return s.status(err)
+		}
+	}
 	options := &slog.HandlerOptions{Level: l}
 	switch *format {
 	case "text":
@@ -127,6 +135,15 @@ func Command(ctx context.Context, args []string, methods *fencing.Registry, s St
 		time.Sleep(failurePause)
 	}
 	return s.status(err)
+}
+
+// agentsOf is the registry of agents with the preferences of a list.
+func agentsOf(list string) (*drivers.Registry, error) {
+	p, err := drivers.ParsePreferences(list)
+	if err != nil {
+		return nil, fmt.Errorf("--agents: %w", err)
+	}
+	return all.Registry(all.Options{Preferences: p}), nil
 }
 
 // failurePause is how long a service that failed by itself waits before it ends.

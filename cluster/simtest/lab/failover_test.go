@@ -1,0 +1,105 @@
+package lab
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+)
+
+var (
+	failovers = flag.Int("failovers", 3, "how often each failure is tried with each stack")
+	stacks    = flag.String("stacks", "gcrm,pacemaker", "the cluster stacks that are measured")
+	preset    = flag.Duration("detect", 2*time.Second, "detection time of gcrm's cluster where times are measured")
+)
+
+const failoverAddress = "10.9.1.100"
+
+// failoverScript is an address and a process.
+const failoverScript = `property stonith-enabled=true no-quorum-policy=ignore
+rsc_defaults resource-stickiness=100
+primitive fence stonith:fence_lab params pcmk_host_list="node1 node2" op monitor interval=60s timeout=60s
+primitive address ocf:heartbeat:IPaddr2 params ip=` + failoverAddress + ` cidr_netmask=24 nic=eth1 op monitor interval=10s timeout=60s op start timeout=60s interval=0 op stop timeout=60s interval=0
+primitive process ocf:heartbeat:anything params binfile=/root/service cmdline_options="serve :7000" op monitor interval=10s timeout=60s op start timeout=60s interval=0 op stop timeout=60s interval=0
+group service address process`
+
+// TestFailover measures how long clients of an address with a process are without it, at
+// standby of its node and when that loses its power, with gcrm and then with Pacemaker
+// (and the agents of the distribution) on the same machines by the same script:
+//
+//	go test ./cluster/simtest/lab -run TestFailover -v -timeout 60m -lab ../shared/lab/lab
+func TestFailover(t *testing.T) {
+	m := Boot(t, 2, "--mem", "640")
+	m.OnFailure("gcrm cluster status; crm_mon -1r; journalctl --no-pager | tail -120")
+	program := m.BuildProgram("gcrm/cluster/simtest/lab/service")
+	for _, n := range m.Names() {
+		m.Copy(program, n+":/root/service")
+	}
+	clients := m.Ask(program, failoverAddress+":7000")
+	var gaps Gaps
+	for _, s := range m.Stacks(*stacks, Cluster{Name: "lab", Detection: *preset, Daemon: "--agents native"}) {
+		s.Form()
+		s.Configure("node1", failoverScript)
+		place := m.Settled(s, "node1", "process", "nowhere")
+		for round := range *failovers {
+			for _, kind := range []string{"standby", "power-off"} {
+				gap, to := m.failover(s, clients, kind, place, "process")
+				gaps.Note(kind, s.Name(), gap)
+				t.Logf("%s, round %d of %d: %s of %s: clients were without service for %.2f s; %s", s.Name(), round+1, *failovers, kind, place, gap.Seconds(), HostLoad())
+				place = to
+			}
+		}
+		s.End()
+	}
+	t.Logf("without service:\n%s", &gaps)
+	gaps.check(t, "gcrm", "Pacemaker", 3)
+}
+
+// check fails the test if the first stack's medians are more than one in so many of the
+// second's, where both were measured.
+func (g *Gaps) check(t *testing.T, first, second string, parts int) {
+	t.Helper()
+	for _, kind := range g.kinds {
+		if a, b := g.Median(kind, first), g.Median(kind, second); a > 0 && b > 0 && a*time.Duration(parts) > b {
+			t.Errorf("%s: %s takes %.2f s, more than 1/%d of the %.2f s of %s", kind, first, a.Seconds(), parts, b.Seconds(), second)
+		}
+	}
+}
+
+// failover takes the node where a resource runs out of service, waits until clients are
+// served by another one and the node is back, and tells how long they were without.
+func (m *Machines) failover(s Stack, clients *Successes, kind, place, resource string) (time.Duration, string) {
+	m.t.Helper()
+	other := m.Other(place)
+	m.Wait(s.Name()+": clients are served by "+place, func() bool {
+		_, said := clients.Count()
+		return said == place && clients.Since(time.Now().Add(-time.Second)) > 5
+	})
+	boot, mark := m.BootID(place), len(m.Switched())
+	begun := time.Now()
+	switch kind {
+	case "standby":
+		s.Standby(other, place, true)
+	case "power-off":
+		m.PowerOff(place)
+	}
+	m.Wait(fmt.Sprintf("%s: clients are served by %s after %s of %s", s.Name(), other, kind, place), func() bool {
+		_, said := clients.Count()
+		return said == other && clients.Since(time.Now().Add(-time.Second)) > 5
+	})
+	gap, from := clients.Gap(begun)
+	switch kind {
+	case "standby":
+		s.Standby(other, place, false)
+	case "power-off":
+		if done := m.Switched()[mark:]; len(done) > 0 {
+			m.t.Logf("%s: the last answer came %.2f s after the power-off, the power switch was done %.2f s after it", s.Name(), from.Sub(begun).Seconds(), done[0].Time.Sub(begun).Seconds())
+		}
+		m.Rebooted(place, boot)
+		s.Members(other, len(m.names))
+	}
+	if len(m.Switched()) > mark && kind == "standby" {
+		m.t.Errorf("%s: somebody was fenced at a standby: %v", s.Name(), m.Switched()[mark:])
+	}
+	return gap, other
+}

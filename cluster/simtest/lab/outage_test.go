@@ -1,0 +1,88 @@
+package lab
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestGap(t *testing.T) {
+	s := ParseSuccesses("1000000000 a\n1100000000 a\nnoise\n3100000000 b\n3200000000 b\n3900000000 b\n")
+	for _, c := range []struct{ since, gap, from int64 }{{1050, 2000, 1100}, {1500, 2000, 1100}, {3150, 700, 3200}, {0, 2000, 1100}, {5000, 0, 0}} {
+		gap, from := s.Gap(time.UnixMilli(c.since))
+		if gap.Milliseconds() != c.gap || c.gap > 0 && from.UnixMilli() != c.from {
+			t.Errorf("since %d ms: %v from %v, want %d ms from %d", c.since, gap, from, c.gap, c.from)
+		}
+	}
+	if n, said := s.Count(); n != 5 || said != "b" || s.Since(time.UnixMilli(1100)) != 4 {
+		t.Errorf("%d successes, the last %q, %d since 1.1 s", n, said, s.Since(time.UnixMilli(1100)))
+	}
+	var g Gaps
+	for _, d := range []time.Duration{3, 1, 2} {
+		g.Note("standby", "gcrm", d*time.Second)
+		g.Note("standby", "other", 4*d*time.Second)
+	}
+	if g.Median("standby", "other") != 8*time.Second || !strings.Contains(g.String(), "gcrm has 0.25 of it") {
+		t.Errorf("medians:\n%s", &g)
+	}
+}
+
+// TestService: the client notices when the service is away, and the writer's records are
+// all there, or it is noticed that they are not.
+func TestService(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "service")
+	if out, err := exec.Command("go", "build", "-o", program, "gcrm/cluster/simtest/lab/service").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	run := func(args ...string) *bufio.Scanner {
+		c := exec.Command(program, args...)
+		out, err := c.StdoutPipe()
+		if err == nil {
+			err = c.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+		return bufio.NewScanner(out)
+	}
+	run("serve", "127.0.0.1:17123")
+	name, _ := os.Hostname()
+	if answers := run("ask", "127.0.0.1:17123"); !answers.Scan() || !strings.HasSuffix(answers.Text(), " "+name) {
+		t.Errorf("the client says %q", answers.Text())
+	}
+	file := filepath.Join(dir, "file")
+	records := run("write", file)
+	for range 5 {
+		if !records.Scan() {
+			t.Fatal("no record is written")
+		}
+	}
+	n, said := ParseSuccesses(records.Text()).Count()
+	if last, err := strconv.Atoi(said); n != 1 || err != nil || last != 4 {
+		t.Fatalf("the writer's fifth line: %q", records.Text())
+	}
+	verify := func() error { return exec.Command(program, "verify", file, "5").Run() }
+	if err := verify(); err != nil {
+		t.Errorf("five records: %v", err)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(dir, "copy")
+	for what, bad := range map[string][]byte{"lost": raw[:4*128], "damaged": append([]byte("?"), raw[1:]...)} {
+		if err := os.WriteFile(copied, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if exec.Command(program, "verify", copied, "5").Run() == nil {
+			t.Errorf("a record is %s, and it was not noticed", what)
+		}
+	}
+}
