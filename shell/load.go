@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"gcrm/cib"
+	"gcrm/durable"
 	"gcrm/grammar"
 )
 
@@ -124,27 +125,13 @@ func runSave(ctx context.Context, s *Session, c *call) error {
 	return writeFile(file, text)
 }
 
-// writeFile replaces a file at once: it holds the old or the new text, never a
-// part. It is readable for its owner only, since it may hold passwords.
+// writeFile replaces a file, readable for its owner only, since it may hold
+// passwords. A link that the user made stays one.
 func writeFile(path, text string) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".gcrm-*")
-	if err != nil {
-		return err
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
 	}
-	_, err = io.WriteString(tmp, text)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
-	}
-	return err
+	return durable.Write(path, []byte(text), 0o600)
 }
 
 // runEdit opens objects in an editor and takes back what was saved.

@@ -22,6 +22,7 @@ import (
 	"gcrm/drivers/dlm/kernel"
 	"gcrm/drivers/dlm/lockspace"
 	"gcrm/drivers/process"
+	"gcrm/durable"
 )
 
 // Options say how the control process of a host runs.
@@ -144,7 +145,7 @@ func claim(f dlm.Folder) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := node.WriteFile(f.Identity(), []byte(st.Identity.String()+"\n"), 0o600); err != nil {
+	if err := durable.Write(f.Identity(), []byte(st.Identity.String()+"\n"), 0o600); err != nil {
 		return nil, err
 	}
 	return func() { os.Remove(f.Identity()) }, nil

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -184,26 +183,4 @@ func nextIncarnation(files Files, now time.Time) (uint64, error) {
 	}
 	next := max(last+1, uint64(now.Unix()))
 	return next, files.Replace(incarnationFile, []byte(strconv.FormatUint(next, 10)+"\n"))
-}
-
-// WriteFile replaces a file durably.
-func WriteFile(path string, data []byte, mode fs.FileMode) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+
+	"gcrm/durable"
 )
 
 // Files are the small files of a node's state folder. What a write returned
@@ -25,7 +27,7 @@ func (f folder) Read(name string) ([]byte, error) { return os.ReadFile(filepath.
 
 // Replace implements Files.
 func (f folder) Replace(name string, data []byte) error {
-	return WriteFile(filepath.Join(string(f), name), data, 0o600)
+	return durable.Write(filepath.Join(string(f), name), data, 0o600)
 }
 
 // Append implements Files.

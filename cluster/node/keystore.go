@@ -14,6 +14,7 @@ import (
 
 	"gcrm/cluster/consensus"
 	"gcrm/cluster/transport"
+	"gcrm/durable"
 )
 
 // Keys are by what a node is recognised, and recognises others.
@@ -96,7 +97,7 @@ func (k *Keystore) Install(r consensus.Keyring, now time.Time) (Keys, error) {
 		c, err = a.OpenCredentials(k.Dir, k.Node, k.ID, now)
 	}
 	if err == nil {
-		err = WriteFile(filepath.Join(k.Dir, generationFile), []byte(strconv.FormatUint(r.Generation, 10)+"\n"), 0o600)
+		err = durable.Write(filepath.Join(k.Dir, generationFile), []byte(strconv.FormatUint(r.Generation, 10)+"\n"), 0o600)
 	}
 	return Keys{Credentials: c, Authority: a, Heartbeats: r.Heartbeats}, err
 }
@@ -155,5 +156,5 @@ func storeKeys(path string, keys [][]byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return WriteFile(path, []byte(text), 0o600)
+	return durable.Write(path, []byte(text), 0o600)
 }

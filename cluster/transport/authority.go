@@ -17,6 +17,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"gcrm/durable"
 )
 
 const (
@@ -328,26 +330,11 @@ func writePair(dir, certFile, keyFile string, der []byte, key *ecdsa.PrivateKey)
 }
 
 func writePEM(path string, mode fs.FileMode, blocks ...*pem.Block) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
+	var text []byte
 	for _, b := range blocks {
-		if err == nil {
-			err = pem.Encode(f, b)
-		}
+		text = append(text, pem.EncodeToMemory(b)...)
 	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
+	return durable.Write(path, text, mode)
 }
 
 func readPair(dir, certFile, keyFile string) (*x509.Certificate, *ecdsa.PrivateKey, error) {

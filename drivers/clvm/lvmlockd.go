@@ -21,6 +21,7 @@ import (
 	"gcrm/drivers/meta"
 	"gcrm/drivers/native"
 	"gcrm/drivers/process"
+	"gcrm/durable"
 )
 
 const second = time.Second
@@ -177,13 +178,7 @@ func (d lockDaemon) useLockd(c *native.Call) error {
 	if next == string(b) {
 		return nil
 	}
-	return c.Do("set use_lvmlockd = 1 in "+d.conf, func() error {
-		tmp := d.conf + ".gcrm"
-		if err := os.WriteFile(tmp, []byte(next), 0o644); err != nil {
-			return err
-		}
-		return os.Rename(tmp, d.conf)
-	})
+	return c.Do("set use_lvmlockd = 1 in "+d.conf, func() error { return durable.Write(d.conf, []byte(next), 0o644) })
 }
 
 func (d lockDaemon) stop(ctx context.Context, c *native.Call) drivers.Result {

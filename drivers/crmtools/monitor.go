@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
+
+	"gcrm/durable"
 )
 
 // crmMon is crm_mon as agents and monitoring programs use it: once, in every
@@ -108,7 +109,7 @@ func (c *command) detach(args []string, pidFile string) int {
 		return c.fail(exitError, "cannot go on in the background: %v", err)
 	}
 	if pidFile != "" {
-		if err := replaceFile(pidFile, fmt.Sprintf("%d\n", p.Process.Pid)); err != nil {
+		if err := durable.Write(pidFile, []byte(fmt.Sprintf("%d\n", p.Process.Pid)), 0o644); err != nil {
 			_ = p.Process.Kill()
 			_, _ = p.Process.Wait()
 			return c.fail(exitError, "pid file: %v", err)
@@ -136,7 +137,7 @@ func (m *monitor) once(ctx context.Context) int {
 	}
 	if m.file == "" {
 		fmt.Fprint(m.c.env.Stdout, text)
-	} else if err := replaceFile(m.file, text); err != nil {
+	} else if err := durable.Write(m.file, []byte(text), 0o644); err != nil {
 		return m.c.fail(exitError, "%v", err)
 	}
 	return exitOK
@@ -155,26 +156,4 @@ func (m *monitor) forever() int {
 		cancel()
 		time.Sleep(m.every)
 	}
-}
-
-// replaceFile writes a file so that readers see the old content or the new.
-func replaceFile(path, text string) error {
-	t, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = t.WriteString(text)
-	if e := t.Chmod(0o644); err == nil {
-		err = e
-	}
-	if e := t.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(t.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(t.Name())
-	}
-	return err
 }

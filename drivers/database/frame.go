@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 
 	"gcrm/drivers/native"
 	"gcrm/drivers/process"
+	"gcrm/durable"
 )
 
 // Owner is the user a server runs as.
@@ -102,19 +102,7 @@ func (o Owner) Write(c *native.Call, path, content string, mode fs.FileMode) err
 		return nil
 	}
 	return c.Do("write "+path, func() error {
-		tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-		if err != nil {
-			return err
-		}
-		_, err = tmp.WriteString(content)
-		err = errors.Join(err, tmp.Chmod(mode), tmp.Chown(o.UID, o.GID), tmp.Sync(), tmp.Close())
-		if err == nil {
-			err = os.Rename(tmp.Name(), path)
-		}
-		if err != nil {
-			os.Remove(tmp.Name())
-		}
-		return err
+		return durable.Write(path, []byte(content), mode, func(f *os.File) error { return f.Chown(o.UID, o.GID) })
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"gcrm/drivers"
 	"gcrm/drivers/meta"
 	"gcrm/drivers/process"
+	"gcrm/durable"
 )
 
 // Call is one execution of an action: the request, its checked parameters,
@@ -130,21 +131,7 @@ func (c *Call) StateFile(name string) (string, error) {
 // WriteState writes a small file so that it has either its old or its new
 // content, whatever happens.
 func (c *Call) WriteState(path, content string) error {
-	return c.Do("write "+path, func() error {
-		tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-		if err != nil {
-			return err
-		}
-		_, err = tmp.WriteString(content)
-		err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
-		if err == nil {
-			err = os.Rename(tmp.Name(), path)
-		}
-		if err != nil {
-			os.Remove(tmp.Name())
-		}
-		return err
-	})
+	return c.Do("write "+path, func() error { return durable.Write(path, []byte(content), 0o644) })
 }
 
 // Remove removes a file; one that is not there is fine and no step.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"gcrm/durable"
 )
 
 // Files of a value: itself, its checksum, and the version of the entry. The
@@ -17,7 +19,6 @@ import (
 const (
 	signSuffix    = ".sign"
 	versionSuffix = ".version"
-	newSuffix     = ".new"
 )
 
 // Entry is what nodes tell each other of a value without telling it.
@@ -53,7 +54,7 @@ func Check(resource, parameter, value string) error {
 			return fmt.Errorf("%q cannot be the name of a file, so it cannot name a secret parameter", name)
 		}
 	}
-	for _, suffix := range []string{signSuffix, versionSuffix, newSuffix} {
+	for _, suffix := range []string{signSuffix, versionSuffix} {
 		if strings.HasSuffix(parameter, suffix) {
 			return fmt.Errorf("a secret parameter cannot end in %s, which names a file beside its value", suffix)
 		}
@@ -86,6 +87,9 @@ func (s *Store) Put(e Entry, value string) error {
 	}
 	folder := filepath.Join(s.dir, e.Resource)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	if err := sweep(folder); err != nil {
 		return err
 	}
 	path := filepath.Join(folder, e.Parameter)
@@ -178,23 +182,16 @@ func (s *Store) entry(resource, parameter string) (Entry, error) {
 	return e, nil
 }
 
-// write replaces a file: a crash leaves the old content or the new.
-func write(path, text string) error {
-	next := path + newSuffix
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
+// write replaces a file with a line.
+func write(path, text string) error { return durable.Write(path, []byte(text+"\n"), 0o600) }
+
+// sweep removes what a crash left of values that were being written.
+func sweep(folder string) error {
+	files, err := os.ReadDir(folder)
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), ".") {
+			err = errors.Join(err, os.Remove(filepath.Join(folder, f.Name())))
+		}
 	}
-	_, err = f.WriteString(text + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(next, path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return err
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gcrm/durable"
 	"gcrm/replication/fusefile"
 	"gcrm/replication/nbd"
 	"gcrm/replication/volume"
@@ -221,10 +222,7 @@ func (s *server) setWanted(change func(*wanted)) {
 		return
 	}
 	if err == nil {
-		tmp := s.o.Folder.State(s.o.Resource) + ".new"
-		if err = os.WriteFile(tmp, b, 0o600); err == nil {
-			err = os.Rename(tmp, s.o.Folder.State(s.o.Resource))
-		}
+		err = durable.Write(s.o.Folder.State(s.o.Resource), b, 0o600)
 	}
 	if err != nil {
 		s.log("a successor of this process will not know what to do: " + err.Error())

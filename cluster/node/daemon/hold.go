@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"gcrm/cluster/node"
+	"gcrm/durable"
 )
 
 // holdFile says until when the daemon is to stay down after a drill. It lies
@@ -20,7 +20,7 @@ const holdFile = "hold"
 // working for a time.
 func (o *Options) fail(limit time.Duration) {
 	until := time.Now().Add(limit)
-	if err := node.WriteFile(filepath.Join(o.RunDir, holdFile), []byte(strconv.FormatInt(until.Unix(), 10)+"\n"), 0o600); err != nil {
+	if err := durable.Write(filepath.Join(o.RunDir, holdFile), []byte(strconv.FormatInt(until.Unix(), 10)+"\n"), 0o600); err != nil {
 		o.Log.Error("the drill is off: the node would start again at once", "err", err)
 		return
 	}

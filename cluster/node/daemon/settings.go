@@ -19,6 +19,7 @@ import (
 	"gcrm/cluster/heartbeat"
 	"gcrm/cluster/node"
 	"gcrm/cluster/transport"
+	"gcrm/durable"
 )
 
 // DefaultStateDir is where a host's node keeps its state, DefaultRunDir what
@@ -305,7 +306,7 @@ func (s *Settings) save(dir string) error {
 	if err != nil {
 		return err
 	}
-	return node.WriteFile(filepath.Join(dir, settingsFile), append(b, '\n'), 0o644)
+	return durable.Write(filepath.Join(dir, settingsFile), append(b, '\n'), 0o644)
 }
 
 // Load reads the settings of a state folder.
