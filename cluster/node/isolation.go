@@ -474,7 +474,7 @@ func (n *Node) Evacuate(ctx context.Context, nodes ...string) error {
 	}
 	change := cib.Change{Origin: cib.Origin{Client: "shutdown"}, Status: &cib.StatusChange{}}
 	for _, name := range nodes {
-		if m, ok := state.Member(name); ok && m.State == consensus.Online {
+		if m, ok := state.Member(name); ok && m.State == consensus.Online && !m.Witness { // which has nothing to move
 			change.Status.Edits = append(change.Status.Edits, cib.StatusEdit{Attribute: &cib.AttributeEdit{
 				Node: m.ID, Name: "shutdown", Value: fmt.Sprint(time.Now().Unix())}})
 		}

@@ -103,13 +103,9 @@ func leftRunning(ctx context.Context, c *client.HTTP) ([]string, error) {
 	if !ok {
 		return nil, nil
 	}
-	mode, _ := doc.Property("maintenance-mode")
-	own := ""
-	if set := n.Element.Child("instance_attributes"); set != nil {
-		own, _ = cib.PairValue(set, "maintenance")
-	}
-	all, _ := cib.ParseBool(mode)
-	if here, _ := cib.ParseBool(own); !here && !all {
+	all, _ := doc.Property("maintenance-mode")
+	here, _ := cib.SetValue(n.Element, "instance_attributes", "maintenance")
+	if !cib.IsTrue(here) && !cib.IsTrue(all) {
 		return nil, nil
 	}
 	return operation.Active(doc, n.ID), nil

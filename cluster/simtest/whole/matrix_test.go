@@ -2,11 +2,10 @@ package whole
 
 import (
 	"context"
+	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
-	"strings"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,8 +21,10 @@ type failureCase struct {
 	number int
 	name   string
 	sizes  []int // of the cluster
-	plan   plan
-	f      func(w *world)
+	// witnessed are sizes of clusters that have a witness besides.
+	witnessed []int
+	plan      plan
+	f         func(w *world)
 	// cold worlds are not brought up before f.
 	cold bool
 	// after, if set, is called before the end, when everything is to be healed.
@@ -35,8 +36,8 @@ type failureCase struct {
 
 func cases() []failureCase {
 	two, three, all, more := []int{2}, []int{3}, []int{2, 3, 5}, []int{3, 5}
-	return []failureCase{
-		{number: 1, name: "power off one node", sizes: all, f: func(w *world) {
+	return append(witnessCases(), []failureCase{
+		{number: 1, name: "power off one node", sizes: all, witnessed: all, f: func(w *world) {
 			b := w.owner("p0")
 			b.powerOff()
 			w.recovered(b, "p0")
@@ -44,14 +45,14 @@ func cases() []failureCase {
 			w.writable(w.other(b))
 			w.returns(b)
 		}},
-		{number: 2, name: "daemon killed, host alive", sizes: all, f: func(w *world) {
+		{number: 2, name: "daemon killed, host alive", sizes: all, witnessed: all, f: func(w *world) {
 			b := w.owner("p0")
 			b.kill()
 			w.recovered(b, "p0")
 			w.wantFenced(b, true)
 			w.returns(b)
 		}},
-		{number: 3, name: "clean stop", sizes: all, f: func(w *world) {
+		{number: 3, name: "clean stop", sizes: all, witnessed: all, f: func(w *world) {
 			b := w.owner("p0")
 			w.stop(b.current(), 30*w.detection)
 			w.recovered(b, "p0")
@@ -102,7 +103,7 @@ func cases() []failureCase {
 				}
 			}
 		}},
-		{number: 7, name: "all boot together", sizes: all, cold: true, f: func(w *world) {
+		{number: 7, name: "all boot together", sizes: all, witnessed: all, cold: true, f: func(w *world) {
 			w.begin()
 			for _, h := range w.hosts {
 				w.wantFenced(h, false)
@@ -143,13 +144,13 @@ func cases() []failureCase {
 			}
 			w.sever(w.hosts[0], w.hosts[1], false)
 		}},
-		{number: 11, name: "one of several is lost", sizes: more, f: func(w *world) {
-			b := w.hosts[len(w.hosts)-1]
+		{number: 11, name: "one of several is lost", sizes: more, witnessed: all, f: func(w *world) {
+			b := w.nodes()[len(w.nodes())-1]
 			b.powerOff()
 			w.until(20*w.detection, "it is fenced", func() bool { return w.timesFenced(b) == 1 })
 			w.writable(w.hosts[0])
 		}},
-		{number: 12, name: "a majority is lost at once", sizes: more, f: func(w *world) {
+		{number: 12, name: "a majority is lost at once", sizes: more, witnessed: all, f: func(w *world) {
 			for _, h := range w.hosts[1:] {
 				h.powerOff()
 			}
@@ -159,13 +160,13 @@ func cases() []failureCase {
 				w.wantFenced(h, false)
 			}
 		}},
-		{number: 13, name: "split with policy freeze", sizes: more, plan: plan{policy: "freeze"}, f: func(w *world) {
+		{number: 13, name: "split with policy freeze", sizes: more, witnessed: all, plan: plan{policy: "freeze"}, f: func(w *world) {
 			b := w.owner("p0")
 			w.cutOff(b)
 			w.recovered(b, "p0")
 			w.wantFenced(b, true)
 		}},
-		{number: 14, name: "the leader is killed during a transition", sizes: more, f: func(w *world) {
+		{number: 14, name: "the leader is killed during a transition", sizes: more, witnessed: all, f: func(w *world) {
 			w.slowAgents(2 * w.detection)
 			b := w.owner("p0")
 			w.until(10*w.detection, "the resource moves", func() bool { return w.standby(b, "on") == nil })
@@ -175,7 +176,7 @@ func cases() []failureCase {
 			w.until(60*w.detection, "it runs elsewhere", func() bool { o := w.owner("p0"); return o != nil && o != b })
 			w.until(10*w.detection, "standby off", func() bool { return w.standby(b, "off") == nil })
 		}},
-		{number: 15, name: "the leader is killed while it fences", sizes: []int{5}, f: func(w *world) {
+		{number: 15, name: "the leader is killed while it fences", sizes: []int{5}, witnessed: []int{5}, f: func(w *world) {
 			l := w.leader()
 			b := w.other(l)
 			w.breakDevice(true)
@@ -185,7 +186,7 @@ func cases() []failureCase {
 			w.breakDevice(false)
 			w.until(60*w.detection, "both are fenced", func() bool { return w.timesFenced(b) >= 1 && w.timesFenced(l) >= 1 })
 		}},
-		{number: 16, name: "asymmetric link", sizes: more, f: func(w *world) {
+		{number: 16, name: "asymmetric link", sizes: more, witnessed: all, f: func(w *world) {
 			a, c := w.follower(0), w.follower(1)
 			w.sever(a, c, true)
 			time.Sleep(20 * w.detection)
@@ -196,7 +197,7 @@ func cases() []failureCase {
 				w.violated("one cut link disturbs the cluster: %s", why)
 			}
 		}},
-		{number: 17, name: "loss and jitter", sizes: all, f: func(w *world) {
+		{number: 17, name: "loss and jitter", sizes: all, witnessed: all, f: func(w *world) {
 			w.net.mu.Lock()
 			w.net.loss, w.net.spike = 0.1, 0.05
 			w.net.mu.Unlock()
@@ -205,7 +206,7 @@ func cases() []failureCase {
 				w.wantFenced(h, false)
 			}
 		}},
-		{number: 18, name: "clock jump; suspend and resume", elsewhere: []string{"cluster/simtest/netns TestPausedLeaderDoesNotAct", "cluster/node TestIncarnationGrows"}, sizes: all, f: func(w *world) {
+		{number: 18, name: "clock jump; suspend and resume", elsewhere: []string{"cluster/simtest/netns TestPausedLeaderDoesNotAct", "cluster/node TestIncarnationGrows"}, sizes: all, witnessed: all, f: func(w *world) {
 			// What a machine that is resumed finds: it was away for longer than
 			// the others wait, and its resources are theirs.
 			b := w.owner("p0")
@@ -218,7 +219,7 @@ func cases() []failureCase {
 			}
 			w.until(60*w.detection, "p0 runs once", func() bool { return w.owner("p0") != nil })
 		}},
-		{number: 19, name: "the leader's disk stalls", sizes: more, f: func(w *world) {
+		{number: 19, name: "the leader's disk stalls", sizes: more, witnessed: all, f: func(w *world) {
 			l := w.leader()
 			l.disk.mu.Lock()
 			l.disk.stalled = time.Now().Add(20 * w.detection)
@@ -257,7 +258,7 @@ func cases() []failureCase {
 			w.writable(w.hosts[4])
 		}, plan: plan{properties: map[string]string{"stonith-action": "off"}}},
 		{number: 22, name: "a node is removed while it is down", elsewhere: []string{"cluster/node/daemon TestRemovedWhileDown", "cluster/node/daemon TestInitJoinLeaveReturn"}},
-		{number: 23, name: "mixed versions", elsewhere: []string{"cmd/gcrm TestRollingUpgrade"}, sizes: all, plan: plan{olderNodes: 1}, f: func(w *world) {
+		{number: 23, name: "mixed versions", elsewhere: []string{"cmd/gcrm TestRollingUpgrade"}, sizes: all, witnessed: all, plan: plan{olderNodes: 1}, f: func(w *world) {
 			works := func() int {
 				l := w.leader()
 				if l == nil {
@@ -277,17 +278,7 @@ func cases() []failureCase {
 				w.wantFenced(h, false)
 			}
 		}},
-		{number: 24, name: "the witness is lost", sizes: three, plan: plan{witness: true}, f: func(w *world) {
-			wit, b := w.hosts[2], w.hosts[1]
-			wit.powerOff()
-			time.Sleep(10 * w.detection)
-			w.wantFenced(w.hosts[0], false)
-			w.writable(w.hosts[0])
-			b.powerOff()
-			w.until(40*w.detection, "the other one is fenced", func() bool { return w.timesFenced(b) >= 1 })
-			w.recovered(b, "p0")
-		}},
-		{number: 25, name: "a node returns with changes that nobody else has", sizes: more, f: func(w *world) {
+		{number: 25, name: "a node returns with changes that nobody else has", sizes: more, witnessed: all, f: func(w *world) {
 			l := w.leader()
 			w.cutOff(l)
 			for range 5 { // it takes them in until it notices that it leads nobody
@@ -339,7 +330,21 @@ func cases() []failureCase {
 			}
 			w.allOff()
 		}},
-		{number: 27, name: "the device reports success, and the node goes on sending", sizes: all, f: func(w *world) {
+		{number: 26, name: "the daemons of all are stopped at once", sizes: all, witnessed: all, f: func(w *world) {
+			for _, h := range w.hosts {
+				l := h.current()
+				w.wg.Go(func() { w.stop(l, 30*w.detection) })
+			}
+			w.until(60*w.detection, "all daemons end", func() bool {
+				return !slices.ContainsFunc(w.hosts, func(h *host) bool { return h.current() != nil })
+			})
+			for _, h := range w.hosts {
+				w.wantNothingOn(h)
+				w.wantFenced(h, false)
+			}
+			w.allOff()
+		}},
+		{number: 27, name: "the device reports success, and the node goes on sending", sizes: all, witnessed: all, f: func(w *world) {
 			b := w.owner("p0")
 			w.mu.Lock()
 			w.lying = true
@@ -364,12 +369,12 @@ func cases() []failureCase {
 			w.until(80*w.detection, "p0 runs once", func() bool { return w.owner("p0") != nil })
 		}},
 		{number: 28, name: "wrong key or cluster", elsewhere: []string{"cluster/node/daemon TestHostilePeers", "cluster/heartbeat TestForgery", "cluster/transport TestRefusals"}},
-		{number: 29, name: "all on standby", sizes: all, f: func(w *world) {
-			for _, h := range w.hosts {
+		{number: 29, name: "all on standby", sizes: all, witnessed: all, f: func(w *world) {
+			for _, h := range w.nodes() {
 				w.until(10*w.detection, "standby", func() bool { return w.standby(h, "on") == nil })
 			}
 			w.until(40*w.detection, "everything stops", func() bool { return w.owner("p0") == nil && w.owner("p1") == nil })
-			for _, h := range w.hosts {
+			for _, h := range w.nodes() {
 				w.wantFenced(h, false)
 				w.until(10*w.detection, "standby off", func() bool { return w.standby(h, "off") == nil })
 			}
@@ -379,12 +384,12 @@ func cases() []failureCase {
 			w.until(30*w.detection, "both run everything", func() bool { return len(w.on("p0")) == 2 && len(w.on("p1")) == 2 })
 			w.sever(w.hosts[0], w.hosts[1], false)
 		}},
-		{number: 12, name: "no quorum, policy suicide", sizes: three, plan: plan{policy: "suicide"}, f: func(w *world) {
+		{number: 12, name: "no quorum, policy suicide", sizes: three, witnessed: all, plan: plan{policy: "suicide"}, f: func(w *world) {
 			b := w.owner("p0")
 			w.cutOff(b)
 			w.recovered(b, "p0")
 		}},
-		{number: 19, name: "the disk of one node is full for good", sizes: all, f: func(w *world) {
+		{number: 19, name: "the disk of one node is full for good", sizes: all, witnessed: all, f: func(w *world) {
 			b := w.owner("p0")
 			b.disk.mu.Lock()
 			b.disk.full = true
@@ -395,8 +400,10 @@ func cases() []failureCase {
 				return o != nil && o != b
 			})
 		}},
-	}
+	}...)
 }
+
+var wholeMatrix = flag.Bool("matrix", false, "run the failure cases of clusters with a witness in all sizes, not the smallest alone")
 
 // TestFailureCases runs the matrix: each case on each size of cluster that it
 // concerns. In the end everything is healed and has to come to rest.
@@ -410,10 +417,14 @@ func TestFailureCases(t *testing.T) {
 				t.Errorf("case %d (%s): %v", c.number, c.name, err)
 			}
 		}
-		for _, size := range c.sizes {
-			t.Run(fmt.Sprintf("case %d: %s, %d nodes", c.number, c.name, size), func(t *testing.T) {
-				p := c.plan
-				p.nodes, p.seed = size, uint64(c.number*100+size)
+		run := func(size, witnesses int) {
+			name := fmt.Sprintf("case %d: %s, %d nodes", c.number, c.name, size)
+			p := c.plan
+			if witnesses > 0 {
+				name, p.witness = name+" and a witness", true
+			}
+			t.Run(name, func(t *testing.T) {
+				p.nodes, p.seed = size+witnesses, uint64(c.number*100+size+10*witnesses)
 				var w *world
 				synctest.Test(t, func(t *testing.T) {
 					w = newWorld(t, p)
@@ -436,6 +447,15 @@ func TestFailureCases(t *testing.T) {
 				}
 			})
 		}
+		for _, size := range c.sizes {
+			run(size, 0)
+		}
+		for _, size := range c.witnessed {
+			if size != c.witnessed[0] && !*wholeMatrix {
+				continue
+			}
+			run(size, 1)
+		}
 	}
 	for number := 1; number <= failureCases; number++ {
 		if !shown[number] {
@@ -446,202 +466,3 @@ func TestFailureCases(t *testing.T) {
 
 // failureCases is how many reference/membership.md has.
 const failureCases = 30
-
-// named reports whether a test is where it is said to be: "folder TestName",
-// the folder from the top of the repository.
-func named(where string) error {
-	folder, name, _ := strings.Cut(where, " ")
-	files, err := filepath.Glob(filepath.Join("../../..", folder, "*_test.go"))
-	if err != nil {
-		return err
-	}
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			return err
-		}
-		if strings.Contains(string(b), "\nfunc "+name+"(t *testing.T)") {
-			return nil
-		}
-	}
-	return fmt.Errorf("there is no test %q in %s", name, folder)
-}
-
-// The matrix notices when a test that it relies on is gone.
-func TestNamed(t *testing.T) {
-	if err := named("cluster/simtest/whole TestFailureCases"); err != nil {
-		t.Error(err)
-	}
-	for _, gone := range []string{"cluster/simtest/whole TestThatNobodyWrote", "cluster/nowhere TestFailureCases", "cluster/simtest/whole "} {
-		if named(gone) == nil {
-			t.Errorf("%q was found", gone)
-		}
-	}
-}
-
-// on lists where a resource is active.
-func (w *world) on(id string) []*host {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var out []*host
-	for _, h := range w.hosts {
-		if w.active[id][h.name] {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
-// owner is the host on which a resource is active, if it is on one.
-func (w *world) owner(id string) *host {
-	if l := w.on(id); len(l) == 1 {
-		return l[0]
-	}
-	return nil
-}
-
-func (w *world) where() map[string]string {
-	out := map[string]string{}
-	for i := range w.plan.resources {
-		id := resourceName(i)
-		for _, h := range w.on(id) {
-			out[id] += h.name + " "
-		}
-	}
-	return out
-}
-
-func (w *world) same(before map[string]string) {
-	if now := w.where(); fmt.Sprint(now) != fmt.Sprint(before) {
-		w.violated("resources are on %v, and were on %v", now, before)
-	}
-}
-
-func (w *world) other(b *host) *host {
-	for _, h := range w.hosts {
-		if h != b && !h.witness {
-			return h
-		}
-	}
-	return nil
-}
-
-// follower is one of those that do not lead.
-func (w *world) follower(i int) *host {
-	lead := w.leader()
-	for _, h := range w.hosts {
-		if h != lead {
-			if i == 0 {
-				return h
-			}
-			i--
-		}
-	}
-	return nil
-}
-
-func (w *world) timesFenced(h *host) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.fenced[h.name]
-}
-
-func (w *world) wantFenced(h *host, want bool) {
-	if k := w.timesFenced(h); k > 0 != want {
-		w.violated("%s was fenced %d times", h.name, k)
-	}
-}
-
-// recovered waits until a resource runs on another host than the lost one.
-func (w *world) recovered(lost *host, id string) {
-	began := time.Now()
-	// A host that was fenced may be back before.
-	if w.until(40*w.detection, id+" is recovered", func() bool {
-		o := w.owner(id)
-		return o != nil && (o != lost || w.timesFenced(lost) > 0)
-	}) {
-		w.note("%s is recovered after %v", id, time.Since(began))
-	}
-}
-
-func (w *world) writable(h *host) {
-	w.until(20*w.detection, "a change can be committed on "+h.name, func() bool {
-		n := len(w.promised)
-		w.mark(h, 2*w.detection)
-		return len(w.promised) > n
-	})
-}
-
-// writing commits something somewhere.
-func (w *world) writing() {
-	if l := w.leader(); l != nil {
-		w.mark(l, w.detection)
-	}
-	time.Sleep(w.detection / 2)
-}
-
-// returns switches a host on and waits for it to be a voter again.
-func (w *world) returns(h *host) {
-	h.boot()
-	w.until(60*w.detection, h.name+" has a vote again", func() bool {
-		l := w.leader()
-		n := h.running()
-		if l == nil || n == nil || !n.Admitted() || l.running() == nil {
-			return false
-		}
-		voters, _, err := l.running().Consensus().Electorate()
-		return err == nil && len(voters) == len(w.hosts)
-	})
-}
-
-func (w *world) breakDevice(fails bool) {
-	w.mu.Lock()
-	if w.switching = deviceWorks; fails {
-		w.switching = deviceFails
-	}
-	w.mu.Unlock()
-}
-
-func (w *world) slowAgents(d time.Duration) {
-	w.mu.Lock()
-	w.slow = d
-	w.mu.Unlock()
-}
-
-func (w *world) starts() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.stats.Starts
-}
-
-func (w *world) wantStarts(k int) {
-	if s := w.starts(); s != k {
-		w.violated("%d starts that should not have been", s-k)
-	}
-}
-
-func (w *world) wantNothingOn(h *host) {
-	for i := range w.plan.resources {
-		id := resourceName(i)
-		for _, o := range w.on(id) {
-			if o == h {
-				w.violated("%s is still active on %s", id, h.name)
-			}
-		}
-	}
-}
-
-func (w *world) cutOff(b *host) {
-	for _, h := range w.hosts {
-		if h != b {
-			w.sever(b, h, true)
-		}
-	}
-}
-
-func (w *world) allOff() {
-	for _, h := range w.hosts {
-		h.powerOff()
-	}
-	time.Sleep(2 * w.detection)
-}

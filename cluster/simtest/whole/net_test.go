@@ -34,7 +34,9 @@ type network struct {
 	loss, doubling, spike float64
 	tardy                 time.Duration // how late what is late may be; 300 ms if 0
 	datagrams, bytes      uint64
-	digest                digest
+	// writes to connections: a TLS record each.
+	writes uint64
+	digest digest
 }
 
 type direction struct {
@@ -343,6 +345,7 @@ func (p *pipe) send(data []byte, err error) {
 	}
 	p.last = at
 	n.bytes += uint64(len(data))
+	n.writes++
 	n.digest.mix(uint64(time.Now().UnixNano()), uint64(p.number))
 	p.chunks = append(p.chunks, chunk{at, append([]byte(nil), data...), err})
 	n.mu.Unlock()
