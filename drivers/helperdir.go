@@ -4,13 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // ProgramName is the name under which agents find the program itself in
 // HelperDir (the demonstration's web server is started by it).
 const ProgramName = "gcrm"
+
+// VolumeHandlers are the names under which the program is a handler of the kernel's
+// DRBD, in the place of the scripts that drbd-utils has under them, with whether each
+// undoes the fencing of the peer.
+func VolumeHandlers() map[string]bool {
+	return map[string]bool{"crm-fence-peer.sh": false, "crm-fence-peer.9.sh": false, "crm-unfence-peer.sh": true, "crm-unfence-peer.9.sh": true}
+}
 
 // InstallHelpers fills a node's HelperDir: a link to the program for each of
 // its names. What is there already is replaced if it points elsewhere.
@@ -18,7 +27,7 @@ func InstallHelpers(dir, program string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("helper folder: %w", err)
 	}
-	for _, name := range append(HelperCommands(), ProgramName) {
+	for _, name := range slices.Concat(HelperCommands(), slices.Sorted(maps.Keys(VolumeHandlers())), []string{ProgramName}) {
 		path := filepath.Join(dir, name)
 		if at, err := os.Readlink(path); err == nil && at == program {
 			continue

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"text/tabwriter"
 	"time"
 
 	"gcrm/cluster/simtest/lab"
@@ -20,6 +21,7 @@ var (
 	// repeat is how often each way to lose a node is tried.
 	repeat = flag.Int("repeat", 1, "how often each way to lose a node is tried by TestWithKernel")
 	ways   = flag.String("ways", "daemon,plocks,power,cut,hang,control,guest", "the parts of TestWithKernel: POSIX locks, ways to lose a node or its daemon, a virtual machine")
+	stacks = flag.String("stacks", "gcrm", "whose lock manager TestWithKernel tries, one after the other: gcrm, corosync (with dlm_controld and Pacemaker; power, cut and hang only)")
 )
 
 const sharedDisk = "/dev/disk/by-id/virtio-shared"
@@ -36,46 +38,62 @@ colocation fs-with-dlm inf: fs-clone dlm-clone`
 // labLoad writes records with checksums into a folder that all nodes have, every one
 // synced, and notes when each was done.
 const labLoad = `#!/bin/bash
-n=$(hostname); i=0; mkdir -p /mnt/kvm/d
+n=$(hostname); i=0; mkdir -p DIRECTORY/d
 while :; do
-  i=$((i+1)); f=/mnt/kvm/d/$n.$((i%50)); head -c 3000 /dev/urandom | base64 -w0 > /root/data
+  i=$((i+1)); f=DIRECTORY/d/$n.$((i%50)); head -c 3000 /dev/urandom | base64 -w0 > /root/data
   sleep 0.1; { cat /root/data; echo; sha256sum < /root/data; } > $f.new && sync $f.new && mv $f.new $f && echo "$(date +%s.%N) $i" || echo "$(date +%s.%N) failed"
 done >> /root/load.log 2>&1
 `
 
-// labVerify counts records, of which none may be damaged.
-const labVerify = `cd /mnt/kvm/d && bad=0 && for f in node?.*; do case $f in *.new) continue;; esac
-  [ "$(head -n1 $f | tr -d '\n' | sha256sum)" = "$(tail -n1 $f)" ] || { echo "$f is damaged"; bad=1; }; done; ls | wc -l; exit $bad`
-
-// labWords is what nodes have to say when a test fails.
-const labWords = `gcrm status; gcrm dlm status; tail -40 /run/gcrm/agents/dlm/control.log; journalctl -u gcrm --no-pager | tail -60; dmesg | tail -30`
+// labVerify looks for damaged records, and prints how many there are and one checksum of
+// all, which has to be the same on all nodes.
+const labVerify = `cd DIRECTORY/d && bad=0 && for f in node?.*; do case $f in *.new) continue;; esac
+  [ "$(head -n1 $f | tr -d '\n' | sha256sum)" = "$(tail -n1 $f)" ] || { echo "$f is damaged"; bad=1; }; done; ls | wc -l; cat $(ls | sort) | sha256sum; exit $bad`
 
 // shared is two machines that write into one GFS2.
 type shared struct {
 	*lab.Machines
-	t *testing.T
+	t         *testing.T
+	stack     stack
+	directory string // where it is mounted
+	// losses are for the table at the end.
+	losses *[]loss
 }
 
-func newShared(t *testing.T) shared {
-	m := shared{lab.Boot(t, 2, "--mem", "768", "--shared", "400M"), t}
-	m.OnFailure(labWords)
-	for _, n := range m.Names() {
-		// The native agent is the one to be tested.
-		m.Run(n, "systemctl stop load plocks 2>/dev/null; rm -f /usr/lib/ocf/resource.d/heartbeat/Filesystem /root/load.log; cat > /root/load <<'END'\n"+labLoad+"END\nchmod +x /root/load")
-	}
-	m.Form(lab.Cluster{Name: "cluster1", Detection: *detection})
+// loss is how a node was lost once.
+type loss struct {
+	stack, how      string
+	fenced, silence time.Duration // until the power switch had done it; without a record on the survivor
+}
+
+func newShared(t *testing.T, s stack, losses *[]loss) shared {
+	m := shared{lab.Boot(t, 2, "--mem", "768", "--shared", "400M"), t, s, "/mnt/kvm", losses}
+	m.OnFailure(s.words())
+	m.prepare()
+	s.form(m)
 	m.Run("node1", "mkfs.gfs2 -O -q -p lock_dlm -t cluster1:kvm1 -j 2 -J 32 "+sharedDisk)
-	m.Configure("node1", labConfiguration)
+	s.configure(m, labConfiguration)
 	for _, n := range m.Names() {
 		m.mounted(n)
-		m.Run(n, "! pgrep -x 'corosync|pacemakerd'")
 	}
+	s.alone(m)
 	return m
 }
 
+// prepare gives the machines the program of the load.
+func (m shared) prepare() {
+	m.t.Helper()
+	for _, n := range m.Names() {
+		m.Run(n, "systemctl stop load plocks 2>/dev/null; rm -f /root/load.log; cat > /root/load <<'END'\n"+m.in(labLoad)+"END\nchmod +x /root/load")
+	}
+}
+
+// in has a script use the directory of the file system.
+func (m shared) in(script string) string { return strings.ReplaceAll(script, "DIRECTORY", m.directory) }
+
 func (m shared) mounted(node string) {
 	m.t.Helper()
-	m.Until(node, "GFS2 is mounted", "grep -q /mnt/kvm /proc/mounts")
+	m.Until(node, "GFS2 is mounted", m.in("grep -q ' DIRECTORY gfs2 ' /proc/mounts"))
 }
 
 // load starts the writer of a node, unless it writes.
@@ -117,9 +135,25 @@ func (m shared) gap(node string, since time.Time) time.Duration {
 // fencing and recovery, and the lost one come back; it also restarts and kills the node's
 // daemon, which must not be noticed by who writes.
 //
-//	go test ./cluster/locks -run TestWithKernel -v -timeout 90m -lab ../shared/lab/lab
+//	go test ./cluster/locks -run TestWithKernel$ -v -timeout 90m -lab ../shared/lab/lab
+//
+// Beside the stack that is used elsewhere, on the same machines:
+//
+//	... -stacks gcrm,corosync -ways power,cut,hang
 func TestWithKernel(t *testing.T) {
-	m := newShared(t)
+	var losses []loss
+	for _, name := range strings.Split(*stacks, ",") {
+		s, ok := stackNamed(name)
+		if !ok {
+			t.Fatalf("-stacks %s: %q is none", *stacks, name)
+		}
+		t.Run(name, func(t *testing.T) { withKernel(newShared(t, s, &losses)) })
+	}
+	t.Log(table(losses))
+}
+
+func withKernel(m shared) {
+	t := m.t
 	for _, n := range m.Names() {
 		m.load(n)
 	}
@@ -140,28 +174,82 @@ func TestWithKernel(t *testing.T) {
 		{"guest", m.guest},
 	}
 	for _, w := range all {
-		if !slices.Contains(strings.Split(*ways, ","), w.name) {
+		if !slices.Contains(strings.Split(*ways, ","), w.name) || !m.stack.can(w.name) {
 			continue
 		}
 		for i := range *repeat {
 			w.do()
 			if t.Failed() {
+				t.Log(table(*m.losses))
 				t.FailNow()
 			}
 			t.Logf("%s: %d of %d", w.name, i+1, *repeat)
 		}
 	}
+	m.agree()
+	m.stack.alone(m)
+	m.stack.stop(m, "fs-clone")
+	m.clean(sharedDisk)
+}
+
+// agree ends the load and compares what both nodes see.
+func (m shared) agree() {
+	t := m.t
+	t.Helper()
 	for _, n := range m.Names() {
 		m.Run(n, "systemctl stop load; sync")
 	}
+	var seen []string
 	for _, n := range m.Names() {
-		t.Log(n, "records:", m.Run(n, labVerify))
+		seen = append(seen, m.Run(n, m.in(labVerify)))
 	}
-	m.Run("node1", "gcrm resource stop fs-clone")
+	if seen[0] != seen[1] {
+		t.Errorf("the nodes see different records:\n%s\n%s", seen[0], seen[1])
+	}
+	t.Log("records and their checksum on both nodes:", strings.Join(strings.Fields(seen[0]), " "))
+}
+
+// clean checks the file system, which no node may have any more.
+func (m shared) clean(device string) {
+	t := m.t
+	t.Helper()
 	for _, n := range m.Names() {
-		m.Until(n, "unmounted", "! grep -q /mnt/kvm /proc/mounts")
+		m.Until(n, "unmounted", m.in("! grep -q ' DIRECTORY ' /proc/mounts"))
 	}
-	t.Log(m.Run("node1", "fsck.gfs2 -n "+sharedDisk+" 2>&1"))
+	out, err := m.Try("node1", "fsck.gfs2 -n "+device+" 2>&1")
+	t.Logf("fsck.gfs2 -n: %v\n%s", err, out)
+	if err != nil || !strings.Contains(out, "fsck.gfs2 complete") {
+		t.Error("the file system is damaged")
+	}
+}
+
+// table compares what losses cost.
+func table(losses []loss) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "STACK\tLOSS\tTIMES\tFENCED AFTER\t\t\tSURVIVOR SILENT\t\t")
+	for i, l := range losses {
+		same := func(o loss) bool { return o.stack == l.stack && o.how == l.how }
+		if slices.IndexFunc(losses, same) < i {
+			continue
+		}
+		var fenced, silence []time.Duration
+		for _, o := range losses {
+			if same(o) {
+				fenced, silence = append(fenced, o.fenced), append(silence, o.silence)
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", l.stack, l.how, len(fenced), spread(fenced), spread(silence))
+	}
+	w.Flush()
+	return "losses (least, median, most):\n" + b.String()
+}
+
+// spread is the least, the middle one and the most.
+func spread(d []time.Duration) string {
+	slices.Sort(d)
+	at := func(i int) time.Duration { return d[i].Round(100 * time.Millisecond) }
+	return fmt.Sprintf("%v\t%v\t%v", at(0), at(len(d)/2), at(len(d)-1))
 }
 
 // lose loses node2 in a way, and waits until it is back.
@@ -181,8 +269,10 @@ func (m shared) lose(how string, do func()) {
 	m.Rebooted("node2", boots[1])
 	m.mounted("node2")
 	m.load("node2")
-	t.Logf("%s: fenced after %v, no write on node1 for %v; %s\n%s", how, fenced.Round(100*time.Millisecond), m.gap("node1", since).Round(100*time.Millisecond), lab.HostLoad(),
-		m.Run("node1", "dmesg | grep 'recover jid\\|Journal replayed' | tail -2; grep 'msg=st' /run/gcrm/agents/dlm/control.log | tail -2"))
+	l := loss{m.stack.name(), how, fenced, m.gap("node1", since)}
+	*m.losses = append(*m.losses, l)
+	t.Logf("%s: fenced after %v, no write on node1 for %v; %s\n%s", how, l.fenced.Round(100*time.Millisecond), l.silence.Round(100*time.Millisecond), lab.HostLoad(),
+		m.Run("node1", "dmesg | grep 'recover jid\\|Journal replayed' | tail -2; "+m.stack.recovery()))
 	if m.BootID("node1") != boots[0] {
 		t.Error("node1 was reset, too")
 	}
@@ -202,7 +292,7 @@ func (m shared) posixLocks() {
 		m.Copy(program, n+":/root/plocks")
 	}
 	play := func(node int, how time.Duration, file string, gone int) (string, error) {
-		return m.TryFor(how+5*time.Minute, m.Names()[node-1], fmt.Sprintf("/root/plocks -node %d -processes %d -for %v -gone %d /mnt/kvm/%s", node, processes, how, gone, file))
+		return m.TryFor(how+5*time.Minute, m.Names()[node-1], fmt.Sprintf("/root/plocks -node %d -processes %d -for %v -gone %d %s/%s", node, processes, how, gone, m.directory, file))
 	}
 	type result struct {
 		out   string
@@ -211,7 +301,7 @@ func (m shared) posixLocks() {
 	}
 	both := func(how time.Duration, file string) {
 		t.Helper()
-		m.Run("node1", "rm -f /mnt/kvm/"+file)
+		m.Run("node1", "rm -f "+m.directory+"/"+file)
 		done := make(chan result)
 		for node := 1; node <= 2; node++ {
 			go func() {
@@ -233,7 +323,7 @@ func (m shared) posixLocks() {
 			t.Logf("POSIX locks, %d processes on each node for %v: %s; %s", processes, how, r.out, lab.HostLoad())
 		}
 		for _, n := range m.Names() {
-			if sum := m.Run(n, "/root/plocks -sum /mnt/kvm/"+file); sum != strconv.Itoa(total) {
+			if sum := m.Run(n, "/root/plocks -sum "+m.directory+"/"+file); sum != strconv.Itoa(total) {
 				t.Errorf("slots were held alone %d times, and %s sees %s in the counters", total, n, sum)
 			}
 		}
@@ -247,7 +337,7 @@ func (m shared) posixLocks() {
 		out, err := play(1, 3*time.Minute, "lost", 2)
 		left <- result{out: out, err: err}
 	}()
-	m.Run("node2", fmt.Sprintf("systemd-run -q --unit plocks /root/plocks -node 2 -processes %d -for 10m /mnt/kvm/lost", processes))
+	m.Run("node2", fmt.Sprintf("systemd-run -q --unit plocks /root/plocks -node 2 -processes %d -for 10m %s/lost", processes, m.directory))
 	m.Until("node2", "holds POSIX locks", "gcrm dlm plocks kvm1 | grep -q 'node2 .*holds'")
 	m.lose("power-off while it holds POSIX locks", func() { m.PowerOff("node2") })
 	r := <-left

@@ -53,11 +53,11 @@ const guestCode = "6631c08ed88ed0bc007cfb66a3007eb442e82f0066ff06008066ff06007e6
 	"b80043e80e0066a16c04f4663b066c0474f8ebd152be507ccd135a7201c3f4ebfd10000100008000000100000000000000"
 
 const guestDefinition = `<domain type='qemu'>
-<name>guest</name>
+<name>GUEST</name>
 <memory unit='MiB'>16</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type></os><on_reboot>destroy</on_reboot>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
-<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='/mnt/kvm/guest.img'/><target dev='vda' bus='virtio'/></disk>
+<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='DIRECTORY/GUEST.img'/><target dev='vda' bus='virtio'/></disk>
 <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>`
 
 const guestConfiguration = `primitive guest VirtualDomain params config=/mnt/kvm/guest.xml hypervisor=qemu:///system migration_transport=ssh force_stop=true op start timeout=300s interval=0 op stop timeout=300s interval=0 op migrate_to timeout=300s interval=0 op migrate_from timeout=300s interval=0 op monitor interval=30s timeout=60s meta allow-migrate=true
@@ -68,27 +68,47 @@ colocation guest-with-fs inf: guest fs-clone`
 // guestState is what the guest wrote last.
 type guestState struct{ total, sinceBoot uint32 }
 
-// guestImage reads it from the image, as a node sees it.
-func (m shared) guestImage(node string) guestState {
+// continues tells whether the guest ran on since then, in its memory as well.
+func (s guestState) continues(before guestState) bool {
+	return s.sinceBoot >= before.sinceBoot && s.sinceBoot-before.sinceBoot <= s.total-before.total
+}
+
+// guestImage reads it from the image of a guest, as a node sees it.
+func (m shared) guestImage(node, guest string) guestState {
 	m.t.Helper()
-	out := m.Run(node, "dd if=/mnt/kvm/guest.img bs=512 skip=1 count=1 iflag=direct status=none | xxd -p -c 12 -l 12")
+	out := m.Run(node, fmt.Sprintf("dd if=%s/%s.img bs=512 skip=1 count=1 iflag=direct status=none | xxd -p -c 12 -l 12", m.directory, guest))
 	b, err := hex.DecodeString(out)
 	if err != nil || len(b) != 12 {
-		m.t.Fatalf("image of the guest: %q", out)
+		m.t.Fatalf("image of the guest %s: %q", guest, out)
 	}
 	s := guestState{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])}
 	if s.total^s.sinceBoot != binary.LittleEndian.Uint32(b[8:]) {
-		m.t.Fatalf("the guest's sector is damaged: %q", out)
+		m.t.Fatalf("the sector of the guest %s is damaged: %q", guest, out)
 	}
 	return s
 }
 
-// guestWorks waits until the guest has written on.
-func (m shared) guestWorks(what string, before guestState) guestState {
+// guestWorks waits until a guest has written on.
+func (m shared) guestWorks(what, guest string, before guestState) guestState {
 	m.t.Helper()
 	var now guestState
-	m.Wait(what, func() bool { now = m.guestImage("node1"); return now.total > before.total })
+	m.Wait(what, func() bool { now = m.guestImage("node1", guest); return now.total > before.total })
 	return now
+}
+
+// hosts has the machines run guests.
+func (m shared) hosts() {
+	m.t.Helper()
+	for _, n := range m.Names() {
+		m.Run(n, `printf 'user = "root"\ngroup = "root"\nsecurity_driver = "none"\nremember_owner = 0\n' > /etc/libvirt/qemu.conf; systemctl enable -q --now libvirtd; echo 'StrictHostKeyChecking no' > /root/.ssh/config`)
+	}
+}
+
+// install makes the image and the definition of a guest.
+func (m shared) install(guest, definition string) {
+	m.t.Helper()
+	m.Run("node1", strings.ReplaceAll(m.in(fmt.Sprintf("set -e; cd DIRECTORY; mkdir -p $(dirname %s); truncate -s 1M GUEST.img; (echo %s | xxd -r -p; head -c %d /dev/zero; printf '\\125\\252') | dd of=GUEST.img conv=notrunc status=none; cat > %s <<'END'\n%s\nEND\nsync",
+		definition, guestCode, 510-len(guestCode)/2, definition, guestDefinition)), "GUEST", guest))
 }
 
 // guest runs a virtual machine whose image is on GFS2, has it moved alive both ways, and
@@ -96,23 +116,19 @@ func (m shared) guestWorks(what string, before guestState) guestState {
 func (m shared) guest() {
 	t := m.t
 	t.Helper()
-	m.Run("node1", fmt.Sprintf("truncate -s 1M /mnt/kvm/guest.img; (echo %s | xxd -r -p; head -c %d /dev/zero; printf '\\125\\252') | dd of=/mnt/kvm/guest.img conv=notrunc status=none; cat > /mnt/kvm/guest.xml <<'END'\n%s\nEND\nsync",
-		guestCode, 510-len(guestCode)/2, guestDefinition))
-	for _, n := range m.Names() {
-		// The native agent is the one to be tested.
-		m.Run(n, `rm -f /usr/lib/ocf/resource.d/heartbeat/VirtualDomain; printf 'user = "root"\ngroup = "root"\nsecurity_driver = "none"\nremember_owner = 0\n' > /etc/libvirt/qemu.conf; systemctl enable -q --now libvirtd; echo 'StrictHostKeyChecking no' > /root/.ssh/config`)
-	}
+	m.hosts()
+	m.install("guest", "guest.xml")
 	m.Configure("node1", guestConfiguration)
 	m.Runs("node1", "guest", "node2")
-	before := m.guestWorks("the guest works", guestState{})
+	before := m.guestWorks("the guest works", "guest", guestState{})
 	// The second one ends the first, and the guest prefers node2.
 	for i, command := range []string{"gcrm resource move guest node1 force", "gcrm resource clear guest"} {
 		to, begun := m.Names()[i], time.Now()
 		m.Run("node1", command)
 		m.Runs("node1", "guest", to)
 		took := time.Since(begun)
-		now := m.guestWorks("the guest works on "+to, before)
-		if now.sinceBoot < before.sinceBoot || now.sinceBoot-before.sinceBoot > now.total-before.total {
+		now := m.guestWorks("the guest works on "+to, "guest", before)
+		if !now.continues(before) {
 			t.Errorf("the guest was started anew on %s: %+v, then %+v", to, before, now)
 		}
 		t.Logf("live migration to %s in %v, %+v, then %+v; %s", to, took.Round(time.Second), before, now, lab.HostLoad())
@@ -121,10 +137,10 @@ func (m shared) guest() {
 	if out := m.Run("node1", "virsh list --all --name"); strings.TrimSpace(out) != "" {
 		t.Errorf("the guest is on both nodes: %s", out)
 	}
-	before = m.guestImage("node1")
+	before = m.guestImage("node1", "guest")
 	lost := time.Now()
 	m.lose("power-off of the guest's host", func() { m.PowerOff("node2") })
-	now := m.guestWorks("the guest works again", before)
+	now := m.guestWorks("the guest works again", "guest", before)
 	if now.sinceBoot >= now.total {
 		t.Errorf("the guest lost what it wrote: %+v, then %+v", before, now)
 	}

@@ -19,6 +19,7 @@ import (
 	"gcrm/cluster/locks"
 	"gcrm/cmd/gcrm/agenthelp"
 	"gcrm/cmd/gcrm/demoweb"
+	"gcrm/drivers"
 	"gcrm/shell"
 )
 
@@ -162,6 +163,9 @@ func run() int {
 	name := filepath.Base(os.Args[0])
 	if agenthelp.Serves(name) {
 		return agenthelp.Main(name, os.Args[1:])
+	}
+	if undo, ok := drivers.VolumeHandlers()[name]; ok {
+		return volumeHandler(os.Getenv, undo)
 	}
 	if len(os.Args) > 1 && os.Args[1] == "demo-web" {
 		return demoweb.Main(os.Args[2:])

@@ -24,6 +24,17 @@ func fenceID(resource, clone string) string {
 	return "drbd-fence-by-handler-" + resource + "-" + clone
 }
 
+// volumeHandler is the program as a handler of the kernel's DRBD, which names the
+// resource in the environment.
+func volumeHandler(getenv func(string) string, unfence bool) int {
+	resource := getenv("DRBD_RESOURCE")
+	if resource == "" {
+		fmt.Fprintln(os.Stderr, "gcrm: the environment has no DRBD_RESOURCE: this is a handler of DRBD, to be named in the section handlers of a resource")
+		return fenceFailed
+	}
+	return volumeFence(context.Background(), resource, unfence)
+}
+
 // volumeFence does the work of crm-fence-peer.sh and crm-unfence-peer.sh in the
 // cluster of this host: a constraint that lets only this node be promoted.
 func volumeFence(ctx context.Context, resource string, unfence bool) int {

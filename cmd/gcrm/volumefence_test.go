@@ -8,6 +8,7 @@ import (
 
 	"gcrm/cib"
 	"gcrm/cluster/embedded"
+	"gcrm/drivers"
 )
 
 // TestFenceByConstraint fences a peer as crm-fence-peer.sh does, on a cluster.
@@ -66,5 +67,18 @@ func TestFenceByConstraint(t *testing.T) {
 	check("unfence again", 0, false, func() (int, error) { return fenceByConstraint(t.Context(), one, "r0", true) })
 	if strings.Contains(readLinear(t, two).String(), "drbd-fence-by-handler") {
 		t.Error("the constraint is still there")
+	}
+}
+
+// TestVolumeHandler: the program under the name of a handler of DRBD wants to know the
+// resource, and fails without a cluster, so that the kernel keeps its I/O frozen.
+func TestVolumeHandler(t *testing.T) {
+	for name, undo := range drivers.VolumeHandlers() {
+		if got := strings.HasPrefix(name, "crm-unfence"); got != undo {
+			t.Errorf("%s undoes: %v", name, undo)
+		}
+		if code := volumeHandler(func(string) string { return "" }, undo); code != fenceFailed {
+			t.Errorf("%s without a resource: %d", name, code)
+		}
 	}
 }
