@@ -149,3 +149,34 @@ func TestServerParameters(t *testing.T) {
 	}
 	s.Want(t, drivers.Stop, drivers.OK)
 }
+
+// Under systemd, a program that the server can do without may be masked; one that it
+// needs may not.
+func TestServerWithMaskedUnits(t *testing.T) {
+	p, path, dir := fakeServer(t)
+	if err := os.Mkdir(p.booted, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	units := "#!/bin/sh\nfor unit; do :; done\n[ $1 = show ] && { [ -e " + dir + "/masked.$unit ] && echo masked || echo loaded; exit 0; }\n" +
+		"[ $1.$unit = stop.nfs-server.service ] && echo 0 >" + p.nfsd + "/threads\n[ $1 = start ] || exit 0\n[ -e " + dir + "/masked.$unit ] && { echo \"Unit $unit is masked.\" >&2; exit 1; }\ncase $unit in\n"
+	for _, s := range services() {
+		units += s.unit + ") exec " + filepath.Join(dir, "bin", s.name) + ";;\n"
+	}
+	units += "nfs-server.service) exec " + filepath.Join(dir, "bin", "rpc.nfsd") + " 8;;\nesac\n"
+	if err := os.WriteFile(filepath.Join(dir, "bin", "systemctl"), []byte(units), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mask := func(unit string) {
+		if err := os.WriteFile(filepath.Join(dir, "masked."+unit), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := subject(t, "nfsserver", p, path, map[string]string{"rpcpipefs_dir": filepath.Join(dir, "pipes")})
+	mask("nfsdcld.service")
+	s.Want(t, drivers.Start, drivers.OK)
+	s.Want(t, drivers.Stop, drivers.OK)
+	mask("rpc-statd.service")
+	if res := s.Want(t, drivers.Start, drivers.GenericError); !strings.Contains(res.Reason, "rpc-statd.service is masked") {
+		t.Error(res.Reason)
+	}
+}

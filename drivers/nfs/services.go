@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -76,11 +77,17 @@ func (p paths) startService(ctx context.Context, c *native.Call, s service) erro
 	if s.weak {
 		var tool *native.ToolError
 		var exit *native.ExitError
-		if errors.As(err, &tool) || errors.As(err, &exit) && exit.Outcome.Code == 5 { // no such unit
+		if errors.As(err, &tool) || errors.As(err, &exit) && (exit.Outcome.Code == 5 || p.masked(ctx, c, s.unit)) { // no such unit
 			return nil
 		}
 	}
 	return err
+}
+
+// masked tells whether an administrator keeps a unit from being started.
+func (p paths) masked(ctx context.Context, c *native.Call, unit string) bool {
+	out, err := c.Ask(ctx, "systemctl", "show", "-p", "LoadState", "--value", unit)
+	return err == nil && strings.TrimSpace(out) == "masked"
 }
 
 // stopService ends a service; it gets SIGTERM, after five seconds SIGKILL.

@@ -74,6 +74,7 @@ func good() *fake {
 	return &fake{sync: true, free: 10 << 30, names: map[string][]string{"localhost": {"127.0.0.1"}, "n1": {"192.0.2.1"}}, used: map[string]bool{}, answers: map[string]string{},
 		files: map[string]string{"/dev/watchdog": "", "/usr/bin/apt-get": "", "/usr/sbin/vgs": "", "/usr/sbin/exportfs": "", "/usr/sbin/rpcbind": "", "/usr/bin/virsh": "", "/usr/sbin/multipath": "",
 			"/usr/sbin/iscsiadm": "", "/usr/bin/mysqld_safe": "", "/usr/bin/psql": "", "/usr/sbin/nginx": "", "/sys/module/nfsd": "", "/sys/module/kvm": "", "/sys/module/dm_multipath": "",
+			"/etc/nfs.conf": "[nfsd]\ngrace-time=90\n", "/etc/nfs.conf.d/short.conf": "[nfsd]\ngrace-time = 10\n",
 			"/etc/lvm/lvm.conf": "global {\n\tsystem_id_source = \"uname\"\n}\n", "/etc/multipath.conf": "defaults {\n\tno_path_retry fail\n}\n",
 			"/etc/systemd/system/sysinit.target.wants/multipathd.service": "", "/etc/iscsi/iscsid.conf": "node.session.timeo.replacement_timeout = 15\n",
 			"/etc/iscsi/initiatorname.iscsi": "InitiatorName=iqn.1993-08.org.debian:01:1\n", "/run/libvirt/libvirt-sock": "", "/dev/kvm": "", "/root/.ssh/known_hosts": "",
@@ -135,6 +136,7 @@ func TestChecks(t *testing.T) {
 		{name: "firewalld lets it in as a service", change: func(f *fake, _ *Plan) {
 			f.answers["firewall-cmd --state"], f.answers["firewall-cmd --list-ports"], f.answers["firewall-cmd --list-all"] = "running\n", "7488/tcp 7488/udp\n", "public\n  services: mysql\n"
 		}, features: []string{"mysql"}},
+		{"a long grace time", func(f *fake, _ *Plan) { delete(f.files, "/etc/nfs.conf.d/short.conf") }, []string{"nfs"}, "grace time of NFS", Warning, "90 s", "nfsconf --set nfsd grace-time 10"},
 		{"SELinux", func(f *fake, _ *Plan) {
 			f.files["/sys/fs/selinux/enforce"], f.answers["getsebool virt_use_nfs"] = "1", "virt_use_nfs --> off\n"
 		}, []string{"kvm"}, "SELinux for kvm", Warning, "virt_use_nfs", "setsebool -P virt_use_nfs 1"},

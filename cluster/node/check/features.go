@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -80,6 +81,7 @@ func featureChecks() []check {
 		check{name: "patience of iSCSI", feature: "iscsi", run: replacement},
 		check{name: "name of the initiator", feature: "iscsi", run: initiator},
 		check{name: "rpcbind", feature: "nfs", run: rpcbind},
+		check{name: "grace time of NFS", feature: "nfs", run: graceTime},
 		check{name: "libvirt", feature: "kvm", run: libvirt},
 	)
 }
@@ -283,6 +285,32 @@ func rpcbind(_ context.Context, h Host, _ Plan) []Finding {
 		return []Finding{{Status: Warning, Text: "rpcbind is not installed: clients of NFS version 3 find no server", Hint: "not needed if all clients use version 4"}}
 	}
 	return nil
+}
+
+// longestGrace is what clients may wait after the server has moved, in seconds; the
+// kernel's own is 90, and 10 is the least that it takes.
+const longestGrace = 15
+
+// graceTime is how long an NFS server that has just started refuses what no client had
+// before, so that clients of its predecessor can claim their locks. It follows the lease,
+// in which they have to notice that the server is another one.
+func graceTime(_ context.Context, h Host, _ Plan) []Finding {
+	value := ""
+	for _, path := range append([]string{"/etc/nfs.conf"}, h.Glob("/etc/nfs.conf.d/*.conf")...) {
+		if file, err := h.ReadFile(path); err == nil {
+			value = cmp.Or(setting(file, "grace-time"), value)
+		}
+	}
+	n, err := strconv.Atoi(value)
+	if err == nil && n <= longestGrace {
+		return nil
+	}
+	if err != nil {
+		n = 90
+	}
+	return []Finding{{Status: Warning, Text: fmt.Sprintf("clients of NFS may wait %d s for the grace time to pass each time the server moves", n),
+		Remedy: [][]string{{"nfsconf", "--set", "nfsd", "lease-time", "10"}, {"nfsconf", "--set", "nfsd", "grace-time", "10"}},
+		Hint:   "a server that runs takes it at its next start; it should be the same on all nodes"}}
 }
 
 func libvirt(_ context.Context, h Host, _ Plan) []Finding {

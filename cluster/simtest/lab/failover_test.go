@@ -52,18 +52,7 @@ func TestFailover(t *testing.T) {
 		s.End()
 	}
 	t.Logf("without service:\n%s", &gaps)
-	gaps.check(t, "gcrm", "Pacemaker", 3)
-}
-
-// check fails the test if the first stack's medians are more than one in so many of the
-// second's, where both were measured.
-func (g *Gaps) check(t *testing.T, first, second string, parts int) {
-	t.Helper()
-	for _, kind := range g.kinds {
-		if a, b := g.Median(kind, first), g.Median(kind, second); a > 0 && b > 0 && a*time.Duration(parts) > b {
-			t.Errorf("%s: %s takes %.2f s, more than 1/%d of the %.2f s of %s", kind, first, a.Seconds(), parts, b.Seconds(), second)
-		}
-	}
+	gaps.Check(t, "gcrm", "Pacemaker", 3)
 }
 
 // failover takes the node where a resource runs out of service, waits until clients are

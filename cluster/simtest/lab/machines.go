@@ -96,6 +96,13 @@ func (m *Machines) In(ctx context.Context, t *testing.T) *Machines {
 	return &other
 }
 
+// Only are some of the machines, for what is done with all of them.
+func (m *Machines) Only(names ...string) *Machines {
+	other := *m
+	other.names = names
+	return &other
+}
+
 // Names are those of all machines.
 func (m *Machines) Names() []string { return m.names }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -139,4 +140,15 @@ func (g *Gaps) String() string {
 		}
 	}
 	return b.String()
+}
+
+// Check fails the test if the first stack's medians are more than one in so many of the
+// second's, where both were measured.
+func (g *Gaps) Check(t *testing.T, first, second string, parts int) {
+	t.Helper()
+	for _, kind := range g.kinds {
+		if a, b := g.Median(kind, first), g.Median(kind, second); a > 0 && b > 0 && a*time.Duration(parts) > b {
+			t.Errorf("%s: %s takes %.2f s, more than 1/%d of the %.2f s of %s", kind, first, a.Seconds(), parts, b.Seconds(), second)
+		}
+	}
 }
