@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -135,18 +134,27 @@ func monitorInterval(doc *cib.CIB, resource string) time.Duration {
 	return 10 * time.Second
 }
 
+// online are the nodes that can run an agent now.
+func (h *handTest) online(ctx context.Context) ([]string, error) {
+	info, err := h.s.cluster.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, m := range info.Members {
+		if n, ok := h.doc.Node(m.Name); ok && m.Online && (n.Type == "" || n.Type == "member") {
+			out = append(out, m.Name)
+		}
+	}
+	return out, nil
+}
+
 // testable finds the primitives and the nodes that the arguments of rsctest
 // name, and tells everything that is wrong with them.
 func (h *handTest) testable(ctx context.Context, c *call) (resources, nodes []string, err error) {
-	info, err := h.s.cluster.Info(ctx)
+	online, err := h.online(ctx)
 	if err != nil {
 		return nil, nil, err
-	}
-	var online []string
-	for _, m := range info.Members {
-		if n, ok := h.doc.Node(m.Name); ok && m.Online && (n.Type == "" || n.Type == "member") {
-			online = append(online, m.Name)
-		}
 	}
 	bad := false
 	complain := func(err error) {
@@ -207,11 +215,12 @@ func noResourceOrNode(doc *cib.CIB, w grammar.Word) error {
 // instead; nil if it can.
 func untestable(doc *cib.CIB, t target) *problem {
 	var why *problem
+	index := cib.NewIndex(doc)
 	t.element.Walk(func(e *cib.Element) bool {
 		switch {
 		case e.Name == "bundle":
 			why = problemf("%s: its primitive runs inside of containers, which the cluster makes", e.ID())
-		case e.Name == "primitive" && agentClass(doc, e) == "stonith":
+		case e.Name == "primitive" && index.Agent(e).Class == "stonith":
 			why = problemf("%s is a fence device", e.ID()).hinting("fence test NODE tries the devices of a node")
 		case e.Name == "primitive" && e.Get("type") == "remote" && e.Get("provider") == "pacemaker":
 			why = problemf("%s is a connection to a remote node, which only the cluster makes", e.ID())
@@ -219,16 +228,6 @@ func untestable(doc *cib.CIB, t target) *problem {
 		return why == nil
 	})
 	return why
-}
-
-// agentClass is the class of a primitive's agent, or of its template's.
-func agentClass(doc *cib.CIB, e *cib.Element) string {
-	if t := e.Get("template"); t != "" {
-		if tt := doc.Section("resources").ChildByID(t); tt != nil {
-			return tt.Get("class")
-		}
-	}
-	return e.Get("class")
 }
 
 // runRsctest tries resources out as the staged configuration has them: on each
@@ -254,9 +253,13 @@ func runRsctest(ctx context.Context, s *Session, c *call) error {
 
 func (h *handTest) test(ctx context.Context, resources, nodes []string) error {
 	// Nothing is begun unless everything is stopped everywhere.
+	online, err := h.online(ctx)
+	if err != nil {
+		return err
+	}
 	running := false
 	for _, r := range resources {
-		for _, node := range h.memberNodes(ctx, nodes) {
+		for _, node := range online {
 			step, err := h.act(ctx, node, r, "probe", rcNotRunning)
 			if err != nil {
 				return err
@@ -281,21 +284,6 @@ func (h *handTest) test(ctx context.Context, resources, nodes []string) error {
 		return problemf("the test failed on %s", strings.Join(failed, ", ")).hinting("what the agents said stands above")
 	}
 	return nil
-}
-
-// memberNodes are all nodes that are online, those named first.
-func (h *handTest) memberNodes(ctx context.Context, nodes []string) []string {
-	out := slices.Clone(nodes)
-	info, err := h.s.cluster.Info(ctx)
-	if err != nil {
-		return out
-	}
-	for _, m := range info.Members {
-		if n, ok := h.doc.Node(m.Name); ok && m.Online && (n.Type == "" || n.Type == "member") && !slices.Contains(out, m.Name) {
-			out = append(out, m.Name)
-		}
-	}
-	return out
 }
 
 // testNode starts the resources one after the other on a node, and stops those
@@ -430,7 +418,7 @@ func runMaintenanceAction(ctx context.Context, s *Session, c *call) error {
 func (h *handTest) actionNodes(ctx context.Context, c *call) ([]string, error) {
 	where := c.arg(2)
 	if where == "ssh" || where == "all" {
-		return h.memberNodes(ctx, nil), nil
+		return h.online(ctx)
 	}
 	if where != "" {
 		n, ok := h.doc.Node(where)
@@ -439,27 +427,10 @@ func (h *handTest) actionNodes(ctx context.Context, c *call) ([]string, error) {
 		}
 		return []string{n.Uname}, nil
 	}
-	seen, err := scheduler.Observe(h.doc, scheduler.Options{Now: h.s.cfg.Now()})
-	if err != nil {
-		return nil, err
-	}
-	on := map[string]bool{}
-	var visit func(list []scheduler.ResourceState, inside bool)
-	visit = func(list []scheduler.ResourceState, inside bool) {
-		for _, r := range list {
-			id, _, _ := strings.Cut(r.ID, ":")
-			here := inside || id == c.arg(0)
-			if here {
-				for _, n := range r.Nodes {
-					on[n] = true
-				}
-			}
-			visit(r.Members, here)
+	if c.arg(1) != "start" {
+		if on, err := h.s.runsOn(ctx, c.arg(0)); err != nil || len(on) > 0 {
+			return on, err
 		}
-	}
-	visit(seen.Resources, false)
-	if len(on) > 0 && c.arg(1) != "start" {
-		return slices.Sorted(maps.Keys(on)), nil
 	}
 	info, err := h.s.cluster.Info(ctx)
 	if err != nil {

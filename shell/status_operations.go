@@ -1,10 +1,13 @@
 package shell
 
 import (
+	"cmp"
 	"fmt"
-	"math"
+	"slices"
 	"strings"
 	"time"
+
+	"math"
 
 	"gcrm/cib"
 )
@@ -123,4 +126,20 @@ func callNumber(op *cib.Element) int {
 		return math.MaxInt
 	}
 	return n
+}
+
+// inCallOrder lists the operations of a resource's history, pending ones last.
+// Notifications, and probes that found nothing, are not worth telling.
+func inCallOrder(r *cib.Element) []*cib.Element {
+	ops := slices.DeleteFunc(slices.Collect(r.Named("lrm_rsc_op")), func(op *cib.Element) bool {
+		return op.Get("operation") == "notify" || isProbe(op) && op.Get("rc-code") == "7"
+	})
+	slices.SortStableFunc(ops, func(a, b *cib.Element) int { return cmp.Compare(callNumber(a), callNumber(b)) })
+	return ops
+}
+
+// isProbe tells a look at what runs from a recurring monitor.
+func isProbe(op *cib.Element) bool {
+	interval := op.Get("interval")
+	return op.Get("operation") == "monitor" && (interval == "" || interval == "0")
 }

@@ -1,6 +1,9 @@
 package shell
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -171,4 +174,13 @@ func findView(list []resourceView, id string) []*resourceView {
 		out = append(out, findView(r.Members, id)...)
 	}
 	return out
+}
+
+// shownAttributes are the names of a node's attributes that are not the
+// cluster's own, sorted.
+func shownAttributes(n *nodeView) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(n.Attributes)), func(k string) bool {
+		return slices.ContainsFunc([]string{"fail-count", "last-failure", "shutdown", "terminate", "standby", "#"},
+			func(p string) bool { return strings.HasPrefix(k, p) })
+	})
 }

@@ -2,10 +2,8 @@ package shell
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"gcrm/cib"
@@ -358,28 +356,4 @@ func (x *statusXMLWriter) bans() *cib.Element {
 			"promoted-only", truth(b.Promoted), "master_only", truth(b.Promoted)))
 	}
 	return out
-}
-
-// inCallOrder lists the operations of a resource's history, pending ones last.
-// Notifications, and probes that found nothing, are not worth telling.
-func inCallOrder(r *cib.Element) []*cib.Element {
-	ops := slices.DeleteFunc(slices.Collect(r.Named("lrm_rsc_op")), func(op *cib.Element) bool {
-		return op.Get("operation") == "notify" || isProbe(op) && op.Get("rc-code") == "7"
-	})
-	slices.SortStableFunc(ops, func(a, b *cib.Element) int { return cmp.Compare(callNumber(a), callNumber(b)) })
-	return ops
-}
-
-// shownAttributes are the names of a node's attributes that are not the
-// cluster's own, sorted.
-func shownAttributes(n *nodeView) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(n.Attributes)), func(k string) bool {
-		return slices.ContainsFunc([]string{"fail-count", "last-failure", "shutdown", "terminate", "standby", "#"},
-			func(p string) bool { return strings.HasPrefix(k, p) })
-	})
-}
-
-func isProbe(op *cib.Element) bool {
-	interval := op.Get("interval")
-	return op.Get("operation") == "monitor" && (interval == "" || interval == "0")
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 
@@ -189,36 +187,6 @@ func runTemplateEdit(ctx context.Context, s *Session, c *call) error {
 			return errReported
 		}
 	}
-}
-
-// inEditor lets the user change a text in $EDITOR.
-func (s *Session) inEditor(ctx context.Context, text, suffix string) (string, error) {
-	editor := s.cfg.Environ("VISUAL")
-	if editor == "" {
-		editor = s.cfg.Environ("EDITOR")
-	}
-	if editor == "" {
-		editor = "vi"
-	}
-	f, err := os.CreateTemp("", "gcrm-*"+suffix)
-	if err != nil {
-		return "", err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(text)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", editor+` "$1"`, "sh", f.Name())
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("editor %s: %w", editor, err)
-	}
-	b, err := os.ReadFile(f.Name())
-	return string(b), err
 }
 
 func runTemplateDelete(ctx context.Context, s *Session, c *call) error {

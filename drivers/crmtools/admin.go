@@ -6,7 +6,9 @@ import (
 	"strings"
 )
 
-// cibAdmin is cibadmin as agents use it: to read.
+// cibAdmin is cibadmin as agents use it: to read. --local, --sync-call and
+// --force say how a request travels: here every node answers from its own
+// copy at once.
 func (c *command) cibAdmin(args []string) int {
 	f, rest, err := parseFlags(args, []option{
 		{"query", "Q", noArgument}, {"scope", "o", hasArgument}, {"xpath", "A", hasArgument}, {"no-children", "n", noArgument},
@@ -41,7 +43,8 @@ func (c *command) cibAdmin(args []string) int {
 	return exitOK
 }
 
-// stonithAdmin is stonith_admin as agents use it: to have a node fenced.
+// stonithAdmin is stonith_admin as agents use it: to have a node fenced. --tag
+// names who asks, which the audit log knows from the socket.
 func (c *command) stonithAdmin(args []string) int {
 	f, rest, err := parseFlags(args, []option{
 		{"reboot", "B", hasArgument}, {"fence", "F", hasArgument}, {"tag", "T", hasArgument}, {"timeout", "t", hasArgument},

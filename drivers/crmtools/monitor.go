@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -14,6 +15,8 @@ import (
 
 // crmMon is crm_mon as agents and monitoring programs use it: once, in every
 // form of output, or again and again into a file. It has no screen of its own.
+// --pending asks for what is always shown; --quiet and --verbose change only
+// what the command says of itself, and it says nothing.
 func (c *command) crmMon(args []string) int {
 	f, rest, err := parseFlags(args, []option{
 		{"one-shot", "1", noArgument}, {"inactive", "r", noArgument}, {"group-by-node", "n", noArgument}, {"brief", "b", noArgument},
@@ -29,6 +32,10 @@ func (c *command) crmMon(args []string) int {
 		return c.fail(exitUsage, "%v", err)
 	case len(rest) > 0:
 		return c.fail(exitUsage, "unexpected argument %q", rest[0])
+	case f["neg-locations"] != "":
+		return c.fail(exitUsage, "bans cannot be picked by the beginning of their id (%q): use --neg-locations alone", f["neg-locations"])
+	case f.has("fence-history") && !slices.Contains([]string{"", "1", "2", "3"}, f["fence-history"]):
+		return c.fail(exitUsage, "fence-history %q: there are 1, what failed or goes on, which is always shown, and 2 and 3, everything", f["fence-history"])
 	}
 	m := &monitor{c: c, words: statusWords(f), file: f["output-to"], every: 5 * time.Second}
 	switch as := f["output-as"]; {
