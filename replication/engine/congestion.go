@@ -67,11 +67,9 @@ func (e *Engine) fallBehind() { e.resync.running, e.resync.finish = false, false
 // outstanding is how many sectors of a resync were asked for and are not stored yet.
 func (e *Engine) outstanding() uint64 {
 	n := uint64(0)
-	for _, list := range [][]*op{e.active, e.waiting} {
-		for _, o := range list {
-			if o.kind == resyncFetch || o.kind == resyncStore && !o.dropped {
-				n += o.sectors()
-			}
+	for _, o := range e.active {
+		if o.kind == resyncFetch {
+			n += o.sectors()
 		}
 	}
 	return n

@@ -67,6 +67,7 @@ type op struct {
 	chosen     bool // a read that went to the peer by choice
 	thin       bool // a block of zeroes need not be sent
 	abandoned  bool // the disk was given up while it was doing this
+	here       bool // the block of a resync that was asked for came, and is being stored
 }
 
 func (o *op) sectors() uint64 { return uint64(o.size) / metadata.SectorSize }
@@ -146,9 +147,10 @@ func (e *Engine) pump() {
 			}
 			for j := 0; ok && j < len(kept); j++ {
 				// A write of the peer overtakes own ones that have not begun: between
-				// the two there is no order yet, and the peer may wait for ours. So
-				// does the read of a verify, which keeps them from beginning.
-				overtakes := (o.kind == peerWrite || o.kind == verifyRead) && kept[j].kind == appWrite
+				// the two there is no order yet, and the peer may wait for ours. So do
+				// the read of a verify and the block of a resync, whose requests keep
+				// them from beginning.
+				overtakes := (o.kind == peerWrite || o.kind == verifyRead || o.kind == resyncStore) && kept[j].kind == appWrite
 				ok = overtakes || !(kept[j].overlaps(o) && kept[j].excludes(o))
 			}
 			for j := 0; ok && j < len(e.active); j++ {

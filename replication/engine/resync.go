@@ -317,22 +317,38 @@ func (e *Engine) fetchBlocked(o *op) bool {
 	return false
 }
 
-// fetched ends a request of ours.
-func (e *Engine) fetched(sector uint64, size uint32) bool {
+// fetchOf finds a request of ours that is not answered yet, or whose block is here and
+// being stored.
+func (e *Engine) fetchOf(sector uint64, size uint32, here bool) *op {
 	for _, a := range e.active {
-		if a.kind == resyncFetch && a.sector == sector && a.size == size {
-			e.deactivate(a)
-			e.resync.fetching -= a.sectors()
-			e.free(a)
-			return true
+		if a.kind == resyncFetch && a.here == here && a.sector == sector && a.size == size {
+			return a
 		}
 	}
-	return false
+	return nil
+}
+
+// endFetch lets own writes at the place of a request begin.
+func (e *Engine) endFetch(a *op) {
+	e.deactivate(a)
+	e.resync.fetching -= a.sectors()
+	e.free(a)
+}
+
+// fetched ends a request of ours that brought nothing to store.
+func (e *Engine) fetched(sector uint64, size uint32) bool {
+	a := e.fetchOf(sector, size, false)
+	if a == nil {
+		return false
+	}
+	e.endFetch(a)
+	return true
 }
 
 // resyncArrived stores a block that was asked for.
 func (e *Engine) resyncArrived(m *wire.Message) {
-	if !e.fetched(m.Sector, m.Size) {
+	a := e.fetchOf(m.Sector, m.Size, false)
+	if a == nil {
 		e.protocolError("an unexpected block of a resync")
 		return
 	}
@@ -341,19 +357,18 @@ func (e *Engine) resyncArrived(m *wire.Message) {
 	o.data, o.id = m.Data, wire.SyncerID
 	o.zero = m.Command == wire.CmdDeallocated
 	o.trim = o.zero
-	e.resync.fetching += o.sectors()
-	if !e.hasDisk {
-		e.answerWrite(o, wire.CmdNegAck)
-		return
-	}
-	// It keeps others away from the moment the request is no longer in the way.
+	// The request stays in the way of own writes until the block is stored: one that
+	// came in between would be overwritten with what the source had before it.
+	a.here = true
 	e.enqueue(o)
 }
 
 func (e *Engine) resyncStored(o *op, err error) {
 	e.deactivate(o)
 	if !o.dropped {
-		e.resync.fetching -= o.sectors()
+		if a := e.fetchOf(o.sector, o.size, true); a != nil {
+			e.endFetch(a)
+		}
 		if err != nil {
 			e.answerWrite(o, wire.CmdNegAck)
 		} else {
