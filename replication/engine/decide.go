@@ -90,6 +90,13 @@ func (e *Engine) receiveState(ps wire.State) {
 	if ns.Disk() == wire.UpToDate || ns.PeerDisk() == wire.UpToDate {
 		ns &^= wire.SuspendedNoData
 	}
+	switch {
+	case !e.hasDisk || disk >= wire.Inconsistent || ps.Role() != wire.Primary || os.Role() == wire.Primary:
+	case os.Conn() == wire.WFReportParams:
+		e.onTrial, e.beforeTrial = true, os.Disk()
+	case ps.Conn() >= wire.Connected:
+		e.accepted()
+	}
 	e.running = true
 	if e.valid(e.sanitize(os, ns)) == wire.TwoPrimaries {
 		e.standAlone("both nodes are Primary and the configuration does not allow it")

@@ -157,6 +157,7 @@ func (e *Engine) loseDisk() {
 // abandonDisk forgets the disk; nothing refers to its log any more.
 func (e *Engine) abandonDisk() {
 	e.hasDisk = false
+	e.takeBack()
 	for _, list := range [][]*op{e.waiting, e.active, e.sending.log} {
 		for _, o := range list {
 			o.logged = false

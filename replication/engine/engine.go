@@ -18,8 +18,9 @@ type Engine struct {
 	running      bool
 	seq, peerSeq uint32 // of the last message sent that counts, and of the last one seen
 	peerWrites   int    // of the peer, under way
-	unflushed    bool   // the peer's epoch wrote to this disk
-	bitmapIn     wire.BitmapCursor
+	// unflushed are the writes of the peer's epoch that are done.
+	unflushed []written
+	bitmapIn  wire.BitmapCursor
 	// Local disk; super and bitmap have a meaning while hasDisk.
 	hasDisk  bool
 	capacity uint64 // sectors the disk has room for
@@ -33,6 +34,10 @@ type Engine struct {
 	// attachAs is what a disk that was attached while connected becomes, once the
 	// nodes have compared their data; until then it is Negotiating.
 	attachAs wire.Disk
+	// onTrial: a Primary without a disk was met that has not said yet whether this is the
+	// data it works with. If it is not, the disk is again what it was before.
+	onTrial     bool
+	beforeTrial wire.Disk
 	// exposed is the generation of the data the applications see.
 	exposed uint64
 	// newUUIDPending: a new generation is due as soon as I/O is thawed.
@@ -131,12 +136,15 @@ func (e *Engine) flags() metadata.Flags {
 		}
 	}
 	disk, pdsk := s.Disk(), s.PeerDisk()
+	if e.onTrial {
+		disk = e.beforeTrial
+	}
 	if disk <= wire.Negotiating {
 		// Going away or not yet decided: what was known of the data stays.
 		f |= e.super.Flags & (metadata.FlagConsistent | metadata.FlagWasUpToDate)
 	}
 	set(disk > wire.Inconsistent, metadata.FlagConsistent)
-	set(s.Role() == wire.Primary || pdsk < wire.Inconsistent && s.Peer() == wire.Primary, metadata.FlagPrimary)
+	set(s.Role() == wire.Primary || pdsk < wire.Inconsistent && s.Peer() == wire.Primary && !e.onTrial, metadata.FlagPrimary)
 	set(s.Conn() > wire.WFReportParams, metadata.FlagConnected)
 	set(disk > wire.Outdated, metadata.FlagWasUpToDate)
 	// A target becomes good by itself, and this node may never hear of it.
@@ -224,6 +232,9 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	if ns.Conn() == wire.VerifyS && os.Conn() != wire.VerifyS {
 		e.verify = verifyRun{running: true, next: e.now}
 	}
+	if os.Conn() >= wire.Connected && ns.Conn() >= wire.Connected && os.PeerDisk() >= wire.Inconsistent && ns.PeerDisk() < wire.Inconsistent {
+		e.peerLostDisk()
+	}
 	bumped := e.newGenerationIfAlone(os, ns)
 	if e.hasDisk && (bumped || e.flags() != flagsBefore || os.Disk() != ns.Disk() || os.Role() != ns.Role()) {
 		e.persist()
@@ -269,7 +280,7 @@ func (e *Engine) afterChange(os, ns wire.State) {
 // newGenerationIfAlone starts a new generation when the peer's data was lost sight
 // of, so that what is written from now on is known to be newer.
 func (e *Engine) newGenerationIfAlone(os, ns wire.State) bool {
-	if !e.hasDisk || ns.Disk() != wire.UpToDate || e.super.UUID.Bitmap != 0 {
+	if !e.hasDisk || ns.Disk() != wire.UpToDate || e.super.UUID.Bitmap != 0 || e.onTrial {
 		return false
 	}
 	known := func(d wire.Disk) bool { return d >= wire.Inconsistent && d != wire.DUnknown && d != wire.Outdated }
@@ -285,6 +296,22 @@ func (e *Engine) newGenerationIfAlone(os, ns wire.State) bool {
 	}
 	e.newGeneration()
 	return true
+}
+
+// accepted ends the trial: the Primary without a disk works with the data of this node,
+// which writes it from now on alone.
+func (e *Engine) accepted() {
+	if !e.onTrial {
+		return
+	}
+	e.onTrial = false
+	if e.state.Disk() == wire.UpToDate && e.super.UUID.Bitmap == 0 {
+		e.newGeneration()
+		e.persist()
+		e.sendUUIDs()
+		return
+	}
+	e.persist()
 }
 
 // newGeneration starts a new generation of the data; the caller persists.

@@ -5,6 +5,10 @@ import "gcrm/replication/wire"
 // loseLink is the end of the connection for one volume.
 func (e *Engine) loseLink(cause wire.Conn, wasUp bool) {
 	ns := e.state.WithConn(cause)
+	if e.onTrial && e.hasDisk {
+		ns = ns.WithDisk(e.beforeTrial)
+	}
+	e.onTrial = false
 	if wasUp {
 		// A target that got everything may call itself UpToDate before we hear of it:
 		// it is not to be taken for one that cannot be promoted.
@@ -31,6 +35,18 @@ func (e *Engine) beforeLoss() {
 		if o.kind == appWrite && !o.dropped {
 			e.bitmap.SetSectors(o.sector, o.sectors())
 		}
+	}
+}
+
+// peerLostDisk marks what the peer may have had in the cache of a disk it lost. A node
+// of gcrm takes its acknowledgements back, too; the kernel does not.
+func (e *Engine) peerLostDisk() {
+	if !e.hasDisk {
+		return
+	}
+	e.beforeLoss()
+	for _, o := range e.sending.log {
+		o.unsure = o.unsure || o.kind == appWrite && !o.dropped
 	}
 }
 

@@ -67,6 +67,7 @@ type op struct {
 	chosen     bool // a read that went to the peer by choice
 	thin       bool // a block of zeroes need not be sent
 	abandoned  bool // the disk was given up while it was doing this
+	unsure     bool // the peer lost its disk since: it may not have this write after all
 	here       bool // the block of a resync that was asked for came, and is being stored
 }
 

@@ -209,8 +209,8 @@ func (e *Engine) receiveWrite(m *wire.Message) {
 		e.protocolError("a write outside of the volume")
 		return
 	}
+	e.accepted()
 	e.receiving.epoch++
-	e.unflushed = true
 	if m.Command == wire.CmdData && m.Size == 0 {
 		return
 	}
@@ -258,7 +258,7 @@ func (e *Engine) peerWriteDone(o *op, err error) {
 	}
 	if !o.dropped {
 		switch {
-		case err != nil:
+		case err != nil || !e.hasDisk:
 			e.answerWrite(o, wire.CmdNegAck)
 		case !e.wantsWritten(flags):
 		case inSync(e.state.Conn()) && flags&wire.FlagMayClear != 0:
@@ -271,6 +271,9 @@ func (e *Engine) peerWriteDone(o *op, err error) {
 		}
 		e.receiving.writes--
 		e.peerWrites--
+		if err == nil && e.hasDisk && !e.cfg.NoFlushes {
+			e.unflushed = append(e.unflushed, written{o.id, o.sector, o.size})
+		}
 	}
 	if err != nil {
 		e.ioError(o)
@@ -280,6 +283,21 @@ func (e *Engine) peerWriteDone(o *op, err error) {
 	e.maybeFinishTarget()
 }
 
+// written is a write of the peer that is done, but in no flush yet.
+type written struct {
+	id, sector uint64
+	size       uint32
+}
+
+// takeBack tells the peer that the disk was lost with writes that were acknowledged and
+// never flushed: the end of their epoch must not make the peer forget them.
+func (e *Engine) takeBack() {
+	for _, w := range e.unflushed {
+		e.send(wire.Message{Command: wire.CmdNegAck, Sector: w.sector, ID: w.id, Size: w.size})
+	}
+	e.unflushed = e.unflushed[:0]
+}
+
 // endEpoch goes on with a barrier: first all writes, then a flush, then the answer.
 func (r *Resource) endEpoch() {
 	s := &r.receiving
@@ -287,13 +305,12 @@ func (r *Resource) endEpoch() {
 		return
 	}
 	for _, e := range r.volumes {
-		if e.unflushed && e.hasDisk && !e.cfg.NoFlushes {
+		if len(e.unflushed) > 0 {
 			s.flushing++
 			o := e.newOp(epochFlush, 0, 0)
 			e.startOp(o)
 			e.emit(Effect{Kind: FlushDisk, Tag: o.tag})
 		}
-		e.unflushed = false
 	}
 	if s.flushing == 0 {
 		r.answerBarrier()
@@ -314,11 +331,10 @@ func (e *Engine) epochFlushed(o *op, err error) {
 	}
 	e.receiving.flushing--
 	if err != nil {
-		// What the peer believes to be safe is not: without the disk, nothing is claimed.
+		// What the peer believes to be safe is not: it is taken back with the disk.
 		e.giveUpDisk()
-		e.protocolError("the local disk does not flush")
-		return
 	}
+	e.unflushed = e.unflushed[:0]
 	if e.receiving.flushing == 0 {
 		e.answerBarrier()
 	}
@@ -330,6 +346,7 @@ func (e *Engine) receiveReadRequest(m *wire.Message) {
 		e.protocolError("a read outside of the volume")
 		return
 	}
+	e.accepted()
 	kind, refusal := resyncRead, wire.CmdNegResyncReply
 	if m.Command == wire.CmdDataRequest {
 		kind, refusal = peerRead, wire.CmdNegDataReply
@@ -396,6 +413,6 @@ func (e *Engine) dropPeerWork() {
 	}
 	clear(e.waiting[len(kept):])
 	e.waiting = kept
-	e.peerWrites, e.unflushed = 0, false
+	e.peerWrites, e.unflushed = 0, e.unflushed[:0]
 	e.stopFetching()
 }

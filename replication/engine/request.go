@@ -359,7 +359,7 @@ func (e *Engine) retire(o *op) {
 	o.inLog = false
 	if e.hasDisk {
 		switch {
-		case o.local == partFailed || o.net == partFailed:
+		case o.local == partFailed || o.net == partFailed || o.unsure:
 			e.bitmap.SetSectors(o.sector, o.sectors())
 		case o.local == partOK && o.net == partOK && o.inSync:
 			e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)

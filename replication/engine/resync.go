@@ -257,7 +257,9 @@ func (e *Engine) sumRead(o *op, data []byte, err error) {
 func (e *Engine) alreadyInSync(m *wire.Message) {
 	// The kernel leaves garbage in the id.
 	if !e.fetched(m.Sector, m.Size) {
-		e.protocolError("an unexpected answer to a digest")
+		if !e.resyncIsOver() {
+			e.protocolError("an unexpected answer to a digest")
+		}
 		return
 	}
 	n := uint64(m.Size) / metadata.SectorSize
@@ -345,10 +347,22 @@ func (e *Engine) fetched(sector uint64, size uint32) bool {
 	return true
 }
 
+// resyncIsOver tells whether the answer to a request may come late: the disk was lost in
+// the middle of the resync.
+func (e *Engine) resyncIsOver() bool {
+	c := e.state.Conn()
+	return !e.hasDisk || !inSync(c) && c != wire.Behind && c != wire.VerifyS
+}
+
 // resyncArrived stores a block that was asked for.
 func (e *Engine) resyncArrived(m *wire.Message) {
 	a := e.fetchOf(m.Sector, m.Size, false)
-	if a == nil {
+	switch {
+	case a != nil:
+	case e.resyncIsOver():
+		e.send(wire.Message{Command: wire.CmdNegAck, Sector: m.Sector, ID: wire.SyncerID, Size: m.Size})
+		return
+	default:
 		e.protocolError("an unexpected block of a resync")
 		return
 	}
@@ -369,12 +383,10 @@ func (e *Engine) resyncStored(o *op, err error) {
 		if a := e.fetchOf(o.sector, o.size, true); a != nil {
 			e.endFetch(a)
 		}
-		if err != nil {
+		if err != nil || !e.hasDisk {
 			e.answerWrite(o, wire.CmdNegAck)
 		} else {
-			if e.hasDisk {
-				e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)
-			}
+			e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)
 			e.answerWrite(o, wire.CmdResyncWriteAck)
 		}
 	}
@@ -391,7 +403,9 @@ func (e *Engine) resyncStored(o *op, err error) {
 // resyncRefused: the source could not read a block; it stays out of sync.
 func (e *Engine) resyncRefused(m *wire.Message) {
 	if !e.fetched(m.Sector, m.Size) {
-		e.protocolError("refusal of an unknown request")
+		if !e.resyncIsOver() {
+			e.protocolError("refusal of an unknown request")
+		}
 		return
 	}
 	if e.verify.running {

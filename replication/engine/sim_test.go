@@ -100,8 +100,10 @@ type simNode struct {
 	broken  bool          // the disks: every operation fails
 	hung    time.Duration // the disks do not answer before that
 	in      [2]channel    // data and meta socket
-	nextTag uint64
-	replies map[uint64]func(wire.Result)
+	// incomparable: it said that its data cannot be compared in the protocol of the peer.
+	incomparable bool
+	nextTag      uint64
+	replies      map[uint64]func(wire.Result)
 }
 
 // simCopy is a node's copy of a volume.
@@ -204,7 +206,7 @@ func newWorld(t testing.TB, seed uint64, cfg Config, verbose bool, volumes int) 
 // boot starts a node: metadata, engine, disk, network.
 func (n *simNode) boot() {
 	w := n.w
-	n.up, n.life, n.broken = true, n.life+1, false
+	n.up, n.life, n.broken, n.incomparable = true, n.life+1, false, false
 	n.replies = map[uint64]func(wire.Result){}
 	var cfgs []Config
 	for v := range n.copies {
@@ -539,6 +541,9 @@ func (n *simCopy) carryOut(f Effect) {
 		n.hangUp()
 	case Note:
 		w.logf("%d %s", n.id, f.Name)
+		if f.Name == "the data can only be compared with a newer protocol" {
+			n.incomparable = true
+		}
 	}
 }
 

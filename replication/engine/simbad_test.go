@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
 )
 
@@ -59,13 +60,40 @@ func (n *simCopy) attachAgain(life int) {
 }
 
 // administer is what people do: a node that stands alone, because its peer does not have
-// the data that this Primary worked with, is connected again.
+// the data that this Primary worked with, is connected again. Metadata that an old
+// protocol cannot compare are made anew on the node whose data is not good.
 func (w *world) administer() {
 	for _, n := range w.nodes {
+		if peer := w.nodes[1-n.id]; n.incomparable && n.up && peer.up && n.copies[0].e.State().Disk() <= wire.Outdated && peer.copies[0].e.State().Disk() == wire.UpToDate {
+			n.createMeta()
+			continue
+		}
 		if n.up && n.r.lowest() == wire.StandAlone {
 			n.r.Connect(w.now, false, n.reply(nil))
 			n.do()
 		}
+	}
+}
+
+// createMeta does what an administrator does with a node whose data shall be thrown away.
+func (n *simNode) createMeta() {
+	w := n.w
+	for _, c := range n.copies {
+		c.e.Detach(w.now, n.reply(nil))
+		n.do()
+		if !n.up || c.e.State().Disk() != wire.Diskless || len(c.diskBusy) > 0 {
+			return
+		}
+		n.incomparable = false
+		w.stats.unusual++
+		w.logf("%d: new metadata", n.id)
+		if _, err := metadata.Create(c.disk, simVolume, metadata.Internal, metadata.CreateOptions{DeviceUUID: w.r.Uint64()}); err != nil {
+			w.t.Fatal(err)
+		}
+		if err := c.attach(); err != nil {
+			w.fail("node %d: %v", n.id, err)
+		}
+		n.do()
 	}
 }
 

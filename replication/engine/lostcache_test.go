@@ -1,0 +1,109 @@
+package engine
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
+)
+
+// TestAcknowledgedButNeverFlushed lets the disk of the Secondary fail between two writes
+// of one epoch, and lose its cache. The write that it had acknowledged must count as
+// missing there, although the end of the epoch is confirmed: also towards a peer that
+// takes nothing back, as the kernel.
+func TestAcknowledgedButNeverFlushed(t *testing.T) {
+	for _, tells := range []bool{true, false} {
+		p := &pair{t: t, size: pairDisk}
+		cfg := Defaults()
+		cfg.ResyncRate, cfg.MaxRate = 100000, 0
+		p.reset([2]Config{cfg, cfg})
+		for _, n := range p.nodes {
+			p.up(n)
+		}
+		p.link(0)
+		p.run(true)
+		a, b := p.nodes[0], p.nodes[1]
+		synced := func() bool {
+			s := a.e.State()
+			return s.Disk() == wire.UpToDate && s.PeerDisk() == wire.UpToDate && s.Conn() == wire.Connected
+		}
+		awaitSync := func() {
+			t.Helper()
+			for i := 0; !synced(); i++ {
+				if i > 300 {
+					t.Fatalf("no end: %v\n%s", a.e.State(), p.out.String())
+				}
+				p.now += 100 * time.Millisecond
+				for _, n := range p.nodes {
+					n.e.Tick(p.now)
+					p.effects(n)
+				}
+				p.run(true)
+			}
+		}
+		a.e.Promote(p.now, true, 1)
+		p.effects(a)
+		p.run(true)
+		awaitSync()
+
+		for i, sector := range []uint64{80, 160} {
+			a.e.Write(p.now, a.tag(), sector, bytes.Repeat([]byte{byte(7 + i)}, metadata.BlockSize), false)
+			p.effects(a)
+		}
+		for len(a.work) > 0 || len(p.wire) > 0 {
+			if len(b.work) == 2 && len(p.wire) == 0 {
+				break
+			}
+			p.step(true)
+		}
+		if len(b.work) != 2 {
+			t.Fatalf("%d operations on the peer's disk", len(b.work))
+		}
+		confirmed := false
+		p.tap = func(from int, m *wire.Message) {
+			confirmed = confirmed || from == 1 && m.Command == wire.CmdBarrierAck
+			if from == 1 && m.Command == wire.CmdNegAck && m.Sector == 80 && !tells {
+				m.Command = wire.CmdPing // it says something else instead
+			}
+		}
+		second := b.work[1]
+		b.work = b.work[:1]
+		for len(b.work) > 0 {
+			p.step(true)
+		}
+		b.broken, b.work = true, append(b.work, second)
+		p.run(true)
+		if !a.e.link.up || !confirmed {
+			t.Errorf("the end of the epoch was not confirmed: %v", a.e.State())
+		}
+		if s := a.e.State(); s.PeerDisk() != wire.Diskless {
+			t.Fatalf("the peer's disk did not fail: %v", s)
+		}
+		if n := a.e.OutOfSync(); n != 16 {
+			t.Errorf("%d sectors are out of sync, want those of both writes", n)
+		}
+		b.disk.lose()
+		b.broken = false
+		area, err := metadata.Open(b.disk, p.size, metadata.Internal)
+		p.must(err)
+		_, err = area.ApplyLog()
+		p.must(err)
+		bm, err := area.ReadBitmap()
+		p.must(err)
+		b.area = area
+		p.must(b.e.Attach(p.now, LocalDisk{Capacity: area.Layout.DataSectors, Super: area.Super, Bitmap: bm, Layout: area.Layout}))
+		p.effects(b)
+		p.run(true)
+		awaitSync()
+		for i, sector := range []uint64{80, 160} {
+			if got := b.disk.sector(sector)[0]; got != byte(7+i) {
+				t.Errorf("the peer has %d at %d after the resync", got, sector)
+			}
+		}
+		if t.Failed() {
+			t.Fatal(p.out.String())
+		}
+	}
+}
