@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -347,11 +348,22 @@ func (r *Runner) run(ctx context.Context, d *Device, x Execute) Outcome {
 		return Fail("", "%v", why)
 	}
 	started := time.Now()
-	o := m.Do(ctx, c)
+	o := guarded(ctx, m, c)
 	if o.Code != Succeeded && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		o.Code = TimedOut
 		o.Text = nonEmpty(o.Text, "no answer") + fmt.Sprintf(" within %s", x.Timeout)
 	}
 	r.cfg.Log.Debug("fence device", "call", c.String(), "outcome", o.Code.String(), "power", o.Power.String(), "took", time.Since(started), "text", o.Text)
 	return o
+}
+
+// guarded does an action. A method that breaks on what a device answers must
+// not take the daemon, and with it the node, along.
+func guarded(ctx context.Context, m Method, c Call) (o Outcome) {
+	defer func() {
+		if p := recover(); p != nil {
+			o = Fail("report it, with what is in the log; have another level behind this device", "internal error in %s: %v\n%s", c.Agent, p, debug.Stack())
+		}
+	}()
+	return m.Do(ctx, c)
 }

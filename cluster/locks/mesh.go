@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -94,12 +95,24 @@ func newMesh(cfg meshConfig) (*mesh, error) {
 				return cfg.Addresses(n)
 			}
 			return nil
-		}})
+		},
+		Judge: func(h transport.Hello) *transport.Refusal { return m.removed(h.Node, h.ID) }})
 	if err != nil {
 		return nil, fmt.Errorf("port of the lock manager's control: %w", err)
 	}
 	m.wire.Handle(methodLetters, m.receive)
 	return m, nil
+}
+
+// removed refuses a node that was removed from the cluster, and whose name
+// another one has now: its certificate has a lower id, since ids are given once.
+func (m *mesh) removed(name, certified string) *transport.Refusal {
+	n, known := m.find(0, name)
+	if id, err := strconv.Atoi(certified); known && err == nil && id < n.Number {
+		return &transport.Refusal{Code: transport.RefusedRemoved, Text: fmt.Sprintf(
+			"node %s (id %d) was removed from the cluster; %s has id %d now", name, id, name, n.Number)}
+	}
+	return nil
 }
 
 // open names who takes what arrives; until then nothing does.
@@ -187,6 +200,9 @@ func (m *mesh) receive(ctx context.Context, from transport.Peer, body json.RawMe
 	n, ok := m.find(0, from.Name)
 	if !ok {
 		return nil, fmt.Errorf("node %s is not known here yet", from.Name)
+	}
+	if r := m.removed(from.Name, from.ID); r != nil { // since it connected
+		return nil, r
 	}
 	m.hearing.Lock()
 	defer m.hearing.Unlock()

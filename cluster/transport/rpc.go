@@ -39,6 +39,9 @@ const writeTimeout = 10 * time.Second
 type Peer struct {
 	Name        string
 	Incarnation uint64
+	// ID is the node's from its certificate; empty in those that have none, and
+	// when a node calls itself.
+	ID string
 }
 
 // Handler answers a request. The answer is encoded as JSON. ctx ends when the
@@ -112,7 +115,7 @@ func (t *Transport) callSelf(ctx context.Context, method string, body []byte) (j
 	if h == nil {
 		return nil, &RemoteError{Code: "unknown-method", Text: "unknown method " + method}
 	}
-	v, err := h(ctx, Peer{t.cfg.Node, t.cfg.Incarnation}, body)
+	v, err := h(ctx, Peer{Name: t.cfg.Node, Incarnation: t.cfg.Incarnation}, body)
 	if err != nil {
 		return nil, remoteError(err)
 	}

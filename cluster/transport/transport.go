@@ -319,7 +319,7 @@ func (t *Transport) greet(raw net.Conn) {
 			c.Close()
 		}
 	case purposeRPC:
-		t.wg.Go(func() { t.serve(c, Peer{Name: h.Node, Incarnation: h.Incarnation}) })
+		t.wg.Go(func() { t.serve(c, Peer{Name: h.Node, Incarnation: h.Incarnation, ID: h.ID}) })
 	default:
 		c.Close()
 	}

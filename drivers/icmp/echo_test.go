@@ -43,3 +43,18 @@ func TestOnlyTheOwnReplyCounts(t *testing.T) {
 		}
 	}
 }
+
+// Anybody can send replies.
+func FuzzReply(f *testing.F) {
+	four, six := netip.MustParseAddr("192.0.2.9"), netip.MustParseAddr("2001:db8::9")
+	f.Add(request(four, 7, 9), true)
+	f.Add(append([]byte{0x4f, 19: 0}, request(four, 7, 9)...), true)
+	f.Add([]byte{129, 0, 0, 0, 0, 7, 0, 9}, false)
+	f.Fuzz(func(t *testing.T, b []byte, raw bool) {
+		for _, a := range []netip.Addr{four, six} {
+			if isReply(a, b, 7, 9, raw) && len(b) < 8 {
+				t.Errorf("%x is taken for a reply", b)
+			}
+		}
+	})
+}

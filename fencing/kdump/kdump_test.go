@@ -105,3 +105,15 @@ func TestMonitor(t *testing.T) {
 		t.Errorf("no node: %+v", o)
 	}
 }
+
+// Anybody can send to the port.
+func FuzzMessage(f *testing.F) {
+	f.Add(message(binary.LittleEndian))
+	f.Add(message(binary.BigEndian))
+	f.Add([]byte("12345678"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if valid(b) && string(b) != string(message(binary.LittleEndian)) && string(b) != string(message(binary.BigEndian)) {
+			t.Errorf("%x is taken for a message", b)
+		}
+	})
+}

@@ -147,15 +147,10 @@ func (c *client) ask(ctx context.Context, op Op) (byte, []Domain, error) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if err = challenge(conn, c.auth, c.key); err == nil {
-		err = respond(conn, c.auth, c.key)
-	}
-	if err != nil {
-		hint := "compare key_file, hash and auth with those of the host"
-		if ctx.Err() != nil {
-			hint = "see whether fence_virtd hangs; compare auth with that of the host"
+	if c.network != "multicast" { // where who called back has logged in
+		if err := c.login(conn); err != nil {
+			return 0, nil, c.loginFailed(ctx, err)
 		}
-		return 0, nil, &fencing.Error{Op: "log in to", On: c.where(), Err: err, Hint: hint}
 	}
 	var b [1]byte
 	if _, err := io.ReadFull(conn, b[:]); err != nil {
@@ -169,6 +164,22 @@ func (c *client) ask(ctx context.Context, op Op) (byte, []Domain, error) {
 		err = &fencing.Error{Op: "list the virtual machines of", On: c.where(), Err: err, Hint: "see the log of fence_virtd"}
 	}
 	return b[0], list, err
+}
+
+// login makes sure that both have the key.
+func (c *client) login(conn net.Conn) error {
+	if err := challenge(conn, c.auth, c.key); err != nil {
+		return err
+	}
+	return respond(conn, c.auth, c.key)
+}
+
+func (c *client) loginFailed(ctx context.Context, err error) error {
+	hint := "compare key_file, hash and auth with those of the host"
+	if ctx.Err() != nil {
+		hint = "see whether fence_virtd hangs; compare auth with that of the host"
+	}
+	return &fencing.Error{Op: "log in to", On: c.where(), Err: err, Hint: hint}
 }
 
 func (c *client) where() string {
@@ -234,28 +245,14 @@ func (c *client) callBack(ctx context.Context, r request) (net.Conn, error) {
 	if err != nil {
 		return nil, &fencing.Error{Op: "wait for", On: c.where(), Err: fmt.Errorf("no port for the host to connect back to: %w", err), Hint: "another program has ipport, or another action is under way: set another port on both sides"}
 	}
-	defer l.Close()
-	stop := context.AfterFunc(ctx, func() { l.Close() })
-	defer stop()
 	r.Port = c.port
 	sources, err := c.sources(group)
 	if err != nil {
+		l.Close()
 		return nil, err
 	}
-	accepted := make(chan net.Conn, 1)
-	go func() {
-		conn, err := l.Accept()
-		if err == nil {
-			accepted <- conn
-		}
-		close(accepted)
-	}()
-	drain := func() {
-		l.Close()
-		if conn, ok := <-accepted; ok {
-			conn.Close()
-		}
-	}
+	callers := c.receive(l)
+	defer callers.end()
 	var lastErr error
 	for {
 		sent := 0
@@ -269,15 +266,17 @@ func (c *client) callBack(ctx context.Context, r request) (net.Conn, error) {
 			sent++
 		}
 		if sent == 0 {
-			drain()
 			return nil, &fencing.Error{Op: "send to", On: c.where(), Err: lastErr, Hint: "check interface, and that it has a route for multicast"}
 		}
 		timer := time.NewTimer(c.retrans)
 		select {
-		case conn, ok := <-accepted:
+		case conn := <-callers.host:
 			timer.Stop()
-			if ok {
-				return conn, nil
+			return conn, nil
+		case <-ctx.Done():
+			timer.Stop()
+			if err := callers.refused(); err != nil {
+				return nil, c.loginFailed(ctx, err)
 			}
 			return nil, &fencing.Error{Op: "ask", On: c.where(), Err: errors.New("no host answers"),
 				Hint: "check fence_virtd, its key, and that the firewall of this node lets port " + strconv.Itoa(int(c.port)) + " in"}

@@ -99,8 +99,9 @@ func TestXVMGoesWrong(t *testing.T) {
 
 // fakeGroup is a host that listens to multicast on the loopback interface. It
 // answers the n-th question; from a function that writes nothing, the asker
-// learns that the host has gone.
-func fakeGroup(t *testing.T, key string, answer func(r request, c net.Conn, n int)) (port int) {
+// learns that the host has gone. What is given besides comes before it connects
+// back.
+func fakeGroup(t *testing.T, key string, answer func(r request, c net.Conn, n int), before ...func(request)) (port int) {
 	t.Helper()
 	port = freePort(t)
 	lo, err := net.InterfaceByName("lo")
@@ -128,6 +129,9 @@ func fakeGroup(t *testing.T, key string, answer func(r request, c net.Conn, n in
 				continue
 			}
 			seen[r.Seq] = true
+			for _, f := range before {
+				f(r)
+			}
 			c, err := net.Dial("tcp4", net.JoinHostPort(r.Addr.String(), strconv.Itoa(int(r.Port))))
 			if err != nil {
 				continue

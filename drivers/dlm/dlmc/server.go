@@ -13,8 +13,14 @@ import (
 // Sockets are the abstract sockets that programs ask at.
 var sockets = [...]string{"@dlmc_sock", "@dlmc_query_sock"}
 
-// patience is how long a client may take.
-const patience = 10 * time.Second
+// Everybody on the host can connect: a client has hearing to ask and patience
+// for all of it, and there are no more than maxClients, the last of which have
+// to wait.
+const (
+	hearing    = 2 * time.Second
+	patience   = 10 * time.Second
+	maxClients = 32
+)
 
 // Source is what is told.
 type Source struct {
@@ -28,6 +34,7 @@ type Server struct {
 	source    Source
 	listeners []net.Listener
 	done      sync.WaitGroup
+	clients   chan struct{} // one for each
 }
 
 // Listen answers at the sockets of dlm_controld, of which there is one pair on
@@ -35,7 +42,7 @@ type Server struct {
 func Listen(s Source) (*Server, error) { return listen(s, sockets[:]) }
 
 func listen(s Source, names []string) (*Server, error) {
-	srv := &Server{source: s}
+	srv := &Server{source: s, clients: make(chan struct{}, maxClients)}
 	for _, name := range names {
 		l, err := net.Listen("unix", name)
 		if err != nil {
@@ -63,13 +70,15 @@ func (s *Server) serve(l net.Listener) {
 		if err != nil {
 			return // closed
 		}
+		s.clients <- struct{}{}
 		s.done.Go(func() {
-			defer c.Close()
-			_ = c.SetDeadline(time.Now().Add(patience))
+			defer func() { c.Close(); <-s.clients }()
+			_ = c.SetDeadline(time.Now().Add(hearing))
 			h, err := readHeader(c)
 			if err != nil {
 				return // not one of those that ask here
 			}
+			_ = c.SetDeadline(time.Now().Add(patience))
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			r, err := s.source.Report(ctx)

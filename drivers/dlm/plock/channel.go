@@ -371,7 +371,7 @@ func (c *Channel) apply(steps []Step) {
 			c.pending = slices.DeleteFunc(c.pending, func(m Message) bool { return m.ID <= s.ID })
 		}
 		answers := c.table.Apply(s.Record)
-		if s.Record.Op == Get && s.Node == c.self {
+		if s.Record.Op == Get && s.Node == c.self && len(answers) > 0 {
 			c.out = append(c.out, Output{Answer: &answers[0]}) // has the holder's node in it
 		}
 		c.answer(answers)
