@@ -125,6 +125,7 @@ func TestFirstDocument(t *testing.T) {
 	}
 	m.document("centos7a", "win2k3a")
 	m.lose("power-off of a node with DRBD, LVM and GFS2", func() { m.PowerOff("node2") })
+	m.Run("node1", "dmesg | grep 'fence-peer r0 exit code [457] '")
 	for _, g := range []string{"centos7a", "win2k3a"} {
 		m.guestWorks(g+" works on", g, m.guestImage("node1", g))
 	}
