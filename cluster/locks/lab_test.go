@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"gcrm/cluster/simtest/lab"
@@ -21,7 +20,7 @@ var (
 	// repeat is how often each way to lose a node is tried.
 	repeat = flag.Int("repeat", 1, "how often each way to lose a node is tried by TestWithKernel")
 	ways   = flag.String("ways", "daemon,plocks,power,cut,hang,control,guest", "the parts of TestWithKernel: POSIX locks, ways to lose a node or its daemon, a virtual machine")
-	stacks = flag.String("stacks", "gcrm", "whose lock manager TestWithKernel tries, one after the other: gcrm, corosync (with dlm_controld and Pacemaker; power, cut and hang only)")
+	stacks = flag.String("stacks", "gcrm", "whose control of the lock manager TestWithKernel tries, one after the other on the same machines: gcrm, pacemaker (with corosync and dlm_controld; power, cut and hang only)")
 )
 
 const sharedDisk = "/dev/disk/by-id/virtio-shared"
@@ -56,28 +55,30 @@ type shared struct {
 	t         *testing.T
 	stack     stack
 	directory string // where it is mounted
-	// losses are for the table at the end.
-	losses *[]loss
+	losses    *losses
 }
 
-// loss is how a node was lost once.
-type loss struct {
-	stack, how      string
-	fenced, silence time.Duration // until the power switch had done it; without a record on the survivor
+// losses are the figures of all of them.
+type losses struct {
+	fenced, silence lab.Gaps // until the power switch had done it; without a record of the survivor
 }
 
-func newShared(t *testing.T, s stack, losses *[]loss) shared {
-	m := shared{lab.Boot(t, 2, "--mem", "768", "--shared", "400M"), t, s, "/mnt/kvm", losses}
-	m.OnFailure(s.words())
-	m.prepare()
-	s.form(m)
-	m.Run("node1", "mkfs.gfs2 -O -q -p lock_dlm -t cluster1:kvm1 -j 2 -J 32 "+sharedDisk)
-	s.configure(m, labConfiguration)
-	for _, n := range m.Names() {
-		m.mounted(n)
+func (l *losses) String() string {
+	return fmt.Sprintf("fenced after:\n%s\nno write of the survivor for:\n%s", &l.fenced, &l.silence)
+}
+
+// newShared has the machines form a cluster with the file system.
+func newShared(m *lab.Machines, t *testing.T, s stack, l *losses) shared {
+	on := shared{m, t, s, "/mnt/kvm", l}
+	on.prepare()
+	s.Form()
+	on.Run("node1", "mkfs.gfs2 -O -q -p lock_dlm -t cluster1:kvm1 -j 2 -J 32 "+sharedDisk)
+	s.Configure("node1", labConfiguration)
+	for _, n := range on.Names() {
+		on.mounted(n)
 	}
-	s.alone(m)
-	return m
+	s.alone(on)
+	return on
 }
 
 // prepare gives the machines the program of the load.
@@ -139,17 +140,23 @@ func (m shared) gap(node string, since time.Time) time.Duration {
 //
 // Beside the stack that is used elsewhere, on the same machines:
 //
-//	... -stacks gcrm,corosync -ways power,cut,hang
+//	... -stacks gcrm,pacemaker -ways power,cut,hang
 func TestWithKernel(t *testing.T) {
-	var losses []loss
+	machines := lab.Boot(t, 2, "--mem", "768", "--shared", "400M")
+	machines.OnFailure(labWords)
+	var l losses
+	defer func() { t.Log(&l) }()
 	for _, name := range strings.Split(*stacks, ",") {
-		s, ok := stackNamed(name)
+		ok := t.Run(name, func(t *testing.T) {
+			m := machines.In(t.Context(), t)
+			s := stacksOf(m, name)[0]
+			withKernel(newShared(m, t, s, &l))
+			s.End()
+		})
 		if !ok {
-			t.Fatalf("-stacks %s: %q is none", *stacks, name)
+			return
 		}
-		t.Run(name, func(t *testing.T) { withKernel(newShared(t, s, &losses)) })
 	}
-	t.Log(table(losses))
 }
 
 func withKernel(m shared) {
@@ -180,7 +187,6 @@ func withKernel(m shared) {
 		for i := range *repeat {
 			w.do()
 			if t.Failed() {
-				t.Log(table(*m.losses))
 				t.FailNow()
 			}
 			t.Logf("%s: %d of %d", w.name, i+1, *repeat)
@@ -223,35 +229,6 @@ func (m shared) clean(device string) {
 	}
 }
 
-// table compares what losses cost.
-func table(losses []loss) string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "STACK\tLOSS\tTIMES\tFENCED AFTER\t\t\tSURVIVOR SILENT\t\t")
-	for i, l := range losses {
-		same := func(o loss) bool { return o.stack == l.stack && o.how == l.how }
-		if slices.IndexFunc(losses, same) < i {
-			continue
-		}
-		var fenced, silence []time.Duration
-		for _, o := range losses {
-			if same(o) {
-				fenced, silence = append(fenced, o.fenced), append(silence, o.silence)
-			}
-		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", l.stack, l.how, len(fenced), spread(fenced), spread(silence))
-	}
-	w.Flush()
-	return "losses (least, median, most):\n" + b.String()
-}
-
-// spread is the least, the middle one and the most.
-func spread(d []time.Duration) string {
-	slices.Sort(d)
-	at := func(i int) time.Duration { return d[i].Round(100 * time.Millisecond) }
-	return fmt.Sprintf("%v\t%v\t%v", at(0), at(len(d)/2), at(len(d)-1))
-}
-
 // lose loses node2 in a way, and waits until it is back.
 func (m shared) lose(how string, do func()) {
 	t := m.t
@@ -269,10 +246,10 @@ func (m shared) lose(how string, do func()) {
 	m.Rebooted("node2", boots[1])
 	m.mounted("node2")
 	m.load("node2")
-	l := loss{m.stack.name(), how, fenced, m.gap("node1", since)}
-	*m.losses = append(*m.losses, l)
-	t.Logf("%s: fenced after %v, no write on node1 for %v; %s\n%s", how, l.fenced.Round(100*time.Millisecond), l.silence.Round(100*time.Millisecond), lab.HostLoad(),
-		m.Run("node1", "dmesg | grep 'recover jid\\|Journal replayed' | tail -2; "+m.stack.recovery()))
+	silence := m.gap("node1", since)
+	m.losses.fenced.Note(how, m.stack.Name(), fenced)
+	m.losses.silence.Note(how, m.stack.Name(), silence)
+	t.Logf("%s: fenced after %v, no write on node1 for %v; %s\n%s", how, fenced.Round(100*time.Millisecond), silence.Round(100*time.Millisecond), lab.HostLoad(), m.Run("node1", m.stack.recovery()))
 	if m.BootID("node1") != boots[0] {
 		t.Error("node1 was reset, too")
 	}

@@ -87,9 +87,9 @@ func documentScript(t *testing.T) string {
 //
 //	go test ./cluster/locks -run TestFirstDocument -v -timeout 60m -lab ../shared/lab/lab -detection 10s
 func TestFirstDocument(t *testing.T) {
-	var losses []loss
-	m := shared{lab.Boot(t, 2, "--mem", "768", "--disk", "256M"), t, ours{}, "/vm", &losses}
-	m.OnFailure(m.stack.words() + "; cat /proc/drbd; gcrm configure show type:location; vgs; lvs; lvmlockctl -i; journalctl --no-pager | grep -i 'drbd\\|lvm' | tail -40")
+	machines := lab.Boot(t, 2, "--mem", "768", "--disk", "256M")
+	m := shared{machines, t, stacksOf(machines, "gcrm")[0], "/vm", &losses{}}
+	m.OnFailure(labWords + "; cat /proc/drbd; gcrm configure show type:location; vgs; lvs; lvmlockctl -i; journalctl --no-pager | grep -i 'drbd\\|lvm' | tail -40")
 	m.prepare()
 	for _, n := range m.Names() {
 		m.Run(n, "cat > /etc/drbd.d/r0.res <<'END'\n"+documentVolume+"END\n"+documentDisks)
@@ -101,7 +101,7 @@ func TestFirstDocument(t *testing.T) {
 	for _, n := range m.Names() {
 		m.Run(n, "drbdadm down r0")
 	}
-	m.stack.form(m)
+	m.stack.Form()
 	m.Run("node1", "cat > /tmp/kvm.crm <<'END'\n"+documentScript(t)+"END\ngcrm -f /tmp/kvm.crm")
 	start := func(resources ...string) {
 		t.Helper()
@@ -130,16 +130,11 @@ func TestFirstDocument(t *testing.T) {
 		m.guestWorks(g+" works on", g, m.guestImage("node1", g))
 	}
 	m.Until("node2", "the volume is primary again", "grep -q 'ro:Primary/Primary ds:UpToDate/UpToDate' /proc/drbd")
-	t.Log(table(losses))
 	m.agree()
 	m.stack.alone(m)
-	for _, r := range []string{"centos7a_res", "win2k3a_res", "VMFS-clone"} {
-		m.stack.stop(m, r)
-	}
+	m.stack.stop(m, "centos7a_res", "win2k3a_res", "VMFS-clone")
 	m.clean("/dev/vmvg0/lvvm0")
-	for _, r := range []string{"clvmd-clone", "VMDataClone", "dlm-clone"} {
-		m.stack.stop(m, r)
-	}
+	m.stack.stop(m, "clvmd-clone", "VMDataClone", "dlm-clone")
 	var sums []string
 	for _, n := range m.Names() {
 		m.Until(n, "everything is stopped", "! grep cs: /proc/drbd | grep -qv Unconfigured && ! pgrep -x 'lvmlockd|dlm_controld' && ! ls /sys/kernel/dlm/* 2>/dev/null")

@@ -30,7 +30,9 @@ type Cluster struct {
 	Name string
 	// Detection is how long the loss of a node may go unnoticed.
 	Detection time.Duration
-	// Daemon are further options of the daemon.
+	// Token is Corosync's time for the same, its default if zero.
+	Token time.Duration
+	// Daemon are further options of gcrm's daemon.
 	Daemon string
 }
 

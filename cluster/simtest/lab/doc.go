@@ -9,6 +9,7 @@
 //
 // The path is taken from the working directory or from the root of the repository.
 // LAB_DIR chooses the laboratory; -patience stretches what tests wait at most, -stretch
-// the times that clusters in the machines are configured with, and -keep leaves the
-// machines running for another try.
+// the times that clusters in the machines are configured with, -keep leaves the
+// machines running for another try, and -ahead -15 lets other work of the host wait for
+// the machines, which otherwise stand still for seconds at a time.
 package lab

@@ -52,6 +52,11 @@ func Boot(t *testing.T, nodes int, options ...string) *Machines {
 		}
 		m.Lab(append([]string{"up", strconv.Itoa(nodes), "--no-wait"}, options...)...)
 	}
+	if *ahead < 0 {
+		ended := make(chan struct{})
+		go func() { defer close(ended); m.stayAhead(m.ctx, *ahead) }()
+		t.Cleanup(func() { <-ended })
+	}
 	for _, n := range m.names {
 		m.Answers(n)
 	}

@@ -79,10 +79,13 @@ func (g *gcrmStack) End() {
 }
 
 // pacemaker is Corosync and Pacemaker on all machines.
-type pacemaker struct{ *Machines }
+type pacemaker struct {
+	*Machines
+	cluster Cluster
+}
 
-// Pacemaker is a cluster of Corosync with its default times, Pacemaker and crmsh.
-func (m *Machines) Pacemaker() Stack { return pacemaker{m} }
+// Pacemaker is a cluster of Corosync, Pacemaker and crmsh.
+func (m *Machines) Pacemaker(c Cluster) Stack { return pacemaker{m, c} }
 
 func (p pacemaker) Name() string { return "Pacemaker" }
 
@@ -96,7 +99,11 @@ func (p pacemaker) Form() {
 	if len(p.names) == 2 {
 		two = 1
 	}
-	conf := fmt.Sprintf("totem { version: 2\n cluster_name: lab\n transport: knet\n crypto_cipher: none\n crypto_hash: none }\nnodelist {\n%s}\nquorum { provider: corosync_votequorum\n two_node: %d }\nlogging { to_syslog: yes }\n", &nodes, two)
+	token := "" // its default
+	if p.cluster.Token > 0 {
+		token = fmt.Sprintf(" token: %d\n", p.cluster.Token.Milliseconds())
+	}
+	conf := fmt.Sprintf("totem { version: 2\n cluster_name: %s\n%s transport: knet\n crypto_cipher: none\n crypto_hash: none }\nnodelist {\n%s}\nquorum { provider: corosync_votequorum\n two_node: %d }\nlogging { to_syslog: yes }\n", p.cluster.Name, token, &nodes, two)
 	// The blocks of its language begin on lines of their own.
 	conf = strings.ReplaceAll(strings.ReplaceAll(conf, "{ ", "{\n "), " }", "\n}")
 	for _, n := range p.names {
@@ -160,7 +167,7 @@ func (m *Machines) Stacks(list string, c Cluster) (out []Stack) {
 		case "gcrm":
 			out = append(out, m.Gcrm(c))
 		case "pacemaker":
-			out = append(out, m.Pacemaker())
+			out = append(out, m.Pacemaker(c))
 		default:
 			m.t.Fatalf("%q is no stack; there are gcrm and pacemaker", name)
 		}
