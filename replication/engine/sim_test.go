@@ -228,6 +228,11 @@ func (n *simNode) boot() {
 	n.r.Connect(w.now, false, n.reply(nil))
 	n.do()
 	n.tick(n.life)
+	if n.hung > w.now {
+		for _, c := range n.copies {
+			c.attachAgain(n.life) // the disk still hangs, and may be given up again
+		}
+	}
 }
 
 func (n *simNode) tick(life int) {

@@ -44,7 +44,7 @@ func TestSimulationOfWeakerPolicies(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := uint64(1); seed <= count; seed++ {
+			for seed := *simFirst; seed < *simFirst+count; seed++ {
 				cfg := simConfig()
 				change(&cfg)
 				verbose := *simSeed == seed
