@@ -125,7 +125,9 @@ func (e *engine) opChanged(r *resource, n *node, op *cib.Element) bool {
 		}
 		return true
 	}
-	task = digestTask(task, interval)
+	if interval == 0 && (task == taskMonitor || task == taskMigrateFrom || task == taskPromote) {
+		task = taskStart // what a restart does again
+	}
 	result := e.compareDigests(r, n, op)
 	if result != digestMatch && e.sanitized && e.onlySecretsChanged(r, n, op) {
 		return false

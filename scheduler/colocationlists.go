@@ -57,9 +57,16 @@ func mergeColocations(list, add []*colocation, insert func([]*colocation, *coloc
 	return list
 }
 
+// onlyOwnColocations reports that r is colocated by nothing that it is a part
+// of, nor by its own parts.
+func (e *engine) onlyOwnColocations(r *resource) bool {
+	return e.older.has(olderInstances) || r.isPrimitive() &&
+		(r.parent == nil || r.parent.variant == vGroup && r.parent.parent == nil && e.older.has(olderGroups))
+}
+
 // thisWith lists the colocations in which r is (or stands for) the dependent.
 func (e *engine) thisWith(r *resource) []*colocation {
-	if e.older.has(olderInstances) || r.isPrimitive() && (r.parent == nil || r.parent.variant == vGroup && r.parent.parent == nil && e.older.has(olderGroups)) {
+	if e.onlyOwnColocations(r) {
 		return r.thisWith
 	}
 	return e.collectThisWith(r, r, nil)
@@ -67,7 +74,7 @@ func (e *engine) thisWith(r *resource) []*colocation {
 
 // withThis lists the colocations in which r is the primary.
 func (e *engine) withThis(r *resource) []*colocation {
-	if e.older.has(olderInstances) || r.isPrimitive() && (r.parent == nil || r.parent.variant == vGroup && r.parent.parent == nil && e.older.has(olderGroups)) {
+	if e.onlyOwnColocations(r) {
 		return r.withThis
 	}
 	return e.collectWithThis(r, r, nil)

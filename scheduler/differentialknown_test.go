@@ -116,7 +116,9 @@ var olderNames = [...]string{
 	"roles in colocations count for their resources alone since 2.1.6",
 	"rules of locations whose expressions are alternatives set scores, as others do, since 3.0",
 	"degraded results are good ones for all operations, not monitors alone, since 3.0",
-	"failures that tell of a promoted role mean nothing once they expired since 3.0",
+	"failures that tell of a promoted role, or of a stop beyond recovery, mean nothing once they expired since 3.0",
+	"instances that are nowhere go last in promotion since 2.1.6",
+	"interleaved with a bundle means with what is in its containers since 2.1.6",
 }
 
 // takenBack returns the changes that have to be taken back to get the peer's

@@ -126,14 +126,6 @@ func escapeAttr(b *strings.Builder, s string) {
 	}
 }
 
-// digestTask is the task whose configuration an operation is compared with.
-func digestTask(task string, interval int64) string {
-	if interval == 0 && (task == taskMonitor || task == taskMigrateFrom || task == taskPromote) {
-		return taskStart
-	}
-	return task
-}
-
 // digests computes the digest of an operation as it would be executed now.
 // The first computation per node and key is kept.
 func (e *engine) digests(r *resource, n *node, task string, interval int64, el *cib.Element) *opDigests {
@@ -197,8 +189,7 @@ const (
 // parameters.
 func (e *engine) compareDigests(r *resource, n *node, el *cib.Element) digestResult {
 	interval := parseIntervalMS(el.Get("interval"))
-	task := digestTask(el.Get("operation"), interval)
-	d := e.digests(r, n, task, interval, el)
+	d := e.digests(r, n, el.Get("operation"), interval, el)
 	if rd, ok := el.Lookup("op-restart-digest"); d.restart != "" && (ok && d.restart != rd || e.expiredMonitors[el]) {
 		return digestRestart
 	}
@@ -224,7 +215,7 @@ func (e *engine) onlySecretsChanged(r *resource, n *node, el *cib.Element) bool 
 	ancient := compareVersions(el.Get("crm_feature_set"), "3.16.0") < 0
 	var t table
 	interval := parseIntervalMS(el.Get("interval"))
-	for _, a := range e.digests(r, n, digestTask(el.Get("operation"), interval), interval, el).params {
+	for _, a := range e.digests(r, n, el.Get("operation"), interval, el).params {
 		if a.Name == "CRM_meta_timeout" || slices.Contains(secret, a.Name) || ancient && r.fenceDevice && strings.HasPrefix(a.Name, "pcmk_") {
 			continue
 		}

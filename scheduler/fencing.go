@@ -59,10 +59,11 @@ func (e *engine) fenceNode(n *node, reason string, delay bool) {
 	case n.remote && n.connection != nil && n.connection.removedFiller:
 		n.connection.failed, n.connection.needsStop = true, true
 	case n.remote:
-		if n.connection != nil && !n.connection.managed {
-			return
+		// One whose connection is unmanaged is not reset, but counts as
+		// unclean all the same (quirk: its fencing is thought of, no more).
+		if n.connection == nil || n.connection.managed {
+			n.remoteReset = true
 		}
-		n.remoteReset = true
 		n.unclean = true
 		e.fenceAction(n, "", true, reason, false)
 	case n.unclean:

@@ -273,7 +273,7 @@ func (e *engine) remapOp(r *resource, n *node, h *histOp, acc *onFail, expired b
 		h.status = execErrorFatal
 	case rcUnimplemented:
 		if h.interval == 0 {
-			if !expired {
+			if !expired || e.older.has(olderExpired) {
 				e.blockIfUnrecoverable(r, n, h)
 			}
 			h.status = execErrorHard
@@ -281,7 +281,7 @@ func (e *engine) remapOp(r *resource, n *node, h *histOp, acc *onFail, expired b
 			h.status = execNotSupported
 		}
 	case rcNotInstalled, rcInvalidParam, rcNoPrivilege:
-		if !expired {
+		if !expired || e.older.has(olderExpired) {
 			e.blockIfUnrecoverable(r, n, h)
 		}
 		h.status = execErrorHard

@@ -28,8 +28,10 @@ const (
 	olderRoles                            // roles in colocations count by their sign
 	olderAlternatives                     // a rule of alternatives adds to a node's own score
 	olderDegraded                         // degraded results are good ones for monitors alone
-	olderExpired                          // failures that tell of a promoted role do so after they expired
-	olderAll            = olderExpired<<1 - 1
+	olderExpired                          // failures that tell of a promoted role do so after they expired, and stops that cannot be recovered block
+	olderInactive                         // an instance that is nowhere goes before active ones without promotion score
+	olderInterleaved                      // interleaved with a bundle means with its containers, not with what is in them
+	olderAll            = olderInterleaved<<1 - 1
 )
 
 func (o older) has(bit older) bool { return o&bit != 0 }

@@ -28,7 +28,7 @@ func (e *engine) assignInstancesAsInOlder(coll *resource, instances []*resource,
 			continue
 		}
 		n := e.currentNode(inst)
-		if s := topSlot(inst, n); !n.available() || s != nil && int(s.count) >= optimal {
+		if s := topSlot(inst, n); !n.available() || n.baseScore < 0 || s != nil && int(s.count) >= optimal {
 			continue
 		}
 		if e.assignInstanceAsInOlder(coll, inst, n, perNode, !everywhere) {

@@ -267,7 +267,7 @@ func (e *engine) orderTwoSets(s1, s2 *rscSet, kind orderKind, sym, inverse bool)
 			e.newOrdering(r, opKey(r.id, a1, 0), nil, nil, "", a, oMinRunnable|oFirstImpliesThenGraphed)
 		}
 		for _, r := range s2.members {
-			e.newOrdering(nil, "", a, r, opKey(r.id, a2, 0), nil, oUnrunnableFirstBlocks)
+			e.newOrdering(nil, "", a, r, opKey(r.id, a2, 0), nil, flags|oUnrunnableFirstBlocks)
 		}
 		return
 	}

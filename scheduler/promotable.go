@@ -180,6 +180,9 @@ func (e *engine) preparePromotion(inst *resource) {
 	}
 	n := e.locationOf(inst, false)
 	if n == nil {
+		if e.older.has(olderInactive) {
+			inst.sortIndex = inst.priority
+		}
 		return
 	}
 	next := stateOf(inst, false)

@@ -276,7 +276,7 @@ func (e *engine) updateInterleaved(first, then *action, n *node, filter actionFl
 			}
 			continue
 		}
-		fa := instanceAction(first, fi, n, true)
+		fa := instanceAction(first, fi, n, !e.older.has(olderInterleaved))
 		if fa == nil {
 			continue
 		}
