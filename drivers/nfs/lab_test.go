@@ -106,7 +106,7 @@ cat >/etc/lvm/lvm.conf <<'END'
 %sEND
 echo InitiatorName=iqn.2016-12.com.lr:%s >/etc/iscsi/initiatorname.iscsi
 printf 'node.session.auth.authmethod = CHAP\nnode.session.auth.username = nfsha\nnode.session.auth.password = nfsha\n' >>/etc/iscsi/iscsid.conf
-systemctl daemon-reload; systemctl enable --quiet document; systemctl start document; multipath -ll lvm | grep -c 'active ready' | grep -qx 2`, documentMultipath, documentLVM, n))
+systemctl daemon-reload; systemctl enable --quiet document; systemctl start document; multipath -ll lvm | grep -c 'active ready' | grep -qx 2; found=$?; sync; exit $found`, documentMultipath, documentLVM, n))
 	}
 	m.Run("node1", `set -e; all='activation { volume_list = [ "storage" ] }'
 pvcreate -q /dev/mapper/lvm; vgcreate -q storage /dev/mapper/lvm; lvcreate -q --config "$all" -Wn -L 200M -n nfs storage
@@ -150,16 +150,17 @@ func TestWithKernel(t *testing.T) {
 		s.hosts(stack)
 		stack.Configure("node1", s.script())
 		place := s.nodes.Settled(stack, "node1", "nfs-notify", "nowhere")
-		s.mount()
+		w := s.mount()
 		for round := range *failovers {
-			for _, kind := range []string{"standby", "power-off"} {
-				took := s.fail(stack, kind, place)
+			for _, kind := range lab.Kinds() {
+				took := s.fail(stack, w, kind, place)
 				gaps.Note(kind, stack.Name(), took)
 				t.Logf("%s, round %d of %d: %s of %s: the client could not write for %.2f s; %s", stack.Name(), round+1, *failovers, kind, place, took.Seconds(), lab.HostLoad())
 				place = s.nodes.Settled(stack, s.nodes.Other(place), "nfs-notify", "nowhere")
 			}
 		}
-		s.unmount()
+		w.End()
+		s.Run(client, "umount "+mounted)
 		stack.End()
 	}
 	t.Logf("without a write:\n%s", &gaps)
@@ -184,80 +185,47 @@ func (s site) hosts(stack lab.Stack) {
 }
 
 // mount has the client mount the service and write to it.
-func (s site) mount() {
+func (s site) mount() *lab.Writer {
 	s.t.Helper()
-	s.Run(client, fmt.Sprintf("mkdir -p %s; rm -f /root/acks /root/errors; mount -t nfs -o vers=4 192.168.195.200:/export1 %s && ls %s/clientdatafile1 && rm -f %s/records && systemd-run -q --unit writer -p StandardOutput=append:/root/acks -p StandardError=append:/root/errors /root/service write %s/records",
-		mounted, mounted, mounted, mounted, mounted))
-	s.Until(client, "writes", "[ $(wc -l </root/acks) -gt 20 ]")
-	s.t.Log(s.Run(client, "grep "+mounted+" /proc/mounts"))
-}
-
-// unmount ends the client.
-func (s site) unmount() {
-	s.t.Helper()
-	s.Run(client, "systemctl stop writer; umount "+mounted)
-}
-
-// acks are the client's.
-func (s site) acks() *lab.Successes {
-	s.t.Helper()
-	return lab.ParseSuccesses(s.Run(client, "cat /root/acks"))
+	s.t.Log(s.Run(client, fmt.Sprintf("mkdir -p %s; mount -t nfs -o vers=4 192.168.195.200:/export1 %s && ls %s/clientdatafile1 && rm -f %s/records && grep %s /proc/mounts", mounted, mounted, mounted, mounted, mounted)))
+	return s.Write(client, "write "+mounted+"/records")
 }
 
 // fail takes the node of the service out of it while the client writes and copies, waits
 // until all is well again, and tells how long the client could not write.
-func (s site) fail(stack lab.Stack, kind, place string) time.Duration {
+func (s site) fail(stack lab.Stack, w *lab.Writer, kind, place string) time.Duration {
 	t := s.t
 	t.Helper()
-	other := s.nodes.Other(place)
-	boot, mark := s.BootID(place), len(s.Switched())
 	copied := fmt.Sprintf("%s/%s.%s", mounted, strings.ToLower(stack.Name()), kind)
-	s.Run(client, fmt.Sprintf("head -c %dM /dev/urandom >/root/large; rm -f %s; systemctl reset-failed copy 2>/dev/null; systemd-run -q --unit copy sh -c 'dd if=/root/large of=%s bs=64k conv=fsync'", *megabytes, copied, copied))
-	begun := s.Clock(client)
-	switch kind {
-	case "standby":
-		stack.Standby(other, place, true)
-	case "power-off":
-		s.PowerOff(place)
-	}
-	s.nodes.Settled(stack, other, "nfs-notify", place)
-	s.Until(client, "writes again", fmt.Sprintf("[ $(awk '$1 > %d' /root/acks | wc -l) -gt 20 ]", s.Clock(client).UnixNano()))
-	gap, from := s.acks().Gap(begun)
-	t.Logf("%s: %s of %s: the last record before came after %.2f s", stack.Name(), kind, place, from.Sub(begun).Seconds())
+	s.Run(client, fmt.Sprintf("head -c %dM /dev/urandom >/root/large; rm -f %s; systemctl reset-failed copy 2>/dev/null; systemd-run -q --unit copy dd if=/root/large of=%s bs=64k conv=fsync", *megabytes, copied, copied))
+	begun, clock := s.Clock(client), time.Now()
+	k := s.nodes.Strike(stack, kind, place)
+	s.nodes.Settled(stack, k.Other, "nfs-notify", place)
+	w.Goes()
+	gap, from := w.Acks().Gap(begun)
+	t.Logf("%s: %s of %s: the last record before came after %.2f s; %s", stack.Name(), kind, place, from.Sub(begun).Seconds(), k.Fenced(clock))
 	s.Until(client, "the copy is done", "! systemctl is-active -q copy")
 	if out := s.Run(client, fmt.Sprintf("systemctl is-failed copy >/dev/null && echo the copy failed; md5sum </root/large; md5sum <%s", copied)); strings.Count(out, "\n") != 1 || strings.Fields(out)[0] != strings.Fields(out)[2] {
 		t.Errorf("%s: %s: the copy of %d MiB: %s", stack.Name(), kind, *megabytes, out)
 	}
-	s.intact(stack, kind, other)
-	if out := s.Run(client, "cat /root/errors"); out != "" {
+	s.intact(stack, w, kind, k.Other)
+	if out := w.Errors(); out != "" {
 		t.Errorf("%s: %s: the client saw errors: %s", stack.Name(), kind, out)
 	}
-	switch kind {
-	case "standby":
-		if len(s.Switched()) > mark {
-			t.Errorf("%s: somebody was fenced at a standby: %v", stack.Name(), s.Switched()[mark:])
-			s.Rebooted(place, boot)
-		}
-		before := s.Clock(client)
-		stack.Standby(other, place, false)
-		time.Sleep(10 * time.Second)
-		back, _ := s.acks().Gap(before)
-		t.Logf("%s: %s is back: no write for %.2f s", stack.Name(), place, back.Seconds())
-	case "power-off":
-		if got := s.Switched()[mark:]; len(got) > 0 {
-			t.Logf("%s: the power switch was done %.2f s after the last record", stack.Name(), got[0].Time.Sub(from).Seconds())
-		}
-		s.Rebooted(place, boot)
-		stack.Members(other, 2)
-	}
+	before := s.Clock(client)
+	k.Undo()
+	time.Sleep(10 * time.Second)
+	w.Goes()
+	back, _ := w.Acks().Gap(before)
+	t.Logf("%s: %s is back after its %s: no write for %.2f s", stack.Name(), place, kind, back.Seconds())
 	return gap
 }
 
 // intact looks whether all acknowledged records are there, as the server's disk has them
 // and as the client reads them.
-func (s site) intact(stack lab.Stack, kind, server string) {
+func (s site) intact(stack lab.Stack, w *lab.Writer, kind, server string) {
 	s.t.Helper()
-	last, _ := s.acks().Count()
+	last, _ := w.Acks().Count()
 	for _, at := range []struct{ host, script string }{
 		{server, fmt.Sprintf("/root/service verify %s/records %d", folder, last)},
 		{client, fmt.Sprintf("echo 3 >/proc/sys/vm/drop_caches; /root/service verify %s/records %d", mounted, last)},

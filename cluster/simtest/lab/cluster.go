@@ -48,7 +48,7 @@ func (m *Machines) Form(c Cluster) {
 		m.Copy(binary, n+":/usr/local/bin/gcrm")
 	}
 	// Emulated machines stand still for longer than the service manager likes.
-	start := "gcrm daemon --unit | sed 's|^ExecStart=.*|& " + c.Daemon + "|; s|^WatchdogSec=.*|WatchdogSec=5min\\nTimeoutStartSec=15min|' >/etc/systemd/system/gcrm.service && systemctl daemon-reload && systemctl enable --quiet gcrm && systemctl start --no-block gcrm"
+	start := "gcrm daemon --unit | sed 's|^ExecStart=.*|& " + c.Daemon + "|; s|^WatchdogSec=.*|WatchdogSec=5min\\nTimeoutStartSec=15min|' >/etc/systemd/system/gcrm.service && systemctl daemon-reload && systemctl enable --quiet gcrm && sync && systemctl start --no-block gcrm"
 	first := m.names[0]
 	for i, n := range m.names {
 		at := fmt.Sprintf("--node %s --address 10.9.1.%d", n, i+1)

@@ -42,8 +42,8 @@ func TestFailover(t *testing.T) {
 		s.Configure("node1", failoverScript)
 		place := m.Settled(s, "node1", "process", "nowhere")
 		for round := range *failovers {
-			for _, kind := range []string{"standby", "power-off"} {
-				gap, to := m.failover(s, clients, kind, place, "process")
+			for _, kind := range Kinds() {
+				gap, to := m.failover(s, clients, kind, place)
 				gaps.Note(kind, s.Name(), gap)
 				t.Logf("%s, round %d of %d: %s of %s: clients were without service for %.2f s; %s", s.Name(), round+1, *failovers, kind, place, gap.Seconds(), HostLoad())
 				place = to
@@ -57,38 +57,18 @@ func TestFailover(t *testing.T) {
 
 // failover takes the node where a resource runs out of service, waits until clients are
 // served by another one and the node is back, and tells how long they were without.
-func (m *Machines) failover(s Stack, clients *Successes, kind, place, resource string) (time.Duration, string) {
+func (m *Machines) failover(s Stack, clients *Successes, kind, place string) (time.Duration, string) {
 	m.t.Helper()
-	other := m.Other(place)
-	m.Wait(s.Name()+": clients are served by "+place, func() bool {
+	served := func(by string) bool {
 		_, said := clients.Count()
-		return said == place && clients.Since(time.Now().Add(-time.Second)) > 5
-	})
-	boot, mark := m.BootID(place), len(m.Switched())
+		return said == by && clients.Since(time.Now().Add(-time.Second)) > 5
+	}
+	m.Wait(s.Name()+": clients are served by "+place, func() bool { return served(place) })
 	begun := time.Now()
-	switch kind {
-	case "standby":
-		s.Standby(other, place, true)
-	case "power-off":
-		m.PowerOff(place)
-	}
-	m.Wait(fmt.Sprintf("%s: clients are served by %s after %s of %s", s.Name(), other, kind, place), func() bool {
-		_, said := clients.Count()
-		return said == other && clients.Since(time.Now().Add(-time.Second)) > 5
-	})
+	k := m.Strike(s, kind, place)
+	m.Wait(fmt.Sprintf("%s: clients are served by %s after %s of %s", s.Name(), k.Other, kind, place), func() bool { return served(k.Other) })
 	gap, from := clients.Gap(begun)
-	switch kind {
-	case "standby":
-		s.Standby(other, place, false)
-	case "power-off":
-		if done := m.Switched()[mark:]; len(done) > 0 {
-			m.t.Logf("%s: the last answer came %.2f s after the power-off, the power switch was done %.2f s after it", s.Name(), from.Sub(begun).Seconds(), done[0].Time.Sub(begun).Seconds())
-		}
-		m.Rebooted(place, boot)
-		s.Members(other, len(m.names))
-	}
-	if len(m.Switched()) > mark && kind == "standby" {
-		m.t.Errorf("%s: somebody was fenced at a standby: %v", s.Name(), m.Switched()[mark:])
-	}
-	return gap, other
+	m.t.Logf("%s: the last answer came %.2f s after the beginning, then %s", s.Name(), from.Sub(begun).Seconds(), k.Fenced(from))
+	k.Undo()
+	return gap, k.Other
 }

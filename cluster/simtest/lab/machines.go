@@ -182,10 +182,14 @@ func (m *Machines) Run(node, script string) string {
 	return out
 }
 
-// Copy copies files: the last argument, or the first, is NODE:PATH.
+// Copy copies files: the last argument, or the first, is NODE:PATH. What is copied to a
+// machine is on its disk then, so that a loss of power does not damage it.
 func (m *Machines) Copy(paths ...string) {
 	m.t.Helper()
 	m.Lab(append([]string{"cp"}, paths...)...)
+	if node, _, ok := strings.Cut(paths[len(paths)-1], ":"); ok {
+		m.Run(node, "sync")
+	}
 }
 
 // Answers waits until a machine has started.

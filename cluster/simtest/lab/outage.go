@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -80,6 +81,7 @@ func (m *Machines) Ask(program, address string) *Successes {
 	m.t.Helper()
 	s := &Successes{}
 	c := m.Command("net", "--", program, "ask", address)
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the laboratory's program waits for its child
 	out, err := c.StdoutPipe()
 	if err == nil {
 		err = c.Start()
@@ -89,7 +91,7 @@ func (m *Machines) Ask(program, address string) *Successes {
 	}
 	read := make(chan struct{})
 	go func() { defer close(read); s.read(out) }()
-	m.t.Cleanup(func() { _ = c.Process.Kill(); <-read; _ = c.Wait() })
+	m.t.Cleanup(func() { _ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL); <-read; _ = c.Wait() })
 	return s
 }
 

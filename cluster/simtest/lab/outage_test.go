@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bufio"
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,6 +84,68 @@ func TestService(t *testing.T) {
 		}
 		if exec.Command(program, "verify", copied, "5").Run() == nil {
 			t.Errorf("a record is %s, and it was not noticed", what)
+		}
+	}
+}
+
+// TestCommits: the client of a data base commits rows, finds them, and notices one that
+// is gone.
+func TestCommits(t *testing.T) {
+	for _, p := range []string{"mariadbd", "mariadb-install-db", "mariadb"} {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skipf("SKIPPED: %s is not installed (package mariadb-server)", p)
+		}
+	}
+	dir := t.TempDir()
+	program, data, socket := filepath.Join(dir, "service"), filepath.Join(dir, "data"), filepath.Join(dir, "socket")
+	for _, argv := range [][]string{{"go", "build", "-o", program, "gcrm/cluster/simtest/lab/service"},
+		{"mariadb-install-db", "--no-defaults", "--datadir=" + data, "--user=root", "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=4M"}} {
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	const address = "127.0.0.1:17124"
+	init := filepath.Join(dir, "init")
+	if err := os.WriteFile(init, []byte(databaseUser), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	server := exec.Command("mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--socket="+socket, "--pid-file="+dir+"/pid", "--bind-address=127.0.0.1", "--port=17124",
+		"--init-file="+init, "--innodb-log-file-size=4M", "--log-error="+dir+"/log.err")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
+	c := exec.Command(program, "-patience", "20s", "commit", address)
+	var said bytes.Buffer
+	c.Stderr = &said
+	out, err := c.StdoutPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	giveUp := time.AfterFunc(2*time.Minute, func() { _ = c.Process.Kill() })
+	rows := bufio.NewScanner(out)
+	for range 10 {
+		if !rows.Scan() {
+			log, _ := os.ReadFile(filepath.Join(dir, "log.err"))
+			t.Fatalf("no row is committed; the client says %s, the server\n%s", &said, log)
+		}
+	}
+	giveUp.Stop()
+	_ = c.Process.Kill()
+	_ = c.Wait()
+	count := func() ([]byte, error) { return exec.Command(program, "count", address, "10").CombinedOutput() }
+	if out, err := count(); err != nil {
+		t.Errorf("ten rows: %v: %s", err, out)
+	}
+	for what, statement := range map[string]string{"damaged": "UPDATE test.records SET sum='?' WHERE n=3", "lost": "DELETE FROM test.records WHERE n=7"} {
+		if out, err := exec.Command("mariadb", "--no-defaults", "--user=root", "--socket="+socket, "-e", statement).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if out, err := count(); err == nil {
+			t.Errorf("a row is %s, and it was not noticed: %s", what, out)
 		}
 	}
 }

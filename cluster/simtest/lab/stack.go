@@ -107,7 +107,7 @@ func (p pacemaker) Form() {
 	// The blocks of its language begin on lines of their own.
 	conf = strings.ReplaceAll(strings.ReplaceAll(conf, "{ ", "{\n "), " }", "\n}")
 	for _, n := range p.names {
-		p.Run(n, "systemctl stop pacemaker corosync 2>/dev/null; rm -rf /var/lib/pacemaker/cib/* /var/lib/corosync/*; cat >/etc/corosync/corosync.conf <<'END'\n"+conf+"END\nsystemctl enable --quiet corosync pacemaker; systemctl start --no-block corosync pacemaker")
+		p.Run(n, "systemctl stop pacemaker corosync 2>/dev/null; rm -rf /var/lib/pacemaker/cib/* /var/lib/corosync/*; cat >/etc/corosync/corosync.conf <<'END'\n"+conf+"END\nsystemctl enable --quiet corosync pacemaker; sync; systemctl start --no-block corosync pacemaker")
 	}
 	p.Members(p.names[0], len(p.names))
 }

@@ -4,11 +4,13 @@
 //	service ask ADDRESS:PORT       a client of that, from anywhere
 //	service write FILE             a client that appends records, each of them synced
 //	service verify FILE COUNT      whether that many records are in a file, undamaged
+//	service commit ADDRESS:PORT    a client that commits rows to a MySQL or MariaDB server
+//	service count ADDRESS:PORT N   whether that many rows are there, undamaged
 //
 // The clients print a line for every success: when it came, in nanoseconds of the Unix
 // clock, and what it was. "ask" begins a question every 50 ms and does not wait for the
 // one before, so that a lost packet does not look like a longer outage than it is.
-// "write" goes on after an error with the record that was not acknowledged.
+// "write" and "commit" go on after an error with what was not acknowledged.
 package main
 
 import (
@@ -31,7 +33,7 @@ func main() {
 	every := flag.Duration("every", 50*time.Millisecond, "the time between two questions or records")
 	patience := flag.Duration("patience", time.Second, "how long a question may take")
 	flag.Parse()
-	err := errors.New("usage: service serve|ask|write|verify ARGUMENTS")
+	err := errors.New("usage: service serve|ask|write|verify|commit|count ARGUMENTS")
 	switch args := flag.Args(); {
 	case len(args) == 2 && args[0] == "serve":
 		err = serve(args[1])
@@ -39,10 +41,13 @@ func main() {
 		err = ask(os.Stdout, args[1], *every, *patience)
 	case len(args) == 2 && args[0] == "write":
 		err = write(os.Stdout, args[1], *every)
-	case len(args) == 3 && args[0] == "verify":
-		var count int
-		if count, err = strconv.Atoi(args[2]); err == nil {
-			err = verify(os.Stdout, args[1], count)
+	case len(args) == 2 && args[0] == "commit":
+		err = commit(os.Stdout, args[1], *every, *patience)
+	case len(args) == 3 && (args[0] == "verify" || args[0] == "count"):
+		look := map[string]func(io.Writer, string, int) error{"verify": verify, "count": count}[args[0]]
+		var n int
+		if n, err = strconv.Atoi(args[2]); err == nil {
+			err = look(os.Stdout, args[1], n)
 		}
 	}
 	if err != nil {
