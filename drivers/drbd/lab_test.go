@@ -1,0 +1,134 @@
+package drbd
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"gcrm/cluster/simtest/lab"
+)
+
+var (
+	failovers = flag.Int("failovers", 1, "how often each failure is tried with each stack by TestWithKernel")
+	cores     = flag.String("cores", "gcrm on the kernel's DRBD,gcrm on its own core,Pacemaker", "what TestWithKernel measures")
+	detection = flag.Duration("detection", 2*time.Second, "detection time of gcrm's cluster in TestWithKernel")
+)
+
+const (
+	client  = "node3"
+	address = "10.9.1.89"
+)
+
+const labResource = `resource mystore {
+  device /dev/drbd0; disk /dev/vdb; meta-disk internal;
+  net { protocol C; }
+  on node1 { address 10.9.1.1:7788; }
+  on node2 { address 10.9.1.2:7788; }
+}
+`
+
+// inSync is what has to hold before the next failure, with either core.
+const inSync = "grep -q 'ds:UpToDate/UpToDate' /proc/drbd 2>/dev/null || gcrm volume status --proc mystore | grep -q 'ds:UpToDate/UpToDate'"
+
+// named is a stack under another name.
+type named struct {
+	lab.Stack
+	name string
+}
+
+func (n named) Name() string { return n.name }
+
+// labScript is the third document's, with a fence device, the address of the lab's
+// network, and times that emulated machines keep.
+func labScript(t *testing.T, core string) string {
+	t.Helper()
+	raw, err := os.ReadFile("../../testdata/tutorials/mysql-drbd.crm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := regexp.MustCompile(`(?m)^(#.*|configure|commit|verify|node .*)\n`).ReplaceAllString(string(raw), "")
+	for from, to := range map[string]string{"stonith-enabled=false": "stonith-enabled=true", "ip=172.16.27.89": "ip=" + address, "drbd_resource=mystore": "drbd_resource=mystore" + core} {
+		if strings.Count(text, from) != 1 {
+			t.Fatalf("%q is not once in\n%s", from, text)
+		}
+		text = strings.Replace(text, from, to, 1)
+	}
+	text = regexp.MustCompile(`timeout=(\d+)s`).ReplaceAllStringFunc(text, func(f string) string {
+		n, _ := strconv.Atoi(f[len("timeout=") : len(f)-1])
+		return "timeout=" + lab.Seconds(lab.Slow(time.Duration(n)*time.Second))
+	})
+	return text + "\nprimitive my_fence stonith:fence_lab params pcmk_host_list=\"node1 node2\" op monitor interval=60s timeout=60s"
+}
+
+// TestWithKernel builds the data base of the third document from its script, has a client
+// commit rows through standby and power-off of its node, and looks whether all that were
+// acknowledged are there: on the kernel's DRBD, on gcrm's own core with the same disks,
+// and with Pacemaker and the agents of the distribution:
+//
+//	go test ./drivers/drbd -run TestWithKernel -v -timeout 60m -lab ../shared/lab/lab
+func TestWithKernel(t *testing.T) {
+	m := lab.Boot(t, 3, "--mem", "640", "--disk", "160M")
+	nodes := m.Only("node1", "node2")
+	m.OnFailure("gcrm status; gcrm cluster status; crm_mon -1r; cat /proc/drbd; gcrm volume status mystore; tail -20 /var/log/mysqld.log; tail -3 /root/acks; tail -3 /root/errors; journalctl --no-pager | tail -150; dmesg | tail -30")
+	nodes.Database("/drbd/mysql")
+	m.Copy(m.BuildProgram("gcrm/cluster/simtest/lab/service"), client+":/root/service")
+	for _, n := range nodes.Names() {
+		m.Run(n, "mkdir -p /drbd; cat >/etc/drbd.d/mystore.res <<'END'\n"+labResource+"END\ndrbdadm create-md --force mystore >/dev/null 2>&1 && drbdadm up mystore && sync")
+	}
+	m.Until("node1", "DRBD is connected", "drbdadm cstate mystore | grep -q Connected")
+	m.Run("node1", "set -e; drbdadm -- --clear-bitmap new-current-uuid mystore; drbdadm primary mystore; mkfs.ext4 -q /dev/drbd0; mount /dev/drbd0 /drbd; tar -C /drbd -xzf /root/mysql.tar; umount /drbd; drbdadm secondary mystore")
+	for _, n := range nodes.Names() {
+		m.Run(n, "drbdadm down mystore; modprobe -r drbd")
+	}
+	var gaps lab.Gaps
+	cluster := lab.Cluster{Name: "lab", Detection: *detection, Daemon: "--agents native"}
+	for name := range strings.SplitSeq(*cores, ",") {
+		stack, core := named{nodes.Gcrm(cluster), name}, ""
+		switch {
+		case name == "Pacemaker":
+			stack.Stack = nodes.Pacemaker(cluster)
+		case strings.HasSuffix(name, "own core"):
+			core = " core=native"
+		default:
+			core = " core=kernel"
+		}
+		stack.Form()
+		stack.Configure("node1", labScript(t, core))
+		place := nodes.Settled(stack, "node1", "mysqld", "nowhere")
+		if core == " core=native" {
+			m.Run(place, "! grep -q ^drbd /proc/modules")
+		}
+		w := m.Write(client, "-patience 2s commit "+address+":3306")
+		for round := range *failovers {
+			for _, kind := range lab.Kinds() {
+				begun, clock := m.Clock(client), time.Now()
+				k := nodes.Strike(stack, kind, place)
+				place = nodes.Settled(stack, k.Other, "mysqld", place)
+				w.Goes()
+				acks := w.Acks()
+				gap, from := acks.Gap(begun)
+				gaps.Note(kind, name, gap)
+				last, _ := acks.Count()
+				if out, err := m.Try(client, fmt.Sprintf("/root/service count %s:3306 %d", address, last)); err != nil {
+					t.Errorf("%s: after %s: %s", name, kind, out)
+				} else {
+					t.Logf("%s: after %s: %s, none lost", name, kind, out)
+				}
+				t.Logf("%s, round %d of %d: %s of %s: no commit for %.2f s; the last one before came after %.2f s; %s; %s",
+					name, round+1, *failovers, kind, k.Place, gap.Seconds(), from.Sub(begun).Seconds(), k.Fenced(clock), lab.HostLoad())
+				k.Undo()
+				m.Until(k.Other, "both disks are up to date", inSync)
+			}
+		}
+		w.End()
+		stack.End()
+	}
+	t.Logf("without a commit:\n%s", &gaps)
+	gaps.Check(t, "gcrm on the kernel's DRBD", "Pacemaker", 3)
+	gaps.Check(t, "gcrm on its own core", "Pacemaker", 3)
+}
