@@ -12,4 +12,10 @@
 // the times that clusters in the machines are configured with, -keep leaves the
 // machines running for another try, and -ahead -15 lets other work of the host wait for
 // the machines, which otherwise stand still for seconds at a time.
+//
+// A [Stack] is a cluster on the machines: gcrm, or Pacemaker with the agents of the
+// distribution by the same script. A [Strike] takes a node out of service, and what its
+// clients saw of that ([Machines.Ask] from the host, [Machines.Write] from a machine)
+// comes out as [Gaps]. The tests that measure such gaps are TestFailover (here: an
+// address and a process), and TestWithKernel of drivers/nfs and drivers/drbd.
 package lab
