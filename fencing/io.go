@@ -85,6 +85,13 @@ type (
 		Stored, Live bool
 	}
 
+	// Told answers an Announce: the other nodes know of the entry. Entries are
+	// what they are carrying out themselves.
+	Told struct {
+		ID      string
+		Entries []Entry
+	}
+
 	// Forget clears the history of a node, or of all.
 	Forget struct{ Target string }
 
@@ -101,6 +108,7 @@ func (Executed) input()  {}
 func (Confirm) input()   {}
 func (Started) input()   {}
 func (Remember) input()  {}
+func (Told) input()      {}
 func (Forget) input()    {}
 func (Tick) input()      {}
 
@@ -131,7 +139,13 @@ type (
 	Record struct {
 		Entry Entry
 		Heard bool
+		// Announced entries are told by an Announce.
+		Announced bool
 	}
+
+	// Announce tells the other nodes of a request before a device is asked to
+	// act, and asks what they are carrying out; Told answers it.
+	Announce struct{ Entry Entry }
 
 	// Event is something an administrator may ask about later.
 	Event struct {
@@ -141,10 +155,11 @@ type (
 	}
 )
 
-func (Execute) effect() {}
-func (Done) effect()    {}
-func (Record) effect()  {}
-func (Event) effect()   {}
+func (Execute) effect()  {}
+func (Done) effect()     {}
+func (Record) effect()   {}
+func (Announce) effect() {}
+func (Event) effect()    {}
 
 // Code grades an [Outcome].
 type Code uint8

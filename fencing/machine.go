@@ -17,6 +17,8 @@ type Config struct {
 	Boot string
 	// Draw returns a random number in [0, n).
 	Draw func(n int64) int64
+	// Announces is set if every Announce is answered.
+	Announces bool
 }
 
 // Periods that are no matter of configuration.
@@ -29,6 +31,9 @@ const (
 	answerGrace   = 5 * time.Second  // for an answer, beyond the action's timeout
 	surveyWindow  = 20 * time.Second // for hosts to be found, once one device is known
 	watchdogSlack = 2 * time.Second  // added to the watchdogs' time
+	// newsPatience is for other nodes to be told of a request before a device
+	// acts; only those that are just being lost take that long.
+	newsPatience = 500 * time.Millisecond
 	// elsewherePatience is for a request of another node's machine to end.
 	elsewherePatience = 10 * time.Minute
 	// silence is how long after its fencing a node may still seem to be there,
@@ -128,6 +133,13 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.started = in.Devices
 	case Remember:
 		m.remember(in)
+	case Told:
+		m.remember(Remember{Entries: in.Entries, Live: true})
+		for _, op := range m.ops {
+			if op.id == in.ID {
+				op.untold = time.Time{}
+			}
+		}
 	case Forget:
 		for id, e := range m.history {
 			if e.State.Over() && (in.Target == "" || strings.EqualFold(e.Target, in.Target)) {
@@ -143,6 +155,17 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 
 // History returns a copy of the history, the latest first.
 func (m *Machine) History() []Entry { return m.history.Sorted() }
+
+// UnderWay returns the requests that this machine is carrying out.
+func (m *Machine) UnderWay() []Entry {
+	var out []Entry
+	for _, op := range m.ops {
+		if !op.answered && op.stage != over {
+			out = append(out, op.entry)
+		}
+	}
+	return out
+}
 
 // Idle reports whether there is no request.
 func (m *Machine) Idle() bool { return len(m.ops) == 0 }
@@ -258,7 +281,7 @@ func (m *Machine) request(r Request) {
 	}
 	m.ops = append(m.ops, op)
 	m.event(slog.LevelWarn, r.Target, "%s requested by %s: %s", r.Action, nonEmpty(r.Client, "somebody"), nonEmpty(r.Reason, "no reason given"))
-	op.record(Querying, "")
+	op.announce()
 }
 
 func (m *Machine) abandon(id uint64) {
@@ -291,9 +314,11 @@ func (m *Machine) confirm(in Confirm) {
 	m.event(slog.LevelWarn, in.Target, "%s", text)
 }
 
-func (m *Machine) put(e Entry) {
+func (m *Machine) put(e Entry) { m.keep(e, false) }
+
+func (m *Machine) keep(e Entry, announced bool) {
 	if m.history.Put(e) {
-		m.emit(Record{Entry: e})
+		m.emit(Record{Entry: e, Announced: announced})
 		m.noteGone(e)
 	}
 }
@@ -354,7 +379,8 @@ func (m *Machine) elsewhere(op *operation) (until time.Time, busy bool) {
 			continue
 		}
 		end := since.Add(elsewherePatience)
-		// Of two that are both only about to begin, one has to be first.
+		// Of two that are both only about to begin, one has to be first. Each
+		// knows of the other by then (see announce).
 		if !m.now.Before(end) || e.State == Querying && e.ID > op.id {
 			continue
 		}

@@ -39,8 +39,10 @@ type operation struct {
 	started   time.Time
 	entry     Entry
 
-	// turnEnd is how long a request of another node's machine is waited for.
+	// turnEnd is how long a request of another node's machine is waited for;
+	// untold, while it is not zero, until when others are being told.
 	turnEnd   time.Time
+	untold    time.Time
 	surveys   map[string]*survey
 	surveyEnd time.Time
 
@@ -71,6 +73,36 @@ func (m *Machine) newOperation(r Request) *operation {
 	op.id = m.newID()
 	op.entry = Entry{ID: op.id, Target: r.Target, Action: r.Action, Client: r.Client, Origin: m.cfg.Self, Started: m.now, Reason: r.Reason, Incarnation: r.Incarnation}
 	return op
+}
+
+// announce begins an operation. Before a device is asked to act, all nodes that
+// are there are to know: when leadership changes, the next leader asks for the
+// same node, and must not have it fenced once more. Of two that announce
+// themselves at once, each hears of the other before it decides: who answers an
+// announcement says what it is at, and if it has not decided by then it will
+// know of the asker when it does.
+func (op *operation) announce() {
+	m := op.m
+	op.entry.State = Querying
+	if !m.cfg.Announces || !slices.ContainsFunc(m.online, func(n string) bool { return !strings.EqualFold(n, m.cfg.Self) && !strings.EqualFold(n, op.target) }) {
+		m.put(op.entry)
+		return
+	}
+	op.untold = m.now.Add(newsPatience)
+	m.keep(op.entry, true)
+	m.emit(Announce{op.entry})
+}
+
+// held reports whether the operation has to wait until others know of it, or
+// for one of another node's machine.
+func (op *operation) held() bool {
+	if op.m.now.Before(op.untold) {
+		op.turnEnd = op.untold
+		return true
+	}
+	until, busy := op.m.elsewhere(op)
+	op.turnEnd = until
+	return busy
 }
 
 func (op *operation) record(s State, text string) {
@@ -118,11 +150,10 @@ func (op *operation) advance() bool {
 		if op.m.acting(op.target) {
 			return false
 		}
-		if until, busy := op.m.elsewhere(op); busy {
-			op.turnEnd = until
+		until, busy := op.m.elsewhere(op)
+		if op.turnEnd = until; busy {
 			return false
 		}
-		op.turnEnd = time.Time{}
 		if e, ok := m.isGone(op.request); ok {
 			op.stage = working
 			op.entry.Delegate, op.entry.Device = e.Delegate, e.Device

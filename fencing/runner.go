@@ -32,9 +32,13 @@ type RunnerConfig struct {
 	// nodes are told later. It is called before a request is answered, must
 	// not wait for other nodes (of two, one may be alone) and must not call
 	// the runner. An error is logged, since it must not keep a node that was
-	// fenced from being recovered. Heard entries came from another node, and
-	// are not to be told again.
-	Record func(e Entry, heard bool) error
+	// fenced from being recovered. Told entries came from another node or are
+	// announced: they are not to be told here.
+	Record func(e Entry, told bool) error
+	// Announce, if set, tells all other nodes of a request that is about to be
+	// carried out, and returns when they know what they are at ([Runner.UnderWay]
+	// there). It may wait for them: the request goes on without it in the end.
+	Announce func(ctx context.Context, e Entry) []Entry
 	// Secrets, if set, fills in the values that are kept out of the CIB.
 	Secrets func(device string, params map[string]string) (map[string]string, error)
 	Log     *slog.Logger
@@ -67,7 +71,7 @@ func NewRunner(cfg RunnerConfig) *Runner {
 	r := &Runner{cfg: cfg, waiting: map[uint64]chan Result{}, wake: make(chan struct{}, 1),
 		acting: map[string]int{}, asking: map[string][]context.CancelFunc{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.machine = New(Config{Self: cfg.Self, Boot: strconv.FormatInt(time.Now().UnixNano(), 36), Draw: rand.Int64N})
+	r.machine = New(Config{Self: cfg.Self, Boot: strconv.FormatInt(time.Now().UnixNano(), 36), Draw: rand.Int64N, Announces: cfg.Announce != nil})
 	r.wg.Go(r.tick)
 	return r
 }
@@ -160,6 +164,13 @@ func (r *Runner) Remember(entries []Entry, live bool) {
 	r.step(Remember{Entries: entries, Live: live})
 }
 
+// UnderWay returns the requests that this node's machine is carrying out.
+func (r *Runner) UnderWay() []Entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.machine.UnderWay()
+}
+
 // Restore adds what an earlier run recorded.
 func (r *Runner) Restore(entries []Entry) { r.step(Remember{Entries: entries, Stored: true}) }
 
@@ -190,7 +201,7 @@ func (r *Runner) step(in Input) {
 	effects := r.machine.Step(time.Now(), in)
 	for _, e := range effects {
 		if rec, ok := e.(Record); ok && r.cfg.Record != nil {
-			if err := r.cfg.Record(rec.Entry, rec.Heard); err != nil {
+			if err := r.cfg.Record(rec.Entry, rec.Heard || rec.Announced); err != nil {
 				r.cfg.Log.Error("the history of fencing could not be stored", "entry", rec.Entry.ID, "err", err)
 			}
 		}
@@ -201,6 +212,11 @@ func (r *Runner) step(in Input) {
 			r.wg.Go(func() {
 				o := r.execute(e)
 				r.step(Executed{e.Ref, o})
+			})
+		case Announce:
+			r.wg.Go(func() {
+				at := r.cfg.Announce(r.ctx, e.Entry)
+				r.step(Told{e.Entry.ID, at})
 			})
 		case Done:
 			if ch := r.waiting[e.ID]; ch != nil {

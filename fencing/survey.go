@@ -192,6 +192,9 @@ func (op *operation) surveyed() bool {
 			s.abandon()
 		}
 	}
+	if op.held() {
+		return false
+	}
 	if op.action == On && op.unfencing() {
 		var ids []string
 		for _, id := range op.conf.Order {

@@ -57,7 +57,7 @@ func (n *Node) startFencing() error {
 		return err
 	}
 	past = ended(past, n.cfg.Name, n.started)
-	d.runner = fencing.NewRunner(fencing.RunnerConfig{Self: n.cfg.Name, Registry: n.cfg.Fencing, Peers: d, Record: d.record,
+	d.runner = fencing.NewRunner(fencing.RunnerConfig{Self: n.cfg.Name, Registry: n.cfg.Fencing, Peers: d, Record: d.record, Announce: d.announce,
 		Secrets: func(device string, params map[string]string) (map[string]string, error) {
 			f, err := secret.Fill(n.cfg.Secrets, device, params)
 			return f.Params, err
@@ -80,7 +80,10 @@ func (n *Node) startFencing() error {
 			n.signal()
 		}
 		d.runner.Remember(r.Entries, r.Live)
-		return nil, nil
+		if !r.Live {
+			return nil, nil
+		}
+		return d.runner.UnderWay(), nil // builds before this one do not say it, and nobody waits for it
 	})
 	return nil
 }
@@ -346,41 +349,82 @@ func (n *Node) reachableMembers(state *consensus.State) []string {
 	return out
 }
 
-// record stores an entry of the history; one of this node is told to the others.
-func (d *devices) record(e fencing.Entry, heard bool) error {
+// record stores an entry of the history, and sees to it that the others are
+// told of it unless they are already.
+func (d *devices) record(e fencing.Entry, told bool) error {
 	d.mu.Lock()
 	err := d.store(e)
 	d.mu.Unlock()
-	if heard {
+	if told {
 		return err
 	}
-	n := d.node
-	n.mu.Lock()
-	var to []string
-	for name, s := range n.seen {
-		if s.up {
-			to = append(to, name)
-		}
-	}
-	n.mu.Unlock()
-	for _, name := range to {
+	for _, name := range d.there() {
 		d.tell(name, remembrance{Entries: []fencing.Entry{e}, Live: true}, func() {})
 	}
 	return err
 }
 
-// tell sends entries of the history, without waiting for that. A node that could
-// not be told is told all of it later.
-func (d *devices) tell(node string, r remembrance, done func()) {
+// there are the other nodes that are heard of.
+func (d *devices) there() []string {
 	n := d.node
-	n.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(n.ctx, n.timing.IO)
-		defer cancel()
-		err := n.wire.Call(ctx, node, methodRemember, r, nil)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var out []string
+	for name, s := range n.seen {
+		if s.up {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// announce tells all nodes that are there of a request that is about to be
+// carried out, and returns what they are at.
+func (d *devices) announce(ctx context.Context, e fencing.Entry) []fencing.Entry {
+	var mu sync.Mutex
+	var at []fencing.Entry
+	var all sync.WaitGroup
+	for _, name := range d.there() {
+		if strings.EqualFold(name, e.Target) {
+			continue
+		}
+		all.Go(func() {
+			entries, err := d.say(ctx, name, remembrance{Entries: []fencing.Entry{e}, Live: true})
+			if err != nil {
+				d.mu.Lock()
+				delete(d.told, name) // it is told all of the history later
+				d.mu.Unlock()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			at = append(at, entries...)
+		})
+	}
+	all.Wait()
+	return at
+}
+
+// say sends entries of the history, and returns what the node is at.
+func (d *devices) say(ctx context.Context, node string, r remembrance) ([]fencing.Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.node.timing.IO)
+	defer cancel()
+	var at []fencing.Entry
+	err := d.node.wire.Call(ctx, node, methodRemember, r, &at)
+	if err != nil {
+		d.node.log.Debug("a node was not told of a fencing", "peer", node, "err", err)
+	}
+	return at, err
+}
+
+// tell does that without waiting for it. A node that could not be told is told
+// all of the history later.
+func (d *devices) tell(node string, r remembrance, done func()) {
+	d.node.wg.Go(func() {
+		_, err := d.say(d.node.ctx, node, r)
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if err != nil {
-			n.log.Debug("a node was not told of a fencing", "peer", node, "err", err)
 			delete(d.told, node)
 			return
 		}
