@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"time"
 
 	"gcrm/replication/metadata"
@@ -133,12 +134,16 @@ func (e *Engine) pump() {
 		return
 	}
 	e.pumping = true
-	defer func() { e.pumping = false }()
+	var refused []*op
 	for again := true; again; {
 		again = false
 		kept := e.waiting[:0]
 		blockedApp := false
 		for _, o := range e.waiting {
+			if !e.hasDisk && o.needsDisk() {
+				refused = append(refused, o)
+				continue
+			}
 			ok := true
 			if o.kind == appWrite || o.kind == appFlush {
 				// Writes of the application keep their order: the log and suspensions
@@ -170,6 +175,26 @@ func (e *Engine) pump() {
 		clear(e.waiting[len(kept):])
 		e.waiting = kept
 	}
+	e.pumping = false
+	for _, o := range refused {
+		e.diskDone(o, nil, errNoDisk)
+	}
+	if refused != nil {
+		e.pump()
+	}
+}
+
+// errNoDisk is what an operation ends with that waited, for the log or for others, while
+// the disk was given up. Nothing may touch that any more: no log and no bitmap would know.
+var errNoDisk = errors.New("the disk was given up")
+
+// needsDisk tells whether an operation is for the local disk and nothing else.
+func (o *op) needsDisk() bool {
+	switch o.kind {
+	case peerWrite, resyncStore, peerRead, resyncRead, verifyRead, resyncSum:
+		return true
+	}
+	return false
 }
 
 // activate puts an operation among those that exclude others.
@@ -237,6 +262,14 @@ func (e *Engine) DiskDone(now time.Duration, tag uint64, data []byte, err error)
 		return
 	}
 	delete(e.ops, tag)
+	e.diskDone(o, data, err)
+	e.pump()
+	e.pumpData()
+	e.maybeFinishSource()
+}
+
+// diskDone goes on with an operation.
+func (e *Engine) diskDone(o *op, data []byte, err error) {
 	switch o.kind {
 	case logWrite:
 		e.logWritten(err)
@@ -256,9 +289,6 @@ func (e *Engine) DiskDone(now time.Duration, tag uint64, data []byte, err error)
 	case resyncSum:
 		e.sumRead(o, data, err)
 	}
-	e.pump()
-	e.pumpData()
-	e.maybeFinishSource()
 }
 
 func (e *Engine) logWritten(err error) {

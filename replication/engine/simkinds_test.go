@@ -138,3 +138,22 @@ func TestBrokenKindsAreCaught(t *testing.T) {
 		})
 	}
 }
+
+// TestKindsThatFailed repeats what long runs found.
+func TestKindsThatFailed(t *testing.T) {
+	for _, c := range []struct {
+		kind string
+		seed uint64
+		what string
+	}{
+		{"disk-timeout", 568, "a write of a Primary that was target of a resync was overwritten by the block that had been on its way"},
+		{"disk-timeout", 513, "a node began a generation on old data, for a Primary without a disk that did not accept it: a split brain"},
+		{"disk-timeout", 30424, "a write that waited for the activity log went to the disk after it was given up, in no log and no bitmap"},
+		{"old protocols, A and B", 574, "data that an old protocol cannot compare: somebody has to make metadata anew"},
+	} {
+		kind := slices.IndexFunc(kinds, func(k simKind) bool { return k.name == c.kind })
+		if w := simulateKind(t, kind, c.seed, false, 4*time.Second, ""); w.failed != "" {
+			t.Errorf("%s, seed %d (%s): %s", c.kind, c.seed, c.what, w.failed)
+		}
+	}
+}
