@@ -227,6 +227,10 @@ func (m shared) clean(device string) {
 	if err != nil || !strings.Contains(out, "fsck.gfs2 complete") {
 		t.Error("the file system is damaged")
 	}
+	// A byte of the first bitmap: the check would have noticed.
+	if out, err := m.Try("node1", "printf '\\377' | dd of="+device+" bs=1 seek=$((17*4096+200)) conv=notrunc,fsync status=none; fsck.gfs2 -n "+device+" 2>&1"); err == nil {
+		t.Errorf("fsck.gfs2 does not notice damage: %s", out)
+	}
 }
 
 // lose loses node2 in a way, and waits until it is back.
