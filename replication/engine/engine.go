@@ -286,7 +286,8 @@ func (e *Engine) newGenerationIfAlone(os, ns wire.State) bool {
 	known := func(d wire.Disk) bool { return d >= wire.Inconsistent && d != wire.DUnknown && d != wire.Outdated }
 	lost := known(os.PeerDisk()) && !known(ns.PeerDisk()) || os.PeerDisk() == wire.Outdated && os.Conn() >= wire.Connected && ns.Conn() < wire.Connected
 	inUse := ns.Role() == wire.Primary || ns.Peer() == wire.Primary
-	diskless := ns.PeerDisk() < wire.Inconsistent && ns.Peer() == wire.Primary && os.Peer() != wire.Primary
+	// A Primary without a disk writes here from now on: what its own disk holds is older.
+	diskless := ns.PeerDisk() < wire.Inconsistent && ns.Peer() == wire.Primary && (os.Peer() != wire.Primary || os.Disk() < wire.UpToDate)
 	if !(lost && inUse) && !diskless {
 		return false
 	}

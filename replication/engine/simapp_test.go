@@ -228,7 +228,7 @@ func (w *world) manage() {
 	if w.only >= 0 && n.id != w.only {
 		return
 	}
-	if !n.up || n.r.any(func(e *Engine) bool { return e.State().Disk() < wire.Outdated }) && w.stats.promotions > 0 {
+	if !n.up || n.r.any(func(e *Engine) bool { return e.State().Disk() < wire.Outdated }) && w.stats.promotions > 0 && !w.nothingYet() {
 		return
 	}
 	if w.stats.promotions == 0 && (n.r.lowest() != wire.Connected || n.id != 0 && !w.wild) {
@@ -237,12 +237,25 @@ func (w *world) manage() {
 	n.promote(0)
 }
 
+// nothingYet tells whether both nodes are as new, although one was promoted by force: its
+// disk failed before anything was written.
+func (w *world) nothingYet() bool {
+	for _, n := range w.nodes {
+		if !n.up || n.r.any(func(e *Engine) bool {
+			return e.State().Disk() != wire.Inconsistent || e.State().Conn() != wire.Connected || e.Generations().Current&^metadata.PrimaryMark != metadata.JustCreated
+		}) {
+			return false
+		}
+	}
+	return w.stats.promotions > 0
+}
+
 // promote promotes the volumes of a node one after the other, from the given one on.
 // When one is refused, the others are taken back.
 func (n *simNode) promote(v int) {
 	w, life := n.w, n.life
 	// The very first promotion decides whose empty data is the data.
-	n.copies[v].e.Promote(w.now, w.stats.promotions == 0 && !w.settled, n.reply(func(r wire.Result) {
+	n.copies[v].e.Promote(w.now, w.stats.promotions == 0 && !w.settled || w.nothingYet(), n.reply(func(r wire.Result) {
 		w.logf("%d promotion of volume %d: %v", n.id, v, r)
 		if !n.up || n.life != life {
 			return
