@@ -64,7 +64,7 @@ func (n *simCopy) attachAgain(life int) {
 // protocol cannot compare are made anew on the node whose data is not good.
 func (w *world) administer() {
 	for _, n := range w.nodes {
-		if peer := w.nodes[1-n.id]; n.incomparable && n.up && peer.up && n.copies[0].e.State().Disk() <= wire.Outdated && peer.copies[0].e.State().Disk() == wire.UpToDate {
+		if peer := w.nodes[1-n.id]; n.incomparable && n.up && peer.up && n.copies[0].e.State().Disk() < wire.UpToDate && peer.copies[0].e.State().Disk() == wire.UpToDate {
 			n.createMeta()
 			continue
 		}
