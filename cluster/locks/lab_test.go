@@ -180,11 +180,11 @@ func withKernel(m shared) {
 		}},
 		{"guest", m.guest},
 	}
-	for _, w := range all {
-		if !slices.Contains(strings.Split(*ways, ","), w.name) || !m.stack.can(w.name) {
-			continue
-		}
-		for i := range *repeat {
+	for i := range *repeat {
+		for _, w := range all {
+			if !slices.Contains(strings.Split(*ways, ","), w.name) || !m.stack.can(w.name) {
+				continue
+			}
 			w.do()
 			if t.Failed() {
 				t.FailNow()
