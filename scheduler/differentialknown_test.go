@@ -119,6 +119,7 @@ var olderNames = [...]string{
 	"failures that tell of a promoted role, or of a stop beyond recovery, mean nothing once they expired since 3.0",
 	"instances that are nowhere go last in promotion since 2.1.6",
 	"interleaved with a bundle means with what is in its containers since 2.1.6",
+	"instances of ordered clones are ordered with all others, not with the next one alone, since 2.1.6",
 }
 
 // takenBack returns the changes that have to be taken back to get the peer's

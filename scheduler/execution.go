@@ -263,9 +263,9 @@ func (x *execution) entry(a *action) *cib.Element {
 	e, s := x.e, x.node(a.node)
 	s.history(a.node.id)
 	ref := e.resourceRef(a)
-	for _, name := range []string{ref.ID, ref.LongID} {
+	for _, name := range []string{e.simName(a), ref.ID} {
 		i, ok := s.at[name]
-		if name == "" || !ok {
+		if !ok {
 			continue
 		}
 		if l := s.list.Children[i]; s.own[l] {
@@ -279,10 +279,7 @@ func (x *execution) entry(a *action) *cib.Element {
 		}
 		return l
 	}
-	id := ref.ID
-	if ref.LongID != "" && e.named(id) == nil && e.named(ref.LongID) != nil {
-		id = ref.LongID
-	}
+	id := ref.ID // as the history names it, whatever its instance is called
 	l := cib.NewElement("lrm_resource", "id", id, "class", ref.Class, "provider", ref.Provider, "type", ref.Type)
 	if _, taken := s.at[id]; !taken {
 		s.at[id] = len(s.list.Children)

@@ -175,7 +175,11 @@ func (e *engine) cloneConstraints(r *resource) {
 		e.orderResources(r, taskStop, c, taskStop, oThenImpliesFirstGraphed)
 		e.orderResources(c, taskStop, r, taskStopped, oFirstImpliesThenGraphed)
 		if r.clone.ordered {
-			for _, later := range r.children[i+1:] {
+			after := r.children[i+1:]
+			if e.older.has(olderOrderedClones) {
+				after = after[:min(1, len(after))]
+			}
+			for _, later := range after {
 				e.orderResources(c, taskStart, later, taskStart, oOrdered)
 				e.orderResources(later, taskStop, c, taskStop, oOrdered)
 			}

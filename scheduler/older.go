@@ -31,7 +31,8 @@ const (
 	olderExpired                          // failures that tell of a promoted role do so after they expired, and stops that cannot be recovered block
 	olderInactive                         // an instance that is nowhere goes before active ones without promotion score
 	olderInterleaved                      // interleaved with a bundle means with its containers, not with what is in them
-	olderAll            = olderInterleaved<<1 - 1
+	olderOrderedClones                    // instances of ordered clones know their neighbours alone
+	olderAll            = olderOrderedClones<<1 - 1
 )
 
 func (o older) has(bit older) bool { return o&bit != 0 }
