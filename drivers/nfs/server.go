@@ -270,6 +270,19 @@ func (n nfsServer) kernelTypes() []string {
 }
 
 func (n nfsServer) programs(ctx context.Context, c *native.Call) error {
+	if n.systemd(c) {
+		// One question starts all, each as soon as what it needs is there. Whatever is
+		// missing afterwards is started alone, for the sake of its reason.
+		argv := []string{"systemctl", "start"}
+		for _, s := range n.needed(c) {
+			if len(s.find()) == 0 {
+				argv = append(argv, s.unit)
+			}
+		}
+		if len(argv) == 2 || c.Change(ctx, argv...) == nil {
+			return nil
+		}
+	}
 	for _, s := range n.needed(c) {
 		if err := n.startService(ctx, c, s); err != nil {
 			return err
@@ -336,7 +349,16 @@ func (n nfsServer) stop(ctx context.Context, c *native.Call) drivers.Result {
 		return native.OK()
 	}
 	if n.systemd(c) {
-		err = c.Change(ctx, "systemctl", "stop", "nfs-server.service")
+		argv := []string{"systemctl", "stop", "nfs-server.service"}
+		for _, s := range services() {
+			if s.name != "rpcbind" {
+				argv = append(argv, s.unit)
+			}
+		}
+		// One that does not stop is asked again below, alone.
+		if err = n.stopUnits(ctx, c, argv); err != nil {
+			err = c.Change(ctx, "systemctl", "stop", "nfs-server.service")
+		}
 	} else if threads > 0 {
 		err = c.Change(ctx, "rpc.nfsd", "0")
 	}

@@ -157,12 +157,17 @@ func TestServerWithMaskedUnits(t *testing.T) {
 	if err := os.Mkdir(p.booted, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	units := "#!/bin/sh\nfor unit; do :; done\n[ $1 = show ] && { [ -e " + dir + "/masked.$unit ] && echo masked || echo loaded; exit 0; }\n" +
-		"[ $1.$unit = stop.nfs-server.service ] && echo 0 >" + p.nfsd + "/threads\n[ $1 = start ] || exit 0\n[ -e " + dir + "/masked.$unit ] && { echo \"Unit $unit is masked.\" >&2; exit 1; }\ncase $unit in\n"
+	units := "#!/bin/sh\necho systemctl $* >> " + dir + "/log\nverb=$1; shift; code=0\nfor unit; do\n" +
+		"masked=" + dir + "/masked.$unit\ncase $verb.$unit in\n" +
+		"show.*.service) [ -e $masked ] && echo masked || echo loaded;;\n" +
+		"start.*) if [ -e $masked ]; then echo \"Unit $unit is masked.\" >&2; code=1; else case $unit in\n"
+	stops := ""
 	for _, s := range services() {
-		units += s.unit + ") exec " + filepath.Join(dir, "bin", s.name) + ";;\n"
+		units += s.unit + ") " + filepath.Join(dir, "bin", s.name) + ";;\n"
+		stops += "stop." + s.unit + ") for p in $(pgrep -f '^/bin/sh [^ ]*/" + s.name + "$'); do kill -9 $p; done;;\n"
 	}
-	units += "nfs-server.service) exec " + filepath.Join(dir, "bin", "rpc.nfsd") + " 8;;\nesac\n"
+	units += "nfs-server.service) " + filepath.Join(dir, "bin", "rpc.nfsd") + " 8;;\nesac; fi;;\n" +
+		"stop.nfs-server.service) echo 0 >" + p.nfsd + "/threads;;\n" + stops + "esac\ndone\nexit $code\n"
 	if err := os.WriteFile(filepath.Join(dir, "bin", "systemctl"), []byte(units), 0o755); err != nil {
 		t.Fatal(err)
 	}

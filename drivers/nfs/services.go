@@ -90,12 +90,20 @@ func (p paths) masked(ctx context.Context, c *native.Call, unit string) bool {
 	return err == nil && strings.TrimSpace(out) == "masked"
 }
 
+// stopUnits runs a systemctl that stops units; those that do not exist are stopped.
+func (p paths) stopUnits(ctx context.Context, c *native.Call, argv []string) error {
+	err := c.Change(ctx, argv...)
+	var exit *native.ExitError
+	if errors.As(err, &exit) && exit.Outcome.Code == 5 {
+		return nil
+	}
+	return err
+}
+
 // stopService ends a service; it gets SIGTERM, after five seconds SIGKILL.
 func (p paths) stopService(ctx context.Context, c *native.Call, s service) error {
-	if p.systemd(c) {
-		err := c.Change(ctx, "systemctl", "stop", s.unit)
-		var exit *native.ExitError
-		if err != nil && !(errors.As(err, &exit) && exit.Outcome.Code == 5) {
+	if len(s.find()) > 0 && p.systemd(c) {
+		if err := p.stopUnits(ctx, c, []string{"systemctl", "stop", s.unit}); err != nil {
 			return err
 		}
 	}
