@@ -121,6 +121,7 @@ func TestWithKernel(t *testing.T) {
 				}
 				t.Logf("%s, round %d of %d: %s of %s: no commit for %.2f s; the last one before came after %.2f s; %s; %s",
 					name, round+1, *failovers, kind, k.Place, gap.Seconds(), from.Sub(begun).Seconds(), k.Fenced(clock), lab.HostLoad())
+				t.Logf("%s: starts and stops:\n%s", name, stack.Operations(k.Other))
 				k.Undo()
 				m.Until(k.Other, "both disks are up to date", inSync)
 			}

@@ -70,32 +70,41 @@ func haLVM(p places) *native.Agent {
 type halvm struct{ places }
 
 func (h halvm) validate(ctx context.Context, c *native.Call) drivers.Result {
+	g, res := h.usable(ctx, c)
+	if res.RC == drivers.OK && g.missing == 0 {
+		if _, err := c.Ask(ctx, "vgck", g.name); err != nil {
+			return native.Failed(err)
+		}
+	}
+	return res
+}
+
+// usable tells whether the group is one that may be activated here, and what it is like.
+// Its metadata are not checked: activation does that as well.
+func (h halvm) usable(ctx context.Context, c *native.Call) (group, drivers.Result) {
 	vg := c.Params.String("volgrpname")
 	if c.Params.Bool("exclusive") {
 		if res := volumeList(ctx, c, vg, c.Params.String("tag"), drivers.GenericError); res.RC != drivers.OK {
-			return res
+			return group{}, res
 		}
 	}
 	g, err := report(ctx, c, vg)
 	switch {
 	case err != nil:
-		return native.Failed(err)
+		return g, native.Failed(err)
 	case g.clustered || g.lockType == "dlm" || g.lockType == "clvm":
-		return native.Fail(drivers.GenericError, "volume group %s belongs to a cluster's lock manager (lock type %q); use LVM-activate for it", vg, g.lockType)
+		return g, native.Fail(drivers.GenericError, "volume group %s belongs to a cluster's lock manager (lock type %q); use LVM-activate for it", vg, g.lockType)
 	case (g.missing > 0 || g.partial) && !c.Params.Bool("partial_activation"):
-		return native.Fail(drivers.GenericError, "%d physical volumes of volume group %s are missing; partial_activation=true would activate the rest", g.missing, vg)
+		return g, native.Fail(drivers.GenericError, "%d physical volumes of volume group %s are missing; partial_activation=true would activate the rest", g.missing, vg)
 	}
-	if g.missing == 0 {
-		if _, err := c.Ask(ctx, "vgck", vg); err != nil {
-			return native.Failed(err)
-		}
-	}
-	return native.OK()
+	return g, native.OK()
 }
 
+// start asks LVM as little as it can: each of its commands reads all disks.
 func (h halvm) start(ctx context.Context, c *native.Call) drivers.Result {
 	vg, tag := c.Params.String("volgrpname"), c.Params.String("tag")
-	if res := h.validate(ctx, c); res.RC != drivers.OK {
+	g, res := h.usable(ctx, c)
+	if res.RC != drivers.OK {
 		return res
 	}
 	if res := h.monitor(ctx, c); res.RC == drivers.OK {
@@ -103,11 +112,7 @@ func (h halvm) start(ctx context.Context, c *native.Call) drivers.Result {
 	}
 	argv := []string{"vgchange", "-aly"}
 	if c.Params.Bool("exclusive") {
-		g, err := report(ctx, c, vg)
-		if err == nil {
-			err = own(ctx, c, g, tag)
-		}
-		if err != nil {
+		if err := own(ctx, c, g, tag); err != nil {
 			return native.Failed(err)
 		}
 		argv = append(argv, "--config", letThrough(tag))
@@ -121,11 +126,10 @@ func (h halvm) start(ctx context.Context, c *native.Call) drivers.Result {
 	if c.Dry() {
 		return native.OK()
 	}
-	res := h.monitor(ctx, c)
-	if res.RC == drivers.NotRunning {
+	if left, err := h.active(vg, ""); err != nil || len(left) == 0 {
 		return native.Fail(drivers.GenericError, "volume group %s is not active after vgchange%s", vg, because(ctx, c, vg))
 	}
-	return res
+	return native.OK()
 }
 
 // because says why a group may show nothing active.

@@ -100,6 +100,8 @@ func newSite(t *testing.T) site {
 	}
 	m.Run(client, "systemctl start document; cat >/etc/tgt/conf.d/lvm.conf <<'END'\n"+documentTarget+"END\nsystemctl start tgt; tgtadm -L iscsi -m target -o show | grep -q /dev/vdb")
 	for _, n := range s.nodes.Names() {
+		// sm-notify wants a name for the service's address, which the document leaves to DNS.
+		m.Run(n, `printf '192.168.195.%s\n' '131 target' '132 test1' '133 test2' '136 develop' '200 nfs' >>/etc/hosts`)
 		m.Run(n, fmt.Sprintf(`cat >/etc/multipath.conf <<'END'
 %sEND
 cat >/etc/lvm/lvm.conf <<'END'
@@ -204,6 +206,7 @@ func (s site) fail(stack lab.Stack, w *lab.Writer, kind, place string) time.Dura
 	w.Goes()
 	gap, from := w.Acks().Gap(begun)
 	t.Logf("%s: %s of %s: the last record before came after %.2f s; %s", stack.Name(), kind, place, from.Sub(begun).Seconds(), k.Fenced(clock))
+	t.Logf("%s: starts and stops:\n%s", stack.Name(), stack.Operations(k.Other))
 	s.Until(client, "the copy is done", "! systemctl is-active -q copy")
 	if out := s.Run(client, fmt.Sprintf("systemctl is-failed copy >/dev/null && echo the copy failed; md5sum </root/large; md5sum <%s", copied)); strings.Count(out, "\n") != 1 || strings.Fields(out)[0] != strings.Fields(out)[2] {
 		t.Errorf("%s: %s: the copy of %d MiB: %s", stack.Name(), kind, *megabytes, out)
@@ -217,7 +220,7 @@ func (s site) fail(stack lab.Stack, w *lab.Writer, kind, place string) time.Dura
 	time.Sleep(10 * time.Second)
 	w.Goes()
 	back, _ := w.Acks().Gap(before)
-	t.Logf("%s: %s is back after its %s: no write for %.2f s", stack.Name(), place, kind, back.Seconds())
+	t.Logf("%s: %s is back after its %s, the service runs on %s: no write for %.2f s", stack.Name(), place, kind, stack.Place(k.Other, "nfs-notify"), back.Seconds())
 	return gap
 }
 

@@ -207,7 +207,8 @@ func (n notifier) notify(ctx context.Context, c *native.Call, base string) error
 			return err
 		}
 		if err := c.Change(ctx, append(append([]string{"sm-notify", "-f"}, arguments...), "-v", h, "-P", dir)...); err != nil {
-			return err
+			// It says why in the system log only.
+			return fmt.Errorf("%w: see the system log; it needs a name for %s, from DNS or /etc/hosts", err, h)
 		}
 	}
 	return nil

@@ -33,6 +33,20 @@ func TestGap(t *testing.T) {
 	}
 }
 
+func TestMovements(t *testing.T) {
+	const text = `Operations:
+  * Node: node2:
+    * my_lvm: migration-threshold=1000000:
+      * (12) monitor: interval="10000ms" last-rc-change="Sat Nov 21 19:11:35 2026" exec-time="736ms" queue-time="0ms" rc=0 (ok)
+      * (32) stop: last-rc-change="Sat Nov 21 19:11:42 2026" exec-time="934ms" queue-time="0ms" rc=0 (ok)
+    * nfs-notify: migration-threshold=1000000 fail-count=INFINITY last-failure='Sat Nov 21 19:11:40 2026':
+      * (23) start: last-rc-change="Sat Nov  1 19:11:40 2026" exec-time="167ms" queue-time="0ms" rc=1 (error)
+`
+	if got, want := movements(text), "19:11:42 my_lvm stop 934ms\n19:11:40 nfs-notify start 167ms\n"; got != want {
+		t.Errorf("found\n%swant\n%s", got, want)
+	}
+}
+
 // TestService: the client notices when the service is away, and the writer's records are
 // all there, or it is noticed that they are not.
 func TestService(t *testing.T) {

@@ -20,6 +20,8 @@ type Stack interface {
 	Members(seen string, online int) time.Duration
 	// Place is the node where a resource runs, "" if on none or nobody can tell.
 	Place(seen, resource string) string
+	// Operations are the starts and stops that the history has, with their times.
+	Operations(seen string) string
 	// Standby takes a node out of service, or back into it; it does not wait.
 	Standby(seen, node string, on bool)
 	// End stops what is configured, and the cluster, and keeps it from starting again.
@@ -57,6 +59,11 @@ func (g *gcrmStack) Place(seen, resource string) string {
 		return f[1]
 	}
 	return ""
+}
+
+func (g *gcrmStack) Operations(seen string) string {
+	out, _ := g.Try(seen, "gcrm status ops timing")
+	return movements(out)
 }
 
 func (g *gcrmStack) Standby(seen, node string, on bool) {
@@ -140,6 +147,11 @@ func (p pacemaker) Place(seen, resource string) string {
 	return ""
 }
 
+func (p pacemaker) Operations(seen string) string {
+	out, _ := p.Try(seen, "crm_mon -1 -o -t")
+	return movements(out)
+}
+
 func (p pacemaker) Standby(seen, node string, on bool) {
 	p.t.Helper()
 	p.Run(seen, "crm_attribute --type nodes --node "+node+" --name standby --update "+map[bool]string{true: "on", false: "off"}[on])
@@ -157,6 +169,26 @@ func (p pacemaker) End() {
 	for _, n := range p.names {
 		p.Run(n, "systemctl disable --quiet corosync pacemaker; systemctl stop pacemaker corosync")
 	}
+}
+
+var (
+	operationsOf = regexp.MustCompile(`^ *\* (?:Node: )?(\S+):`)
+	movement     = regexp.MustCompile(`\* \(\d+\) (start|stop|promote|demote): last-rc-change="\w+ \w+ +\d+ ([\d:]+) \d+" exec-time="(\w+)"`)
+)
+
+// movements finds the starts and stops in what crm_mon -o -t and gcrm's status ops timing
+// print alike.
+func movements(text string) string {
+	var b strings.Builder
+	of := ""
+	for line := range strings.Lines(text) {
+		if f := movement.FindStringSubmatch(line); f != nil {
+			fmt.Fprintf(&b, "%s %s %s %s\n", f[2], of, f[1], f[3])
+		} else if f := operationsOf.FindStringSubmatch(line); f != nil {
+			of = f[1]
+		}
+	}
+	return b.String()
 }
 
 // Stacks are those of a list of names separated by commas, gcrm and pacemaker.
