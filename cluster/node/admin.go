@@ -268,10 +268,24 @@ func (n *Node) bidFarewell(ctx context.Context, name string, incarnation uint64)
 	if !lead.Self {
 		return errors.New("this node does not lead")
 	}
+	if left, err := n.markLeft(ctx, lead.Term, name, incarnation); err != nil || !left {
+		return err
+	}
+	return cons.RemoveVoter(name)
+}
+
+// markLeft commits that a member left; false if it is none any more.
+func (n *Node) markLeft(ctx context.Context, term uint64, name string, incarnation uint64) (bool, error) {
+	cons := n.cons.Load()
+	done, err := n.decide(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
 	state, _ := cons.State()
 	m, ok := state.Member(name)
 	if !ok || m.Incarnation != incarnation || m.State != consensus.Online {
-		return nil
+		return false, nil
 	}
 	m.State, m.Since, m.Expelled, m.Reason = consensus.Left, time.Now(), m.Incarnation, "it left"
 	cmd := consensus.Command{Members: []consensus.Member{m}}
@@ -284,11 +298,11 @@ func (n *Node) bidFarewell(ctx context.Context, name string, incarnation uint64)
 			n.log.Warn("a node leaves and what it runs goes on; it has to be back, or be fenced, before others may start that", "peer", name, "resources", running)
 		}
 	}
-	if _, err := cons.ApplyAsLeader(ctx, lead.Term, cmd); err != nil {
-		return err
+	if _, err := cons.ApplyAsLeader(ctx, term, cmd); err != nil {
+		return false, err
 	}
 	n.log.Info("membership", "what", name+" leaves")
-	return cons.RemoveVoter(name)
+	return true, nil
 }
 
 // Remove forgets a member that is gone for good.
@@ -340,7 +354,7 @@ func (n *Node) remove(ctx context.Context, name string) error {
 		}
 	}
 	if known {
-		if _, err := cons.ApplyAsLeader(ctx, lead.Term, consensus.Command{Forget: []string{name}}); err != nil {
+		if err := n.forget(ctx, lead.Term, m); err != nil {
 			return err
 		}
 	}
@@ -351,6 +365,26 @@ func (n *Node) remove(ctx context.Context, name string) error {
 		Edits: []cib.StatusEdit{{Node: &cib.NodeStateEdit{ID: m.ID, Uname: m.Name, Gone: true}}}}}
 	n.sign(&status)
 	_, err = cons.ApplyAsLeader(ctx, lead.Term, consensus.Command{Change: &status})
+	return err
+}
+
+// forget removes a member that did not come back meanwhile.
+func (n *Node) forget(ctx context.Context, term uint64, m consensus.Member) error {
+	cons := n.cons.Load()
+	done, err := n.decide(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	state, _ := cons.State()
+	now, known := state.Member(m.Name)
+	switch {
+	case !known:
+		return nil
+	case now.State != m.State || now.ID != m.ID || now.Incarnation != m.Incarnation:
+		return fmt.Errorf("node %s is %s by now; look at it, and try again", m.Name, now.State)
+	}
+	_, err = cons.ApplyAsLeader(ctx, term, consensus.Command{Forget: []string{m.Name}})
 	return err
 }
 

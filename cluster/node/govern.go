@@ -78,7 +78,7 @@ func (n *Node) govern() {
 		known := n.changed
 		n.mu.Unlock()
 		if len(state.Members) > 0 {
-			n.keepPeers(state.Members)
+			n.keepPeers(state)
 		}
 		n.admit(state)
 		n.takeKeys(state)
@@ -94,14 +94,21 @@ func (n *Node) govern() {
 			if m, ok := state.Member(n.cfg.Name); ok && m.Witness && n.passOn(state) {
 				continue
 			}
+			decided, err := n.decide(n.ctx)
+			if err != nil {
+				return
+			}
+			state, newer = cons.State() // as it is now
 			v := n.view(state)
-			cmd, what, ok := reconcile(v)
-			if ok {
-				if n.commit(term, cmd, what) {
-					continue
-				}
+			cmd, what, due := reconcile(v)
+			done := due && n.commit(term, cmd, what)
+			decided()
+			switch {
+			case done:
+				continue
+			case due:
 				pause = time.After(n.timing.Interval)
-			} else {
+			default:
 				if integrated(v, time.Since(since), cmp.Or(n.cfg.JoinPatience, n.timing.JoinPatience)) {
 					n.rule(term)
 				}
@@ -173,6 +180,17 @@ func (n *Node) commit(term uint64, cmd consensus.Command, what string) bool {
 		n.log.Info("membership", "what", what)
 	}
 	return true
+}
+
+// decide is held while a change of members is made of what they are and
+// committed, so that none brings back what another one changed or removed.
+func (n *Node) decide(ctx context.Context) (done func(), err error) {
+	select {
+	case n.deciding <- struct{}{}:
+		return func() { <-n.deciding }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // rule makes the controller lead in a term, or not at all (0).

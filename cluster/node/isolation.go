@@ -104,8 +104,12 @@ func (n *Node) knock() {
 	var calls sync.WaitGroup
 	for _, p := range there {
 		calls.Go(func() {
-			// Whatever is to be learned from it comes by way of a refusal.
-			_ = n.wire.Call(ctx, p, methodApplied, nil, &appliedAnswer{})
+			// That the others went on comes by way of a refusal; otherwise it
+			// may be that the leader is one whom this node does not know.
+			var a appliedAnswer
+			if n.wire.Call(ctx, p, methodApplied, appliedQuestion{Members: true}, &a) == nil {
+				n.hint(a)
+			}
 		})
 	}
 	calls.Wait()

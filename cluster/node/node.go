@@ -55,6 +55,8 @@ type Node struct {
 	// devices is nil if the node has a fencer of another kind.
 	devices *devices
 
+	// deciding has room for one; see decide.
+	deciding chan struct{}
 	// feed orders what the controller is told.
 	feed    sync.Mutex
 	newest  *cib.CIB
@@ -69,6 +71,7 @@ type Node struct {
 	seen    map[string]sight
 	held    map[string]time.Time // until when; see view
 	peers   []Seed               // see peersFile
+	hinted  appliedAnswer        // see hint
 	links   map[string]uint64    // by peer: bit i is set while link i works
 	// progress is the controller's, here or on the leader progressFrom;
 	// progressNumber counts its changes.
@@ -101,7 +104,7 @@ func Start(cfg Config) (*Node, error) {
 			}
 		}
 	}
-	n := &Node{ended: make(chan struct{}), hurry: make(chan struct{}), giving: make(chan struct{}, 1), cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
+	n := &Node{ended: make(chan struct{}), hurry: make(chan struct{}), giving: make(chan struct{}, 1), deciding: make(chan struct{}, 1), cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
 		seen: map[string]sight{}, held: map[string]time.Time{}, links: map[string]uint64{}, builds: map[string]string{}, newest: cib.New()}
 	n.secrets = secret.NewStore(cfg.Secrets)
 	n.ctx, n.cancel = context.WithCancel(context.Background())

@@ -30,13 +30,37 @@ func readPeers(files Files) ([]Seed, error) {
 	return list, nil
 }
 
-// keepPeers stores the members when their names or addresses changed.
-func (n *Node) keepPeers(members []consensus.Member) {
+func seedsOf(members []consensus.Member) []Seed {
 	list := make([]Seed, 0, len(members))
 	for _, m := range members {
 		list = append(list, Seed{Name: m.Name, ID: m.ID, Addresses: m.Addresses, Witness: m.Witness})
 	}
+	return list
+}
+
+// hint takes in whom another node has as members, as long as this one's replica
+// is behind: who leads may have come in since, and is not listened to otherwise.
+func (n *Node) hint(a appliedAnswer) {
+	state, _ := n.cons.Load().State()
 	n.mu.Lock()
+	newer := a.Index > state.Index && a.Index > n.hinted.Index && len(a.Members) > 0
+	if newer {
+		n.hinted = a
+	}
+	n.mu.Unlock()
+	if newer {
+		n.watchPeers()
+	}
+}
+
+// keepPeers stores the members when their names or addresses changed.
+func (n *Node) keepPeers(state *consensus.State) {
+	list := seedsOf(state.Members)
+	n.mu.Lock()
+	caughtUp := n.hinted.Index > 0 && n.hinted.Index <= state.Index
+	if caughtUp {
+		n.hinted = appliedAnswer{}
+	}
 	same := slices.EqualFunc(list, n.peers, func(a, b Seed) bool {
 		return a.Name == b.Name && a.ID == b.ID && a.Witness == b.Witness && slices.Equal(a.Addresses, b.Addresses)
 	})
@@ -54,6 +78,9 @@ func (n *Node) keepPeers(members []consensus.Member) {
 		n.wire.Disconnect(name) // when it connects again it is told
 	}
 	if same {
+		if caughtUp {
+			n.watchPeers()
+		}
 		return
 	}
 	b, err := json.MarshalIndent(list, "", "  ")
@@ -76,12 +103,23 @@ func (n *Node) watchPeers() {
 	n.beat.SetEpoch(n.wire.Epoch())
 }
 
-// knownPeers are the members as last known, or the seeds before that.
+// knownPeers are the members as last known, or the seeds before that; what this
+// node was told of since goes before.
 func (n *Node) knownPeers() []Seed {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.peers) > 0 {
-		return n.peers
+	known := n.peers
+	if len(known) == 0 {
+		known = n.cfg.Seeds
 	}
-	return n.cfg.Seeds
+	if len(n.hinted.Members) == 0 {
+		return known
+	}
+	list := slices.Clone(n.hinted.Members)
+	for _, s := range known {
+		if !slices.ContainsFunc(list, func(o Seed) bool { return o.Name == s.Name }) {
+			list = append(list, s)
+		}
+	}
+	return list
 }

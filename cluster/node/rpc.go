@@ -28,7 +28,13 @@ const (
 	methodRehearse = "executor.rehearse"
 )
 
-type appliedAnswer struct{ Index uint64 }
+// appliedQuestion asks a node how far it is, and who the members are.
+type appliedQuestion struct{ Members bool }
+
+type appliedAnswer struct {
+	Index   uint64
+	Members []Seed `json:",omitempty"`
+}
 
 func (n *Node) handle() {
 	handle(n, methodDispatch, func(_ context.Context, from transport.Peer, d operation.Dispatch) (any, error) {
@@ -86,13 +92,17 @@ func (n *Node) handle() {
 	handle(n, methodKeys, func(context.Context, transport.Peer, struct{}) (any, error) {
 		return keysAnswer{n.generation.Load()}, nil
 	})
-	handle(n, methodApplied, func(context.Context, transport.Peer, struct{}) (any, error) {
+	handle(n, methodApplied, func(_ context.Context, _ transport.Peer, q appliedQuestion) (any, error) {
 		c := n.cons.Load()
 		if c == nil {
 			return appliedAnswer{}, nil
 		}
 		s, _ := c.State()
-		return appliedAnswer{s.Index}, nil
+		a := appliedAnswer{Index: s.Index}
+		if q.Members {
+			a.Members = seedsOf(s.Members)
+		}
+		return a, nil
 	})
 }
 
@@ -212,6 +222,11 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 func (n *Node) markDown(ctx context.Context, term uint64, node, proof string) error {
 	n.log.Warn("fenced", "peer", node, "proof", proof)
 	n.wire.Disconnect(node)
+	done, err := n.decide(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	state, _ := n.cons.Load().State()
 	m, ok := state.Member(node)
 	if !ok || m.State == consensus.Down {
@@ -226,7 +241,7 @@ func (n *Node) markDown(ctx context.Context, term uint64, node, proof string) er
 		n.sign(&change)
 		cmd.Change = &change
 	}
-	_, err := n.cons.Load().ApplyAsLeader(ctx, term, cmd)
+	_, err = n.cons.Load().ApplyAsLeader(ctx, term, cmd)
 	return err
 }
 

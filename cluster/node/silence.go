@@ -60,6 +60,11 @@ func (d *devices) leavesPower() bool {
 
 // expel makes an incarnation one that was lost, if this node leads.
 func (n *Node) expel(ctx context.Context, node string, incarnation uint64) error {
+	done, err := n.decide(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	lead, _ := n.cons.Load().Leadership()
 	state, _ := n.cons.Load().State()
 	m, ok := state.Member(node)
@@ -74,6 +79,6 @@ func (n *Node) expel(ctx context.Context, node string, incarnation uint64) error
 		n.sign(&change)
 		cmd.Change = &change
 	}
-	_, err := n.cons.Load().ApplyAsLeader(ctx, lead.Term, cmd)
+	_, err = n.cons.Load().ApplyAsLeader(ctx, lead.Term, cmd)
 	return err
 }

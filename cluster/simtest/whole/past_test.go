@@ -36,6 +36,33 @@ func (w *world) returnsLocked(l *life, s *consensus.State) {
 	}
 }
 
+// forgottenLocked checks that who was removed is no member again: an id is
+// given once, and a change that was made of what was before the removal must
+// not bring it back.
+func (w *world) forgottenLocked(l *life, s *consensus.State) {
+	if w.divergence() {
+		return
+	}
+	present := map[string]bool{}
+	for _, m := range s.Members {
+		if m.ID == "" {
+			continue
+		}
+		present[m.ID] = true
+		if first, ok := w.membersFrom[m.ID]; !ok || s.Index < first {
+			w.membersFrom[m.ID] = s.Index
+		}
+		if at, gone := w.removedAt[m.ID]; gone && at < s.Index {
+			w.violatedLocked("%s (id %s) is a member again by entry %d on %s; entry %d removed it", m.Name, m.ID, s.Index, l.host.name, at)
+		}
+	}
+	for id, first := range w.membersFrom {
+		if at, gone := w.removedAt[id]; !present[id] && s.Index > first && (!gone || s.Index < at) {
+			w.removedAt[id] = s.Index
+		}
+	}
+}
+
 // meets lets two nodes that were cut from each other meet while the switch has
 // not answered yet, and cuts them again just before it does: its answer is
 // then older than what the other one runs.

@@ -51,6 +51,46 @@ func TestReplacedNode(t *testing.T) {
 	}
 }
 
+// TestLeaderIsNew: while a node is away, another one joins that it has never
+// heard of, and leads when it is back. The third one is a witness, which only
+// follows. Who is back listens to nobody but those in its own log, and the
+// leader takes nobody in whom it does not hear: the witness tells.
+func TestLeaderIsNew(t *testing.T) {
+	var w *world
+	synctest.Test(t, func(t *testing.T) {
+		w = newWorld(t, plan{seed: 78, nodes: 3, witness: true, log: silent, properties: map[string]string{"stonith-action": "off"}})
+		if w.begin() {
+			a, b := w.hosts[0], w.hosts[1]
+			l := a.current()
+			w.stop(l, 30*w.detection)
+			if !a.setAway(l) || !w.remove(a, 20*w.detection) {
+				w.violated("%s could not be removed", a.name)
+			}
+			time.Sleep(2 * w.detection) // until b knows that
+			a.disk.mu.Lock()
+			a.disk.synced = newDisk(a.disk.rng).synced
+			a.disk.mu.Unlock()
+			b.powerOff()
+			w.until(40*w.detection, b.name+" is fenced", func() bool { return w.timesFenced(b) > 0 })
+			w.invite(a)
+			w.net.mu.Lock()
+			a.away = false
+			w.net.mu.Unlock()
+			a.boot()
+			w.until(60*w.detection, a.name+" leads", func() bool { return w.leader() == a })
+			w.returns(b)
+			w.rest(60 * w.detection)
+		}
+		w.close()
+	})
+	for _, v := range w.violations {
+		t.Error(v)
+	}
+	if t.Failed() {
+		t.Log(w.tail(200))
+	}
+}
+
 func (w *world) actions() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

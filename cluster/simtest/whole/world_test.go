@@ -68,6 +68,9 @@ type world struct {
 	entries map[uint64]string
 	// ended is the index of the entry by which an incarnation was lost or left.
 	ended map[incarnation]uint64
+	// membersFrom is the first entry by which an id was a member, removedAt that
+	// by which it was none any more.
+	membersFrom, removedAt map[string]uint64
 	// cue, if it is not nil, is closed when the switch may answer.
 	cue chan struct{}
 	// promised are configurations that were acknowledged, by marker.
@@ -194,7 +197,7 @@ func newWorld(t *testing.T, p plan) *world {
 		p.detection = time.Second
 	}
 	w := &world{T: t, plan: p, net: newNetwork(p.seed), began: time.Now(), rng: rand.New(rand.NewPCG(p.seed, 1)), agents: rand.New(rand.NewPCG(p.seed, 2)),
-		ended:  map[incarnation]uint64{},
+		ended: map[incarnation]uint64{}, membersFrom: map[string]uint64{}, removedAt: map[string]uint64{},
 		active: map[string]map[string]bool{}, busy: map[string]string{}, entries: map[uint64]string{}, fenced: map[string]int{},
 		stopFails: map[string]bool{}, agentFaults: map[string]agentFault{}}
 	for i := range p.nodes {
@@ -585,6 +588,7 @@ func (w *world) observed(l *life, s consensus.Step) {
 	}
 	w.entries[s.State.Index] = v
 	w.returnsLocked(l, s.State)
+	w.forgottenLocked(l, s.State)
 }
 
 // sees notes whether this life is a member.
