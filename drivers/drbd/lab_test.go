@@ -72,16 +72,19 @@ func labScript(t *testing.T, core string) string {
 //
 //	go test ./drivers/drbd -run TestWithKernel -v -timeout 60m -lab ../shared/lab/lab
 func TestWithKernel(t *testing.T) {
-	m := lab.Boot(t, 3, "--mem", "640", "--disk", "160M")
+	m := lab.Boot(t, 3, "--mem", "640", "--disk", "128M")
 	nodes := m.Only("node1", "node2")
 	m.OnFailure("gcrm status; gcrm cluster status; crm_mon -1r; cat /proc/drbd; gcrm volume status mystore; tail -20 /var/log/mysqld.log; tail -3 /root/acks; tail -3 /root/errors; journalctl --no-pager | tail -150; dmesg | tail -30")
 	nodes.Database("/drbd/mysql")
 	m.Copy(m.BuildProgram("gcrm/cluster/simtest/lab/service"), client+":/root/service")
 	for _, n := range nodes.Names() {
-		m.Run(n, "mkdir -p /drbd; cat >/etc/drbd.d/mystore.res <<'END'\n"+labResource+"END\ndrbdadm create-md --force mystore >/dev/null 2>&1 && drbdadm up mystore && sync")
+		m.Run(n, "mkdir -p /drbd; cat >/etc/drbd.d/mystore.res <<'END'\n"+labResource+"END\nmodprobe drbd; yes yes | drbdadm create-md --force mystore >/dev/null 2>&1; drbdadm up mystore && sync")
 	}
 	m.Until("node1", "DRBD is connected", "drbdadm cstate mystore | grep -q Connected")
-	m.Run("node1", "set -e; drbdadm -- --clear-bitmap new-current-uuid mystore; drbdadm primary mystore; mkfs.ext4 -q /dev/drbd0; mount /dev/drbd0 /drbd; tar -C /drbd -xzf /root/mysql.tar; umount /drbd; drbdadm secondary mystore")
+	// Both disks are empty: there is nothing to be copied.
+	m.Run("node1", "drbdadm -- --clear-bitmap new-current-uuid mystore || drbdadm primary --force mystore")
+	m.Until("node1", "both disks are up to date", inSync)
+	m.Run("node1", "set -e; drbdadm primary mystore; mkfs.ext4 -q /dev/drbd0; mount /dev/drbd0 /drbd; tar -C /drbd -xzf /root/mysql.tar; umount /drbd; drbdadm secondary mystore")
 	for _, n := range nodes.Names() {
 		m.Run(n, "drbdadm down mystore; modprobe -r drbd")
 	}
