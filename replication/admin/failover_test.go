@@ -42,7 +42,7 @@ func TestFileSystemSurvivesItsPrimary(t *testing.T) {
 	}
 	t.Logf("seed %d (repeat with -killseed)", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	s := newSite(t, 64, "net { ping-timeout 30; } disk { resync-rate 400M; c-plan-ahead 0; }")
+	s := newSite(t, 64, "net { ping-timeout 30; } disk { resync-rate 400M; c-plan-ahead 0; c-min-rate 0; }")
 	s.firstSync("--device", "loop")
 	shell(t, "mkfs.ext4", "-q", s.status(0).Device)
 	room, mnt := newRoom(t, s.dir), ""

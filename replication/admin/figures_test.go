@@ -99,7 +99,7 @@ func TestFigures(t *testing.T) {
 	perFlush := make([]int, len(rows)) // writes for each flush under protocol C
 	for _, protocol := range []string{"A", "B", "C"} {
 		t.Run("protocol "+protocol, func(t *testing.T) {
-			s := newSite(t, 410, "net { protocol "+protocol+"; max-buffers 8000; max-epoch-size 8000; } disk { resync-rate 1G; c-plan-ahead 0; al-extents 3389; }")
+			s := newSite(t, 410, "net { protocol "+protocol+"; max-buffers 8000; max-epoch-size 8000; } disk { resync-rate 1G; c-plan-ahead 0; c-min-rate 0; al-extents 3389; }")
 			s.firstSync()
 			uri := "--uri=nbd+unix:///r0?socket=" + s.folder(0).NBD("r0")
 			for i, r := range rows {

@@ -124,7 +124,7 @@ func (k *kernelSite) configure(options string) {
 	k.t.Helper()
 	text := fmt.Sprintf(`resource r0 {
   net { ping-timeout 30; timeout 100; connect-int 12; socket-check-timeout 5; }
-  disk { resync-rate 100M; c-plan-ahead 0; }
+  disk { resync-rate 100M; c-plan-ahead 0; c-min-rate 0; }
   %s
   on node1 { device /dev/drbd0; disk /dev/vdb; meta-disk internal; address 10.9.1.1:7788; }
   on host { device /dev/drbd_gcrm_lab minor 5; disk %s; meta-disk internal; address 10.9.1.254:7788; }

@@ -29,7 +29,7 @@ func TestWithKernelFigures(t *testing.T) {
 	resource := func(name, device, half string, port int) string {
 		return fmt.Sprintf(`resource %s {
   net { protocol C; max-buffers 8000; max-epoch-size 8000; }
-  disk { al-extents 3389; resync-rate 1G; c-plan-ahead 0; }
+  disk { al-extents 3389; resync-rate 1G; c-plan-ahead 0; c-min-rate 0; }
   on node1 { device %s; disk /dev/mapper/%s; meta-disk internal; address 10.9.1.1:%d; }
   on node2 { device %s; disk /dev/mapper/%s; meta-disk internal; address 10.9.1.2:%d; }
 }

@@ -128,7 +128,7 @@ func newDatabase(t *testing.T) *database {
 		shell(t, "ip", "-n", space, "link", "set", "lo", "up")
 		d.spaces = append(d.spaces, space)
 	}
-	d.s = newSiteAt(t, 400, "net { ping-timeout 30; } disk { resync-rate 400M; c-plan-ahead 0; rs-discard-granularity 1048576; }",
+	d.s = newSiteAt(t, 400, "net { ping-timeout 30; } disk { resync-rate 400M; c-plan-ahead 0; c-min-rate 0; rs-discard-granularity 1048576; }",
 		[2]string{"10.66.0.1:7788", "10.66.0.2:7788"}, [2][]string{d.into(0), d.into(1)})
 	d.room = newRoom(t, d.s.dir)
 	t.Cleanup(d.stop)

@@ -218,7 +218,7 @@ func (s *site) killAt(name, resource string) {
 // TestCommands goes through the life of a resource.
 func TestCommands(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 32, "net { verify-alg sha1; } disk { resync-rate 200M; c-plan-ahead 0; max-bio-bvecs 1; }")
+	s := newSite(t, 32, "net { verify-alg sha1; } disk { resync-rate 200M; c-plan-ahead 0; c-min-rate 0; max-bio-bvecs 1; }")
 	fails := func(node, want int, text string, args ...string) {
 		t.Helper()
 		if out, code := s.run(node, args...); code != want || !strings.Contains(out, text) {
@@ -305,7 +305,7 @@ func TestTakeoverUnderNBDLoad(t *testing.T) {
 			t.Skipf("SKIPPED: %s is not installed (package qemu-utils)", p)
 		}
 	}
-	s := newSite(t, 64, "disk { resync-rate 200M; c-plan-ahead 0; }")
+	s := newSite(t, 64, "disk { resync-rate 200M; c-plan-ahead 0; c-min-rate 0; }")
 	s.firstSync()
 	image := fmt.Sprintf("driver=raw,file.driver=nbd,file.server.type=unix,file.server.path=%s,file.export=r0,file.reconnect-delay=60", s.folder(0).NBD("r0"))
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)

@@ -35,7 +35,7 @@ func TestOptions(t *testing.T) {
 		{"disk { resync-after r1; c-min-rate 0; }", "", ""},
 		{"disk { max-bio-bvecs 1; }", "max-bio-bvecs", ""},
 		{"disk { disk-timeout 30; }", "disk-timeout", ""},
-		{"disk { c-min-rate 1M; }", "c-min-rate", ""},
+		{"disk { c-min-rate 1M; }", "", ""},
 		{"net { on-congestion pull-ahead; congestion-fill 1M; }", "", "needs protocol A"},
 		{"net { protocol A; } disk { fencing resource-and-stonith; }", "", "excludes protocol A"},
 		{"net { verify-alg rot13; }", "", "unknown algorithm"},
@@ -53,6 +53,8 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.options, err, c.refused)
 		case err == nil && s[0].Engine.DiskTimeout != 0:
 			t.Errorf("%s: a hanging disk is given up", c.options)
+		case err == nil && strings.Contains(c.options, "c-min-rate 1M") && s[0].Engine.MinRate != 1024:
+			t.Errorf("%s: %d KiB/s", c.options, s[0].Engine.MinRate)
 		case err == nil && strings.Contains(c.options, "pull-ahead"):
 			if e := s[0].Engine; e.OnCongestion == 0 || e.CongestionFill != 2048 || !e.BeforeTarget || e.BeforeSource {
 				t.Errorf("%s: %+v", c.options, e)

@@ -19,7 +19,7 @@ func newSeveral(t *testing.T) *site {
 	s := &site{t: t, dir: t.TempDir()}
 	s.conf = filepath.Join(s.dir, "r0.res")
 	var text strings.Builder
-	text.WriteString("resource r0 {\n  net { verify-alg sha1; } disk { resync-rate 200M; c-plan-ahead 0; }\n  volume 1 { disk { resync-after r0/0; } }\n  volume 0 { }\n")
+	text.WriteString("resource r0 {\n  net { verify-alg sha1; } disk { resync-rate 200M; c-plan-ahead 0; c-min-rate 0; }\n  volume 1 { disk { resync-after r0/0; } }\n  volume 0 { }\n")
 	for i, n := range nodes {
 		fmt.Fprintf(&text, "  on %s {\n    address 127.0.0.%d:%d;\n", n, i+1, freePort(t))
 		for v := range 2 {
@@ -184,7 +184,7 @@ func (s *site) within(node int, want string, args ...string) {
 // TestResyncAfterAnotherResource: the processes of two resources of a node take turns.
 func TestResyncAfterAnotherResource(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 16, "disk { resync-rate 200M; c-plan-ahead 0; }")
+	s := newSite(t, 16, "disk { resync-rate 200M; c-plan-ahead 0; c-min-rate 0; }")
 	text := "resource r1 {\n  disk { resync-after r0; }\n"
 	for i, n := range nodes {
 		disk := filepath.Join(s.dir, "second-"+n)

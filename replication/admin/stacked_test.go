@@ -23,7 +23,7 @@ func TestStacked(t *testing.T) {
 		t.Skip("SKIPPED: qemu-io is not installed (package qemu-utils)")
 	}
 	const third, upper = "gamma", "r0-U"
-	s := newSite(t, 32, "disk { resync-rate 400M; c-plan-ahead 0; }")
+	s := newSite(t, 32, "disk { resync-rate 400M; c-plan-ahead 0; c-min-rate 0; }")
 	disk := filepath.Join(s.dir, "disk-"+third)
 	if err := os.WriteFile(disk, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -35,7 +35,7 @@ func TestStacked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("resource %s {\n  net { protocol C; } disk { resync-rate 400M; c-plan-ahead 0; }\n"+
+	text := fmt.Sprintf("resource %s {\n  net { protocol C; } disk { resync-rate 400M; c-plan-ahead 0; c-min-rate 0; }\n"+
 		"  stacked-on-top-of r0 { device minor 250; address 127.0.0.4:%d; }\n"+
 		"  on %s { device minor 250; disk %s; meta-disk internal; address 127.0.0.3:%d; }\n}\n", upper, freePort(t), third, disk, freePort(t))
 	if err := os.WriteFile(s.conf, append(before, text...), 0o600); err != nil {

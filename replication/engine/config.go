@@ -118,6 +118,9 @@ type Config struct {
 	DelayTarget time.Duration
 	FillTarget  uint64 // sectors
 	MaxRate     uint64 // KiB/s
+	// MinRate, in KiB/s, is what a resync falls back to while applications are busy; 0 lets
+	// it go on as if they were not (c-min-rate).
+	MinRate uint64
 	// DiscardGranularity makes the target of a resync ask for areas of that many bytes,
 	// a multiple of 4096 up to 1 MiB; those that hold only zeroes are not sent, and the
 	// target gives their room back. 0 for none (rs-discard-granularity).
@@ -147,7 +150,7 @@ func Defaults() Config {
 	return Config{
 		Protocol: ProtocolC, ALExtents: 1237, MaxEpochSize: 2048, MaxBuffers: 2048, UseRLE: true,
 		Timeout: 6 * time.Second, PingInterval: 10 * time.Second, PingTimeout: 500 * time.Millisecond, KOCount: 7,
-		ResyncRate: 250, PlanAhead: 2 * time.Second, DelayTarget: time.Second, FillTarget: 100, MaxRate: 102400,
+		ResyncRate: 250, PlanAhead: 2 * time.Second, DelayTarget: time.Second, FillTarget: 100, MaxRate: 102400, MinRate: 250,
 	}
 }
 

@@ -46,6 +46,7 @@ type Engine struct {
 	peer peerInfo
 
 	sending sendSide
+	applied uint64 // sectors that applications read and wrote, here or on the peer, since the last step of a resync
 	resync  resyncRun
 	verify  verifyRun
 

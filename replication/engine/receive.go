@@ -210,6 +210,7 @@ func (e *Engine) receiveWrite(m *wire.Message) {
 		return
 	}
 	e.accepted()
+	e.applied += uint64(m.Size) / metadata.SectorSize
 	e.receiving.epoch++
 	if m.Command == wire.CmdData && m.Size == 0 {
 		return

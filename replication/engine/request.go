@@ -100,6 +100,7 @@ func (e *Engine) accept(o *op, limit uint32) {
 	case o.kind != appFlush && (o.size == 0 || o.size%metadata.SectorSize != 0 || o.size > limit || o.sector > e.size || o.sectors() > e.size-o.sector):
 		e.complete(o, nil, ErrRange)
 	default:
+		e.applied += o.sectors()
 		e.enqueue(o)
 	}
 }

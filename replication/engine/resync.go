@@ -18,6 +18,8 @@ type resyncRun struct {
 	// fetching are the sectors asked for and not stored yet.
 	fetching uint64
 	arrived  uint64 // sectors since the last step of the controller
+	// owed, in sectors, is what was asked for beyond the rate while applications are busy.
+	owed     int64
 	plan     []int64
 	planAt   int
 	first    bool
@@ -133,7 +135,7 @@ func (e *Engine) tickResync() {
 	for r.nextStep <= e.now {
 		r.nextStep += stepTime
 	}
-	budget := int64(e.resyncBudget())
+	budget, yields := e.yieldToApplications(int64(e.resyncBudget()))
 	window := uint64(max(e.cfg.MaxBuffers, 2)) / 2 * sectorsPerPage
 	for budget > 0 && r.fetching < window {
 		bits := e.nextRequest()
@@ -142,15 +144,35 @@ func (e *Engine) tickResync() {
 		}
 		budget -= int64(bits) * metadata.SectorsPerBit
 	}
+	if r.owed = 0; yields {
+		r.owed = max(0, -budget)
+	}
 	e.maybeFinishTarget()
 }
 
 const sectorsPerPage = metadata.BlockSize / metadata.SectorSize
 
+// busySectors is how much applications read and write in a step before a resync makes room
+// for them, as in the kernel.
+const busySectors = 64
+
+// yieldToApplications cuts the budget of a step down to c-min-rate while applications are
+// busy. A request may be larger than that: the next steps pay for it.
+func (e *Engine) yieldToApplications(budget int64) (int64, bool) {
+	busy := e.applied > busySectors
+	e.applied = 0
+	if !busy || e.cfg.MinRate == 0 {
+		return budget, false
+	}
+	return min(budget, int64(perStep(e.cfg.MinRate))-e.resync.owed), true
+}
+
+// perStep is what a rate in KiB/s gives for a step, in sectors: a block at least.
+func perStep(kib uint64) uint64 { return max(kib*2/10, metadata.SectorsPerBit) }
+
 // resyncBudget is how many sectors may be asked for in this step.
 func (e *Engine) resyncBudget() uint64 {
 	r := &e.resync
-	perStep := func(kib uint64) uint64 { return max(kib*2/10, metadata.SectorsPerBit) }
 	came := r.arrived
 	r.arrived = 0
 	steps := int(e.cfg.PlanAhead / stepTime)

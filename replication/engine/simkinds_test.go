@@ -43,7 +43,7 @@ type simKind struct {
 
 // kinds are schedules in which something besides the usual happens.
 var kinds = []simKind{
-	{"pauses", 2, func(_ uint64, c *Config) { c.MaxRate, c.PlanAhead = 2000, 0; c.ResyncRate = 1000 }, func(w *world) { w.pausing = true }},
+	{"pauses", 2, func(_ uint64, c *Config) { c.MaxRate, c.PlanAhead = 2000, 0; c.ResyncRate, c.MinRate = 1000, 250 }, func(w *world) { w.pausing = true }},
 	{"handlers before a resync", 1, func(_ uint64, c *Config) { c.BeforeSource, c.BeforeTarget = true, true }, func(w *world) { w.attended = true }},
 	{"pull-ahead", 2, func(seed uint64, c *Config) {
 		c.Protocol, c.Fencing, c.OnCongestion = ProtocolA, FencingResourceOnly, CongestionPullAhead

@@ -13,7 +13,7 @@ func simConfig() Config {
 	cfg := Defaults()
 	cfg.Fencing = FencingStonith
 	cfg.ALExtents = 3
-	cfg.ResyncRate, cfg.MaxRate = 20000, 100000
+	cfg.ResyncRate, cfg.MaxRate, cfg.MinRate = 20000, 100000, 0
 	cfg.PingInterval = time.Second
 	return cfg
 }

@@ -97,7 +97,7 @@ func pairSettings(t testing.TB, i int, path string, addr [2]netip.AddrPort) Sett
 		Link: peerlink.Dialer{Local: addr[i], Peer: addr[1-i], Interval: time.Second, PingTimeout: 500 * time.Millisecond, Check: 50 * time.Millisecond},
 	}
 	set.Engine.Rand = rand.Uint64
-	set.Engine.ResyncRate, set.Engine.PlanAhead = 200<<10, 0
+	set.Engine.ResyncRate, set.Engine.PlanAhead, set.Engine.MinRate = 200<<10, 0, 0
 	set.Engine.PingTimeout = 3 * time.Second // this machine may be busy
 	if testing.Verbose() {
 		set.Log = func(text string) { t.Logf("%d: %s", i, text) }
