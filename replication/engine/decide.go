@@ -21,6 +21,13 @@ func (e *Engine) receiveState(ps wire.State) {
 			disk = wire.Inconsistent
 		}
 	}
+	if older := e.olderAttach; older && os.Conn() >= wire.Connected {
+		e.olderAttach = false
+		if ps.Disk() == wire.Negotiating {
+			e.refuse("this Primary worked with newer data")
+			return
+		}
+	}
 	if os.Disk() == wire.Negotiating && os.Conn() >= wire.Connected {
 		switch {
 		case e.peer.uuids != nil && ps.Conn() >= wire.Connected && ps.PeerDisk() == wire.Diskless:
@@ -135,7 +142,12 @@ func (e *Engine) refuse(why string) {
 	case e.peer.state.Disk() == wire.Negotiating && e.state.Conn() >= wire.Connected:
 		e.note(why + ": the peer's disk is not taken")
 		e.change(e.state.WithPeerDisk(wire.Diskless), hard)
-		e.sendUUIDs()
+		if e.hasDisk {
+			e.sendUUIDs()
+		} else {
+			// Without them the peer could not tell the refusal from a state that crossed its own.
+			e.send(wire.Message{Command: wire.CmdUUIDs, UUIDs: &wire.UUIDs{Current: e.exposed}})
+		}
 		e.sendState()
 	default:
 		e.standAlone(why)

@@ -38,6 +38,9 @@ type Engine struct {
 	// data it works with. If it is not, the disk is again what it was before.
 	onTrial     bool
 	beforeTrial wire.Disk
+	// olderAttach: the peer attaches a disk with older data than this Primary, which has no
+	// disk, worked with.
+	olderAttach bool
 	// exposed is the generation of the data the applications see.
 	exposed uint64
 	// newUUIDPending: a new generation is due as soon as I/O is thawed.

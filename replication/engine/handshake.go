@@ -95,7 +95,7 @@ func (r *Resource) ConnectionUp(now time.Duration, resolver bool) {
 	r.epochs.connect()
 	r.receiving, r.agreed = receiveSide{}, false
 	for _, e := range r.volumes {
-		e.peer, e.growing, e.running = peerInfo{}, false, false
+		e.peer, e.growing, e.running, e.olderAttach = peerInfo{}, false, false, false
 		e.seq, e.peerSeq, e.bitmapIn, e.beginSync = 0, 0, wire.BitmapCursor{}, nil
 	}
 	r.tell(wire.Message{Command: wire.CmdFeatures, Features: r.offered()})
@@ -375,6 +375,9 @@ func (e *Engine) receiveUUIDs(u *wire.UUIDs) {
 	e.peer.uuids = u
 	switch {
 	case e.hasDisk:
+	case e.state.Conn() >= wire.Connected && e.state.PeerDisk() < wire.Inconsistent && e.workedWithNewer(u.Current):
+		// It attaches a disk; its state follows, and is answered with a refusal.
+		e.olderAttach = true
 	case e.state.Conn() >= wire.Connected:
 		// The peer began a new generation with us looking on: that is our data now.
 		e.exposed = u.Current

@@ -586,7 +586,7 @@ func (n *simNode) transmit(m wire.Message) {
 	switch {
 	case w.broken == "bits of a node that is ahead are lost" && m.Command == wire.CmdOutOfSync,
 		w.broken == "blocks that come in a pause are lost" && m.Command == wire.CmdResyncReply && to == wire.PausedSyncT,
-		w.broken == "only the newest protocol acknowledges" && m.Command == wire.CmdWriteAck && d.Version < 100:
+		w.broken == "only the newest protocol acknowledges" && (m.Command == wire.CmdWriteAck || m.Command == wire.CmdResyncWriteAck) && d.Version < 100:
 		return
 	}
 	if w.broken == "all messages about the first volume" {
