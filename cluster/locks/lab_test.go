@@ -253,7 +253,7 @@ func (m shared) lose(how string, do func()) {
 	silence := m.gap("node1", since)
 	m.losses.fenced.Note(how, m.stack.Name(), fenced)
 	m.losses.silence.Note(how, m.stack.Name(), silence)
-	t.Logf("%s: fenced after %v, no write on node1 for %v; %s\n%s", how, fenced.Round(100*time.Millisecond), silence.Round(100*time.Millisecond), lab.HostLoad(), m.Run("node1", m.stack.recovery()))
+	t.Logf("%s: fenced after %v, no write on node1 for %v, switched %v; %s\n%s", how, fenced.Round(100*time.Millisecond), silence.Round(100*time.Millisecond), m.Switched()[mark:], lab.HostLoad(), m.Run("node1", m.stack.recovery()))
 	if m.BootID("node1") != boots[0] {
 		t.Error("node1 was reset, too")
 	}

@@ -1,6 +1,7 @@
 package locks
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,6 +48,24 @@ sed -i 's|^\(\s*\)# global_filter = .*|\1global_filter = [ "a\|^/dev/vdb\|", "a\
 pvcreate -q -ff -y /dev/vdb; vgcreate -q drbdvg0 /dev/vdb; lvcreate -q -y -W n --name lvdrbd0 --size 240M drbdvg0
 drbdadm create-md --force r0; drbdadm up r0`
 
+// lvmToday has the configuration of TestFirstDocument say what is written today.
+var lvmToday = flag.Bool("lvmlockd", false, "TestFirstDocument has lvmlockd and LVM-activate instead of the document's clvm")
+
+// documentToday are the volumes as configurations have them today: one agent for the
+// daemon, one for each group.
+const documentToday = `primitive vmvg0 ocf:heartbeat:LVM-activate \
+    params vgname=vmvg0 vg_access_mode=lvmlockd activation_mode=shared \
+    op monitor interval=30s timeout=90s \
+    op start interval=0s timeout=90s \
+    op stop interval=0s timeout=90s
+clone vmvg0-clone vmvg0 \
+    meta interleave=true
+order clvmd-then-vmvg0 Mandatory: clvmd-clone vmvg0-clone
+colocation vmvg0-with-clvmd inf: vmvg0-clone clvmd-clone
+order vmvg0-then-VMFS Mandatory: vmvg0-clone VMFS-clone
+colocation VMFS-with-vmvg0 inf: VMFS-clone vmvg0-clone
+`
+
 var documentTimeout = regexp.MustCompile(`timeout=(\d+)s`)
 
 // documentScript is the first document's configuration for the machines of the lab:
@@ -74,6 +93,11 @@ func documentScript(t *testing.T) string {
 		}
 		text = strings.ReplaceAll(text, change.old, change.new)
 	}
+	if *lvmToday {
+		text = strings.Replace(text, "ocf:heartbeat:clvm ", "ocf:heartbeat:lvmlockd ", 1)
+		before, _, _ := strings.Cut(text, "\ncommit\n")
+		text = before + "\n" + documentToday + "commit\n"
+	}
 	return documentTimeout.ReplaceAllStringFunc(text, func(s string) string {
 		n, _ := strconv.Atoi(documentTimeout.FindStringSubmatch(s)[1])
 		return "timeout=" + lab.Seconds(lab.Slow(time.Duration(n)*time.Second))
@@ -86,6 +110,8 @@ func documentScript(t *testing.T) string {
 // and comes back, and nothing is damaged.
 //
 //	go test ./cluster/locks -run TestFirstDocument -v -timeout 60m -lab ../shared/lab/lab -detection 10s
+//
+// With -lvmlockd it is written as one would today.
 func TestFirstDocument(t *testing.T) {
 	machines := lab.Boot(t, 2, "--mem", "768", "--disk", "256M")
 	m := shared{machines, t, stacksOf(machines, "gcrm")[0], "/vm", &losses{}}
@@ -116,8 +142,15 @@ func TestFirstDocument(t *testing.T) {
 	}
 	// The document makes the group with clvmd, as clustered; this is what LVM has for it.
 	m.Run("node1", "set -e; pvcreate -q -y /dev/drbd0; vgcreate -q --shared vmvg0 /dev/drbd0; lvcreate -q -y -an -Zn -W n -n lvvm0 -l 100%FREE vmvg0; lvchange -asy vmvg0/lvvm0")
-	m.Run("node2", "vgchange --lockstart vmvg0 && vgchange -asy vmvg0")
+	if !*lvmToday { // the resource of the group does it
+		m.Run("node2", "vgchange --lockstart vmvg0 && vgchange -asy vmvg0")
+	}
 	t.Log(m.Run("node1", "gcrm dlm mkfs kvm1 /dev/vmvg0/lvvm0; vgs -o vg_name,vg_attr,vg_lock_type; gcrm dlm ls"))
+	volumes := []string{"clvmd-clone", "VMDataClone", "dlm-clone"}
+	if *lvmToday {
+		start("vmvg0-clone")
+		volumes = append([]string{"vmvg0-clone"}, volumes...)
+	}
 	start("VMFS-clone")
 	for _, n := range m.Names() {
 		m.mounted(n)
@@ -134,7 +167,7 @@ func TestFirstDocument(t *testing.T) {
 	m.stack.alone(m)
 	m.stack.stop(m, "centos7a_res", "win2k3a_res", "VMFS-clone")
 	m.clean("/dev/vmvg0/lvvm0")
-	m.stack.stop(m, "clvmd-clone", "VMDataClone", "dlm-clone")
+	m.stack.stop(m, volumes...)
 	var sums []string
 	for _, n := range m.Names() {
 		m.Until(n, "everything is stopped", "! grep cs: /proc/drbd | grep -qv Unconfigured && ! pgrep -x 'lvmlockd|dlm_controld' && ! ls /sys/kernel/dlm/* 2>/dev/null")
