@@ -32,8 +32,11 @@ func (v *Volume) Attach() error {
 	if v.disk != nil {
 		return engine.ErrAttached
 	}
-	if v.counters.Local > 0 {
+	if v.counters.Local > 0 || !v.awaitRetired() {
 		return ErrStuck
+	}
+	if v.closed || v.disk != nil {
+		return engine.ErrAttached // somebody else did, meanwhile
 	}
 	d, err := v.openDisk()
 	if err != nil {
@@ -62,6 +65,25 @@ func (v *Volume) Attach() error {
 	v.wg.Go(func() { v.logWriter(d) })
 	v.carryOut()
 	return nil
+}
+
+// retirement is how long an attach waits for the files of the last disk to be closed.
+const retirement = 5 * time.Second
+
+// awaitRetired waits, with the lock given back meanwhile, until the last disk is closed.
+func (v *Volume) awaitRetired() bool {
+	gone := v.retired
+	if gone == nil {
+		return true
+	}
+	v.mu.Unlock()
+	defer v.mu.Lock()
+	select {
+	case <-gone:
+		return true
+	case <-time.After(retirement):
+		return false
+	}
 }
 
 // command gives the engine a command and waits for its answer.

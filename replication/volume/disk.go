@@ -289,6 +289,10 @@ func (v *Volume) measure() error {
 // retireDisk lets go of a disk that the engine has given up.
 func (v *Volume) retireDisk() {
 	d := v.disk
-	v.disk = nil
-	v.wg.Go(d.close)
+	gone := make(chan struct{})
+	v.disk, v.retired = nil, gone
+	v.wg.Go(func() {
+		defer close(gone)
+		d.close()
+	})
 }

@@ -45,6 +45,8 @@ type Volume struct {
 	set  Settings
 	e    *engine.Engine
 	disk *disk
+	// retired is closed when the disk that was given up last is closed.
+	retired chan struct{}
 	// metaFailed: metadata could not be written in this batch of effects.
 	metaFailed bool
 
