@@ -168,7 +168,6 @@ func (r *Resource) withoutEffect() []string {
 		say(d.RSDiscardGranularity != 0 && discardGranularity(d.RSDiscardGranularity) == 0,
 			at+"rs-discard-granularity: has to be a multiple of 4096 up to 1M; a resync sends zeroes as data")
 		say(d.MaxBioBvecs != 0, at+"max-bio-bvecs: about the kernel's requests")
-		say(d.DiskTimeout != 0, at+"disk-timeout: held back until giving up a hanging disk is proved never to lose a write")
 	}
 	say(n.OnCongestion != "block" && n.CongestionFill == 0 && n.CongestionExtents == 0, "on-congestion without congestion-fill and congestion-extents")
 	return out
@@ -276,6 +275,7 @@ func (v *Volume) settings() (volume.Settings, error) {
 			UserSize: d.Size, ALExtents: d.ALExtents, NoALUpdates: !d.ALUpdates, MaxEpochSize: n.MaxEpochSize, MaxBuffers: n.MaxBuffers,
 			UseRLE: n.UseRLE, NoFlushes: !d.Flushes, Timeout: n.Timeout, PingInterval: n.PingInterval, PingTimeout: n.PingTimeout, KOCount: n.KOCount,
 			ResyncRate: d.ResyncRate, PlanAhead: d.PlanAhead, DelayTarget: d.DelayTarget, FillTarget: d.FillTarget, MaxRate: d.MaxRate, MinRate: d.MinRate,
+			DiskTimeout:        d.DiskTimeout,
 			DiscardGranularity: discardGranularity(d.RSDiscardGranularity),
 			OnCongestion:       map[string]engine.CongestionPolicy{"pull-ahead": engine.CongestionPullAhead, "disconnect": engine.CongestionDisconnect}[n.OnCongestion],
 			CongestionFill:     uint64(n.CongestionFill), CongestionExtents: n.CongestionExtents,

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"gcrm/replication/drbdconf"
 )
@@ -34,7 +35,7 @@ func TestOptions(t *testing.T) {
 		{"net { protocol A; on-congestion pull-ahead; congestion-fill 1M; } options { cpu-mask 3; } handlers { before-resync-target true; }", "", ""},
 		{"disk { resync-after r1; c-min-rate 0; }", "", ""},
 		{"disk { max-bio-bvecs 1; }", "max-bio-bvecs", ""},
-		{"disk { disk-timeout 30; }", "disk-timeout", ""},
+		{"disk { disk-timeout 30; }", "", ""},
 		{"disk { c-min-rate 1M; }", "", ""},
 		{"net { on-congestion pull-ahead; congestion-fill 1M; }", "", "needs protocol A"},
 		{"net { protocol A; } disk { fencing resource-and-stonith; }", "", "excludes protocol A"},
@@ -51,8 +52,8 @@ func TestOptions(t *testing.T) {
 		switch {
 		case c.refused == "" && err != nil, c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)):
 			t.Errorf("%s: %v, want %q", c.options, err, c.refused)
-		case err == nil && s[0].Engine.DiskTimeout != 0:
-			t.Errorf("%s: a hanging disk is given up", c.options)
+		case err == nil && (s[0].Engine.DiskTimeout == 3*time.Second) != strings.Contains(c.options, "disk-timeout"):
+			t.Errorf("%s: a hanging disk is given up after %v", c.options, s[0].Engine.DiskTimeout)
 		case err == nil && strings.Contains(c.options, "c-min-rate 1M") && s[0].Engine.MinRate != 1024:
 			t.Errorf("%s: %d KiB/s", c.options, s[0].Engine.MinRate)
 		case err == nil && strings.Contains(c.options, "pull-ahead"):
