@@ -99,11 +99,17 @@ var differences = []difference{
 		func(_ *testing.T, s string, theirs, ours outcome) bool {
 			return strings.Contains(s, "bundle ") && strings.Contains(s, " params")
 		}},
+	{"secrets in xml", "crmsh prints an object that its language cannot say as XML with its passwords; here they are hidden in every form",
+		func(_ *testing.T, _ string, theirs, ours outcome) bool {
+			return theirs.text != ours.text && secretPair.ReplaceAllString(theirs.text, `${1}"******"`) == ours.text
+		}},
 	{"inf in attribute sets", "crmsh stores the score of a set as it was typed, but the schema knows INFINITY alone",
 		func(_ *testing.T, s string, theirs, ours outcome) bool {
 			return infScore.MatchString(s) && !sameXML(theirs, ours) && !theirs.refused && !ours.refused && len(unequal(withLegalIDs(withInfinity(theirs.xml)), ours.xml)) == 0
 		}},
 }
+
+var secretPair = regexp.MustCompile(`(<nvpair name="passw[^"]*" value=)"[^"]*"`)
 
 func sameXML(a, b outcome) bool { return len(unequal(a.xml, b.xml)) == 0 }
 
