@@ -14,7 +14,9 @@ type EditNote struct {
 	Element, ID string
 	// Deleted objects hung in the air after the edit; others were adapted.
 	Deleted bool
-	Text    string // what was done, in words
+	// From and To are set if the object names another resource now.
+	From, To string
+	Text     string // what was done, in words
 }
 
 // ErrNoObject is what edits return, wrapped, for an object that does not exist.
@@ -120,7 +122,7 @@ func (d *deletion) take(e *Element) {
 }
 
 func (d *deletion) note(e *Element, deleted bool, format string, a ...any) {
-	d.notes = append(d.notes, EditNote{e.Name, e.ID(), deleted, fmt.Sprintf(format, a...)})
+	d.notes = append(d.notes, EditNote{Element: e.Name, ID: e.ID(), Deleted: deleted, Text: fmt.Sprintf(format, a...)})
 }
 
 // resources rewrites the list of resources: deleted containers give way to
@@ -184,7 +186,8 @@ func (d *deletion) constraints() {
 		if d.gone[e] {
 			continue
 		}
-		changed, hanging := d.redirect(e)
+		from, to, hanging := d.redirect(e)
+		changed := false
 		for _, a := range [...]string{"rsc", "with-rsc", "first", "then"} {
 			hanging = hanging || d.ids[e.Get(a)]
 		}
@@ -203,33 +206,35 @@ func (d *deletion) constraints() {
 			d.note(e, true, "a resource it names is gone")
 		case changed:
 			d.note(e, false, "a resource it named is gone")
+		case to != "":
+			d.notes = append(d.notes, EditNote{Element: e.Name, ID: e.ID(), From: from, To: to, Text: to + " takes the place of " + from})
 		}
 	}
 }
 
-// redirect lets a constraint name the heir of a deleted container. hanging is
-// set if it would then name one resource twice.
-func (d *deletion) redirect(e *Element) (changed, hanging bool) {
+// redirect lets a constraint name the heir of a deleted container, and tells
+// one such pair; hanging is set if it would then name one resource twice.
+func (d *deletion) redirect(e *Element) (from, to string, hanging bool) {
 	for _, a := range [...]string{"rsc", "with-rsc", "first", "then"} {
 		if heir := d.heirs[e.Get(a)]; heir != "" {
+			from, to = e.Get(a), heir
 			e.Set(a, heir)
-			changed = true
 		}
 	}
 	for set := range e.Named("resource_set") {
 		for ref := range set.Named("resource_ref") {
 			if heir := d.heirs[ref.ID()]; heir != "" {
+				from, to = ref.ID(), heir
 				ref.Set("id", heir)
-				changed = true
 			}
 		}
 	}
-	if changed {
+	if to != "" {
 		for _, p := range [...][2]string{{"rsc", "with-rsc"}, {"first", "then"}} {
 			hanging = hanging || e.Has(p[0]) && e.Get(p[0]) == e.Get(p[1])
 		}
 	}
-	return changed, hanging
+	return from, to, hanging
 }
 
 // shrink takes deleted resources out of resource sets.
@@ -251,16 +256,6 @@ func (d *deletion) shrink(e *Element) bool {
 		left += n
 		return n == 0
 	})
-	if sets := 0; changed && left == 2 {
-		for range e.Named("resource_set") {
-			sets++
-		}
-		for set := range e.Named("resource_set") {
-			if sets == 2 && !IsTrue(set.Get("sequential")) {
-				set.Unset("sequential") // one resource has no sequence
-			}
-		}
-	}
 	// One resource cannot be colocated or ordered with nothing.
 	if changed && left == 1 && (e.Name == "rsc_colocation" || e.Name == "rsc_order") {
 		e.Children = slices.DeleteFunc(e.Children, func(c *Element) bool { return c.Name == "resource_set" })
@@ -273,9 +268,14 @@ func (d *deletion) shrink(e *Element) bool {
 func simplify(e *Element) {
 	type member struct{ id, role, action string }
 	var members []member
-	sets := 0
+	sets, total := 0, 0
 	for set := range e.Named("resource_set") {
-		sets++
+		sets, total = sets+1, total+len(set.Children)
+	}
+	for set := range e.Named("resource_set") {
+		if sets == 2 && total == 2 && !IsTrue(set.Get("sequential")) {
+			set.Unset("sequential") // one resource has no sequence
+		}
 		n := 0
 		for r := range set.Named("resource_ref") {
 			members = append(members, member{r.ID(), set.Get("role"), set.Get("action")})
@@ -407,7 +407,7 @@ func Rename(c *CIB, old, new string) ([]EditNote, error) {
 		} else {
 			r.Element.Set(r.Attr, new)
 		}
-		n := EditNote{r.Object.Name, r.Object.ID(), false, "it names " + new + " now"}
+		n := EditNote{Element: r.Object.Name, ID: r.Object.ID(), From: old, To: new, Text: "it names " + new + " now"}
 		if r.Object.Name != "fencing-level" && (len(notes) == 0 || notes[len(notes)-1] != n) {
 			notes = append(notes, n)
 		}

@@ -32,6 +32,8 @@ func (s *Session) tellNotes(notes []cib.EditNote) {
 		switch {
 		case n.Deleted:
 			s.msg.info("hanging %s deleted: %s", object, n.Text)
+		case n.To != "":
+			s.msg.info("modified %s from %s to %s", object, n.From, n.To)
 		case strings.HasPrefix(n.Element, "rsc_"):
 			s.msg.info("constraint %s updated: %s", object, n.Text)
 		default:
@@ -120,12 +122,8 @@ func runRename(ctx context.Context, s *Session, c *call) error {
 			}
 			return problemf("%v", err).at(at)
 		}
-		for _, n := range notes {
-			if n.Element == "tag" {
-				continue // a tag is a mere list of names
-			}
-			s.msg.info("modified %s:%s from %s to %s", kindOfNote(n), n.ID, old, id)
-		}
+		// A tag is a mere list of names.
+		s.tellNotes(slices.DeleteFunc(notes, func(n cib.EditNote) bool { return n.Element == "tag" }))
 		return nil
 	})
 }

@@ -270,44 +270,6 @@ func whyFailed(v *clusterView, id string) string {
 	return ""
 }
 
-func runClusterHealth(ctx context.Context, s *Session, c *call) error {
-	v, _, err := s.observe(ctx)
-	if err != nil {
-		return err
-	}
-	problems := []string{}
-	if !s.cfg.Offline {
-		if v.DC == "" {
-			problems = append(problems, "there is no leader")
-		}
-		if !v.WithQuorum {
-			problems = append(problems, "there is no quorum")
-		}
-	}
-	for i := range v.Nodes {
-		if text, _ := nodeStatus(&v.Nodes[i]); text != "online" {
-			problems = append(problems, fmt.Sprintf("node %s: %s", v.Nodes[i].Name, text))
-		}
-	}
-	for i := range v.Resources {
-		problems = append(problems, notRunning(&v.Resources[i], v)...)
-	}
-	if s.cfg.Format == "json" {
-		err = s.writeJSON(map[string]any{"healthy": len(problems) == 0, "problems": problems})
-	} else if len(problems) == 0 {
-		s.printf("%s\n", s.color.good("everything that should run runs"))
-	}
-	if len(problems) > 0 {
-		if s.cfg.Format != "json" {
-			for _, p := range problems {
-				s.msg.error("%s", p)
-			}
-		}
-		return errReported
-	}
-	return err
-}
-
 // statusLine is the status in one line, as crm_mon -s gives it to monitoring
 // programs: CLUSTER OK or CLUSTER WARN with the reasons.
 func statusLine(v *clusterView) string {

@@ -63,7 +63,7 @@ func clusterLevel() *Level {
 		Help: "Look at the cluster as a whole.",
 		Verbs: []*Verb{
 			{Name: "status", Help: "Show members, leader and quorum.", Example: "status", Live: true, run: runClusterStatus},
-			{Name: "health", Help: "Tell whether everything that should run runs.", Example: "health", Observes: true, run: runClusterHealth},
+			{Name: "health", Help: "Tell what is wrong: with the cluster, its nodes and links, and with resources that should run; the exit status is 1 if anything is.", Example: "health", Observes: true, run: runClusterHealth},
 			{Name: "wait", Aliases: []string{"wait_for_startup"}, Help: "Wait until the cluster has settled.",
 				Example: "wait 60", Args: []Arg{maybe("seconds", argFree)}, Live: true, run: runClusterWait},
 			{Name: "init", Help: "Make a new cluster with this host as its first node.", Example: "init --name web", Args: hostArgs(), run: runOnHost},
@@ -73,7 +73,7 @@ func clusterLevel() *Level {
 			{Name: "start", Help: "Start the daemon of this host.", Example: "start", Args: hostArgs(), run: runOnHost},
 			{Name: "stop", Help: "Move resources away, leave the cluster and end the daemon.", Example: "stop", Args: hostArgs(), run: runOnHost},
 			{Name: "restart", Help: "Stop and start the daemon of this host.", Example: "restart", Args: hostArgs(), run: runOnHost},
-			{Name: "links", Help: "Show the links of this node to the others.", Example: "links", Args: hostArgs(), run: runOnHost},
+			{Name: "links", Help: linksHelp, Example: "links", Live: true, run: runLinks},
 			{Name: "admin-cert", Help: "Make an identity with which a user works on the cluster from elsewhere (--host).", Example: "admin-cert anna", Args: hostArgs(), run: runOnHost},
 			{Name: "rotate", Help: "Replace the keys and certificates of all nodes while they run.", Example: "rotate --authority", Args: hostArgs(), run: runOnHost},
 			{Name: "drill", Help: "Rehearse a failure on the live cluster, and measure how long services are away.", Example: "drill standby node1 --service http://192.0.2.10/", Args: hostArgs(), run: runOnHost},

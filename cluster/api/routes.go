@@ -58,6 +58,8 @@ func (s *Server) routes() []route {
 			answer: client.Info{}, handle: answer(func(r *http.Request) (any, error) { return s.backend.Info(r.Context()) })},
 		{method: "GET", path: client.PathLinks, help: "The links of the node to the others.",
 			answer: []client.Link{}, handle: answer(func(r *http.Request) (any, error) { return s.backend.Links(r.Context()) })},
+		{method: "GET", path: client.PathMesh, help: "The links of all nodes, each as that node sees them.",
+			answer: []client.NodeLinks{}, handle: answer(func(r *http.Request) (any, error) { return s.backend.Mesh(r.Context()) })},
 		{method: "GET", path: client.PathAgents, help: "The classes of agents, or the agents of a class.",
 			query: []param{{"class", "class of agents (ocf, systemd, ...)"}, {"provider", "provider, for class ocf"}}, answer: []string{},
 			handle: answer(func(r *http.Request) (any, error) {

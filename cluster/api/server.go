@@ -31,6 +31,8 @@ type Backend interface {
 	Revisions(ctx context.Context) ([]client.Revision, error)
 	Revision(ctx context.Context, v cib.Version) (*client.Revision, error)
 	Links(ctx context.Context) ([]client.Link, error)
+	// Mesh are the links of all members, each as that member sees them.
+	Mesh(ctx context.Context) ([]client.NodeLinks, error)
 	// Decide keeps the version on trial, or takes it back.
 	Decide(ctx context.Context, trial cib.Version, keep bool, by cib.Origin) error
 }

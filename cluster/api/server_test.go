@@ -100,6 +100,7 @@ func (m *memory) Revision(_ context.Context, v cib.Version) (*client.Revision, e
 }
 func (m *memory) Decide(context.Context, cib.Version, bool, cib.Origin) error { return nil }
 func (m *memory) Links(context.Context) ([]client.Link, error)                { return nil, nil }
+func (m *memory) Mesh(context.Context) ([]client.NodeLinks, error)            { return nil, nil }
 
 func status(name, value string) cib.Change {
 	return cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{{Attribute: &cib.AttributeEdit{Node: "1", Name: name, Value: value}}}}}

@@ -281,6 +281,13 @@ func (h *HTTP) Links(ctx context.Context) ([]Link, error) {
 	return list, err
 }
 
+// Mesh implements Linker.
+func (h *HTTP) Mesh(ctx context.Context) ([]NodeLinks, error) {
+	var list []NodeLinks
+	err := h.get(ctx, PathMesh, nil, &list)
+	return list, err
+}
+
 // Token implements Administrator.
 func (h *HTTP) Token(ctx context.Context, life time.Duration) (string, error) {
 	var a TokenAnswer

@@ -21,6 +21,7 @@ const (
 	PathMetadata  = "/v1/metadata"
 	PathRevisions = "/v1/revisions"
 	PathLinks     = "/v1/links"
+	PathMesh      = "/v1/mesh"
 	PathTokens    = "/v1/tokens"
 	PathMembers   = "/v1/members"
 	PathForce     = "/v1/force-alone"
@@ -157,6 +158,13 @@ type Link struct {
 	Loss float64
 	// RoundTrip is the last measured time there and back, in microseconds.
 	RoundTrip int64
+}
+
+// NodeLinks are the links of one node to the others, or why they are not known.
+type NodeLinks struct {
+	Node  string
+	Links []Link
+	Error string `json:",omitempty"`
 }
 
 // TokenRequest asks for a join token, TokenAnswer has it.
@@ -387,9 +395,11 @@ type Historian interface {
 	Revision(ctx context.Context, v cib.Version) (*Revision, error)
 }
 
-// Linker is what a Cluster may offer besides: the links of its node.
+// Linker is what a Cluster may offer besides: the links of its node, and those
+// of all nodes as each of them sees them.
 type Linker interface {
 	Links(ctx context.Context) ([]Link, error)
+	Mesh(ctx context.Context) ([]NodeLinks, error)
 }
 
 func decodeError(status int, body []byte) error {

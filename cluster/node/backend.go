@@ -230,20 +230,6 @@ func (b *backend) Revision(_ context.Context, v cib.Version) (*client.Revision, 
 	return nil, &client.Error{Code: client.CodeNotFound, Text: "version " + strconv.Quote(v.String()) + " is not among the remembered ones"}
 }
 
-// Links implements api.Backend.
-func (b *backend) Links(context.Context) ([]client.Link, error) {
-	n := (*Node)(b)
-	out := []client.Link{}
-	for _, h := range n.beat.Links() {
-		l := client.Link{Peer: h.Peer, Up: h.Hears && h.Heard, Hears: h.Hears, Heard: h.Heard, Loss: h.Loss, RoundTrip: h.RoundTrip.Microseconds()}
-		if a, ok := n.resolveLink(h.Peer, h.Link); ok {
-			l.Address = a.String()
-		}
-		out = append(out, l)
-	}
-	return out, nil
-}
-
 // Token implements api.Administrator.
 func (b *backend) Token(ctx context.Context, life time.Duration) (string, error) {
 	t, err := (*Node)(b).Invite(ctx, life)

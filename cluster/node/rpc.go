@@ -26,6 +26,7 @@ const (
 	methodApplied  = "node.applied"
 	methodAct      = "executor.act"
 	methodRehearse = "executor.rehearse"
+	methodLinks    = "heartbeat.links"
 )
 
 // appliedQuestion asks a node how far it is, and who the members are.
@@ -84,6 +85,9 @@ func (n *Node) handle() {
 	})
 	handle(n, methodRehearse, func(ctx context.Context, _ transport.Peer, jobs []operation.Job) (any, error) {
 		return n.rehearseHere(ctx, jobs)
+	})
+	handle(n, methodLinks, func(context.Context, transport.Peer, struct{}) (any, error) {
+		return n.ownLinks(), nil
 	})
 	n.handleSecrets()
 	handle(n, methodAct, func(ctx context.Context, _ transport.Peer, r client.ActRequest) (any, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"gcrm/cluster/node/daemon"
@@ -15,8 +16,8 @@ func daemonVerbs(args []string) (status int, ok bool) {
 	if len(args) == 0 || args[0] != "daemon" && args[0] != "cluster" {
 		return 0, false
 	}
-	if args[0] == "cluster" && len(args) > 1 && args[1] == "wait" {
-		return 0, false // the shell's: it needs a cluster that runs
+	if args[0] == "cluster" && len(args) > 1 && slices.Contains([]string{"status", "health", "links", "wait", "wait_for_startup"}, args[1]) {
+		return 0, false // the shell's: they need a cluster that runs
 	}
 	s := hostStreams()
 	if args[0] == "daemon" {

@@ -42,15 +42,6 @@ func (q question) run(ctx context.Context, s Streams, args []string) error {
 	return q.ask(ctx, s, c, words)
 }
 
-func quorumText(q bool) string { return pick(q, "with quorum", "WITHOUT quorum") }
-
-func pick(v bool, yes, no string) string {
-	if v {
-		return yes
-	}
-	return no
-}
-
 func tokenVerb() question {
 	var life *time.Duration
 	return question{name: "token", flags: func(f *flag.FlagSet) {
@@ -109,60 +100,6 @@ func leftRunning(ctx context.Context, c *client.HTTP) ([]string, error) {
 		return nil, nil
 	}
 	return operation.Active(doc, n.ID), nil
-}
-
-func statusVerb() question {
-	return question{name: "status", ask: func(ctx context.Context, s Streams, c *client.HTTP, _ []string) error {
-		i, err := c.Info(ctx)
-		if err != nil {
-			return err
-		}
-		leader := i.Leader
-		if leader == "" {
-			leader = "none"
-		}
-		fmt.Fprintf(s.Out, "Cluster %s, seen from %s: %s, leader %s, CIB %s\n", i.ClusterName, i.Node, quorumText(i.Quorate), leader, i.Version)
-		if t := i.Timing; t.Detection > 0 {
-			preset := ""
-			if t.Preset != "" {
-				preset = " (preset " + t.Preset + ")"
-			}
-			fmt.Fprintf(s.Out, "Timeouts%s: detection %v, fencing %v; heartbeats every %v, election %v, answers %v, failing disk %v, nodes never seen %v\n",
-				preset, t.Detection, t.Fencing, t.Heartbeat, t.Election, t.Answer, t.Disk, t.JoinPatience)
-		}
-		if t := i.Trial; t.Pending() {
-			fmt.Fprintf(s.Out, "Version %d.%d by %s on %s is taken back at %s unless it is confirmed: gcrm configure commit confirmed\n",
-				t.Version.AdminEpoch, t.Version.Epoch, t.Origin.User, t.Origin.Node, t.Until.Local().Format(time.DateTime))
-		}
-		w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "NODE\tID\tSTATE\tVOTE\tSINCE\tVERSION")
-		for _, m := range i.Members {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.ID, pick(m.Online, "online", "offline"), pick(m.Voter, "yes", "no"), m.Since.Local().Format(time.DateTime), m.Build)
-		}
-		return w.Flush()
-	}}
-}
-
-func linksVerb() question {
-	return question{name: "links", ask: func(ctx context.Context, s Streams, c *client.HTTP, _ []string) error {
-		links, err := c.Links(ctx)
-		if err != nil {
-			return err
-		}
-		w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "PEER\tADDRESS\tSTATE\tLOSS\tROUND TRIP")
-		for _, l := range links {
-			state := "down"
-			switch {
-			case l.Up:
-				state = "up"
-			case l.Hears:
-				state = "one way: not heard there"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%.0f%%\t%v\n", l.Peer, l.Address, state, 100*l.Loss, time.Duration(l.RoundTrip)*time.Microsecond)
-		}
-		return w.Flush()
-	}}
 }
 
 func auditVerb() question {

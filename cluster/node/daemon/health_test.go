@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcrm/cib"
+	"gcrm/cluster/client"
 )
 
 // A disk that is about to be full is told, and one that is full too.
@@ -35,8 +36,8 @@ func TestHealthTellsOfTheDisk(t *testing.T) {
 	h.run()
 	c := h.client()
 	members(t, c, "n1*")
-	if out, status := h.command("health"); status == 0 || !strings.Contains(out, "MiB are free in "+h.dir) {
-		t.Errorf("little space (status %d):\n%s", status, out)
+	if out := problems(t, c); !strings.Contains(out, "MiB are free in "+h.dir) {
+		t.Errorf("little space:\n%s", out)
 	}
 	f, err := os.Create(filepath.Join(h.dir, "filler"))
 	if err != nil {
@@ -52,7 +53,7 @@ func TestHealthTellsOfTheDisk(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		c.Apply(ctx, cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{{Attribute: &cib.AttributeEdit{Node: "1", Name: "x", Value: strings.Repeat("x", 1<<20)}}}}})
 		cancel()
-		if out, _ := h.command("health"); !strings.Contains(out, "cannot store its state") {
+		if out := problems(t, c); !strings.Contains(out, "cannot store its state") {
 			return errors.New(out)
 		}
 		return nil
@@ -61,9 +62,22 @@ func TestHealthTellsOfTheDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait(t, "it is well again", func() error {
-		if out, _ := h.command("health"); strings.Contains(out, "cannot store its state") || !strings.Contains(out, "MiB are free") {
+		if out := problems(t, c); strings.Contains(out, "cannot store its state") || !strings.Contains(out, "MiB are free") {
 			return errors.New(out)
 		}
 		return nil
 	})
+}
+
+// problems are what "cluster health" would tell of the cluster and its nodes.
+func problems(t *testing.T, c *client.HTTP) string {
+	i, err := c.Info(t.Context())
+	if err != nil {
+		return err.Error()
+	}
+	mesh, err := c.Mesh(t.Context())
+	if err != nil {
+		return err.Error()
+	}
+	return strings.Join(i.Problems(mesh, time.Now()), "\n")
 }

@@ -37,7 +37,11 @@ func importCommand(_ context.Context, s Streams, args []string) error {
 	cluster := cmp.Or(*name, p.Cluster)
 	fmt.Fprintf(s.Out, "cluster %s, a crash is noticed within %v\n", cmp.Or(cluster, "(no name: give one with --name)"), p.Detection)
 	for i, n := range p.Nodes {
-		fmt.Fprintf(s.Out, "  node %s at %s%s\n", cmp.Or(n.Name, "(name of the host)"), strings.Join(n.Addresses, " and "), pick(i == me, ": this host", ""))
+		here := ""
+		if i == me {
+			here = ": this host"
+		}
+		fmt.Fprintf(s.Out, "  node %s at %s%s\n", cmp.Or(n.Name, "(name of the host)"), strings.Join(n.Addresses, " and "), here)
 	}
 	for _, n := range p.Notes {
 		fmt.Fprintln(s.Out, "  note: "+n)

@@ -79,7 +79,7 @@ func TestRotate(t *testing.T) {
 	if err := hosts[0].client().Rotate(t.Context(), true); err == nil || !strings.Contains(err.Error(), "being replaced already") {
 		t.Errorf("a second replacement: %v", err)
 	}
-	if out, _ := hosts[0].command("health"); !strings.Contains(out, "waits for n3") {
+	if out := problems(t, c); !strings.Contains(out, "waits for n3") {
 		t.Errorf("health:\n%s", out)
 	}
 	if hosts[0].file("ca.pem") != ca {
