@@ -150,7 +150,7 @@ func TestScriptGoesOnAfterWaiting(t *testing.T) {
 	if len(m.log) != 3 || strings.Contains(m.text(), `id="a"`) {
 		t.Errorf("%d changes\n%s", len(m.log), m.text())
 	}
-	if n := strings.Count(out.String(), "Leader: node1"); n != 1 || !strings.Contains(out.String(), "resource a is NOT running") {
+	if n := strings.Count(out.String(), "leader node1"); n != 1 || !strings.Contains(out.String(), "resource a is NOT running") {
 		t.Errorf("got %d times the leader:\n%s", n, out)
 	}
 }

@@ -38,7 +38,7 @@ func listings() []string {
 		"cib list", "cib diff shadow1", "cib diff 0.1 0.2", "cib history", "cib history 2", "cib blame db",
 		"ra classes", "ra list ocf heartbeat", "ra providers Dummy", "ra info ocf:pacemaker:Dummy", "ra validate ocf:pacemaker:Dummy fake=x",
 		"fence list", "fence list node1", "fence status", "fence history",
-		"cluster status", "cluster health",
+		"cluster status", "cluster health", "cluster links",
 		"options show", "options show wait",
 		"maintenance action spare monitor node1",
 		"site ticket show t1", "site ticket time t1",
