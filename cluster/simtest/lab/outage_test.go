@@ -3,6 +3,7 @@ package lab
 import (
 	"bufio"
 	"bytes"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,17 @@ func TestMovements(t *testing.T) {
 	}
 }
 
+// freeAddress is one that nobody listens on now.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
 // TestService: the client notices when the service is away, and the writer's records are
 // all there, or it is noticed that they are not.
 func TestService(t *testing.T) {
@@ -67,9 +79,10 @@ func TestService(t *testing.T) {
 		t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
 		return bufio.NewScanner(out)
 	}
-	run("serve", "127.0.0.1:17123")
+	address := freeAddress(t)
+	run("serve", address)
 	name, _ := os.Hostname()
-	if answers := run("ask", "127.0.0.1:17123"); !answers.Scan() || !strings.HasSuffix(answers.Text(), " "+name) {
+	if answers := run("ask", address); !answers.Scan() || !strings.HasSuffix(answers.Text(), " "+name) {
 		t.Errorf("the client says %q", answers.Text())
 	}
 	file := filepath.Join(dir, "file")
@@ -118,12 +131,13 @@ func TestCommits(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	const address = "127.0.0.1:17124"
+	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
 	init := filepath.Join(dir, "init")
 	if err := os.WriteFile(init, []byte(databaseUser), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	server := exec.Command("mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--socket="+socket, "--pid-file="+dir+"/pid", "--bind-address=127.0.0.1", "--port=17124",
+	server := exec.Command("mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--socket="+socket, "--pid-file="+dir+"/pid", "--bind-address=127.0.0.1", "--port="+port,
 		"--init-file="+init, "--innodb-log-file-size=4M", "--log-error="+dir+"/log.err")
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
