@@ -156,6 +156,15 @@ func TestUpAndThroughTheAPI(t *testing.T) {
 	if err != nil || len(links) != 2 || !links[0].Up {
 		t.Errorf("links: %+v, %v", links, err)
 	}
+	mesh, err := one.Mesh(t.Context())
+	if err != nil || len(mesh) != 3 {
+		t.Errorf("links of all nodes: %+v, %v", mesh, err)
+	}
+	for _, n := range mesh {
+		if n.Error != "" || len(n.Links) != 2 || n.Links[0].Peer == n.Node {
+			t.Errorf("links of %s: %+v", n.Node, n)
+		}
+	}
 }
 
 func TestLeaderIsKilled(t *testing.T) {
