@@ -104,6 +104,17 @@ func (x *explainer) leaveReason(r *resource, current, next *node, i *Instance) R
 		}
 	default:
 		out.Text = fmt.Sprintf("it leaves %s: %s", current.name, p.Text)
+		for _, o := range p.Origin {
+			if o.Value > -infinity {
+				continue
+			}
+			if out.Constraint == "" {
+				out.Constraint = o.Constraint
+			}
+			if out.Hint == "" && current.available() {
+				out.Hint = o.banHint(r)
+			}
+		}
 	}
 	return out
 }

@@ -55,6 +55,41 @@ func (x *explainer) scored(r *resource, then bool) []Place {
 	return out
 }
 
+// banText is the text of an origin that forbids a node.
+func (o *Origin) banText() string {
+	if o.By == ByLocation {
+		return "forbidden by " + o.Text
+	}
+	return o.Text
+}
+
+// banHint is what somebody can do about an origin that forbids a node to r;
+// empty if it is somebody's wish.
+func (o *Origin) banHint(r *resource) string {
+	switch {
+	case o.Value > -infinity:
+	case o.By == ByLocation && strings.HasPrefix(o.Constraint, "cli-ban-"):
+		return "resource clear " + plainName(r)
+	case o.By == ByThreshold || o.By == ByFailure || o.By == ByProbe:
+		return "mend it, then resource cleanup " + plainName(r)
+	}
+	return ""
+}
+
+// negativeParts is ": " and what makes a score negative.
+func negativeParts(list []Origin) string {
+	var parts []string
+	for _, o := range list {
+		if o.Value < 0 {
+			parts = append(parts, scoreText(o.Value)+" "+o.Text)
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(parts, ", ")
+}
+
 // placeText says in one sentence why r is, or is not, on a node.
 func (x *explainer) placeText(r *resource, p *Place, all []Place, chosen *node) string {
 	e, n := x.e, x.e.findNode(p.Node)
@@ -75,12 +110,12 @@ func (x *explainer) placeText(r *resource, p *Place, all []Place, chosen *node) 
 		against = append(against, "not allowed here")
 	case p.Score <= -infinity:
 		for _, o := range p.Origin {
-			if o.Value <= -infinity && o.By != ByNodeState && (o.By != ByParent || len(against) == 0) && !slices.Contains(against, o.Text) {
-				against = append(against, o.Text)
+			if text := o.banText(); o.Value <= -infinity && o.By != ByNodeState && (o.By != ByParent || len(against) == 0) && !slices.Contains(against, text) {
+				against = append(against, text)
 			}
 		}
 	case p.Score < 0:
-		against = append(against, "the score is negative")
+		against = append(against, "the score is negative"+negativeParts(p.Origin))
 	}
 	if len(against) > 0 {
 		return strings.Join(against, "; ")

@@ -313,6 +313,13 @@ func (x *explainer) nowhereReasons(r *resource, i *Instance) []Reason {
 	case slices.ContainsFunc(i.Places, func(p Place) bool { return p.Possible }):
 		return nil // a place was found and taken away again
 	}
+	for _, p := range i.Places {
+		for _, o := range p.Origin {
+			if why.Hint == "" && p.State == "online" {
+				why.Hint = o.banHint(r)
+			}
+		}
+	}
 	return append(out, why)
 }
 
@@ -367,6 +374,8 @@ func (x *explainer) banReason(r *resource, o Origin) []Reason {
 		}
 	case ByFailure, ByThreshold:
 		out.Code, out.Hint = CodeFailure, "mend it, then resource cleanup "+plainName(r)
+	case ByLocation:
+		out.Code, out.Text, out.Hint = CodeNoNode, o.banText(), o.banHint(r)
 	default:
 		out.Code = CodeNoNode
 	}
