@@ -106,7 +106,7 @@ func TestImpact(t *testing.T) {
 	work := doc.Clone()
 	work.Section("constraints").Add(cib.NewElement("rsc_location", "id", "away", "rsc", "run", "node", "n1", "score", "-INFINITY"))
 	text, err := s.impact(work)
-	for _, want := range []string{"Move  run  n1 -> n2", "it leaves n1: location away"} {
+	for _, want := range []string{"Move  run  n1 -> n2", "it leaves n1: forbidden by location away"} {
 		if err != nil || !strings.Contains(text, want) {
 			t.Errorf("%q is not said: %v\n%s", want, err, text)
 		}
