@@ -92,9 +92,22 @@ func (m shared) prepare() {
 // in has a script use the directory of the file system.
 func (m shared) in(script string) string { return strings.ReplaceAll(script, "DIRECTORY", m.directory) }
 
+// mounted waits for the file system on a node. What takes long is told while it does: it
+// may have ended when the test does.
 func (m shared) mounted(node string) {
 	m.t.Helper()
-	m.Until(node, "GFS2 is mounted", m.in("grep -q ' DIRECTORY gfs2 ' /proc/mounts"))
+	begun, told := time.Now(), false
+	m.Wait(node+": GFS2 is mounted", func() bool {
+		_, err := m.TryFor(30*time.Second, node, m.in("grep -q ' DIRECTORY gfs2 ' /proc/mounts"))
+		if err != nil && !told && time.Since(begun) > lab.Patience(2*time.Minute) {
+			told = true
+			for _, n := range m.Names() {
+				out, _ := m.TryFor(time.Minute, n, labWords)
+				m.t.Logf("%s, while GFS2 is not mounted on %s:\n%s", n, node, out)
+			}
+		}
+		return err == nil
+	})
 }
 
 // load starts the writer of a node, unless it writes.
