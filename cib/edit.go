@@ -66,7 +66,7 @@ func (c *CIB) objects() map[string]Entry {
 //     have resource sets; an order or colocation down to two resources becomes
 //     a simple one, unless its sets say more than that could;
 //   - the members of a deleted container stay, and its first member inherits
-//     its constraints;
+//     its constraints, but for those with resource sets;
 //   - a container without members goes, and the primitives of a template go
 //     with it;
 //   - tags, ACL targets and permissions lose what refers to deleted objects;
@@ -191,7 +191,7 @@ func (d *deletion) constraints() {
 		for _, a := range [...]string{"rsc", "with-rsc", "first", "then"} {
 			hanging = hanging || d.ids[e.Get(a)]
 		}
-		if !hanging && e.Child("resource_set") != nil && d.shrink(e) {
+		if !hanging && d.shrink(e) {
 			changed = true
 			hanging = e.Child("resource_set") == nil
 			if e.Name == "rsc_ticket" {
@@ -207,7 +207,7 @@ func (d *deletion) constraints() {
 		case changed:
 			d.note(e, false, "a resource it named is gone")
 		case to != "":
-			d.notes = append(d.notes, EditNote{Element: e.Name, ID: e.ID(), From: from, To: to, Text: to + " takes the place of " + from})
+			d.notes = append(d.notes, EditNote{Element: e.Name, ID: e.ID(), From: from, To: to, Text: "it names " + to + " now"})
 		}
 	}
 }
@@ -219,14 +219,6 @@ func (d *deletion) redirect(e *Element) (from, to string, hanging bool) {
 		if heir := d.heirs[e.Get(a)]; heir != "" {
 			from, to = e.Get(a), heir
 			e.Set(a, heir)
-		}
-	}
-	for set := range e.Named("resource_set") {
-		for ref := range set.Named("resource_ref") {
-			if heir := d.heirs[ref.ID()]; heir != "" {
-				from, to = ref.ID(), heir
-				ref.Set("id", heir)
-			}
 		}
 	}
 	if to != "" {
