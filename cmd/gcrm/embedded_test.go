@@ -110,7 +110,7 @@ func TestConsoleEmbeddedCluster(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	time.Sleep(300 * time.Millisecond) // the start is recorded, monitors run
+	c.ask("cluster wait") // the start is recorded, monitors run
 	pid := servingProcess(t, dir)
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)

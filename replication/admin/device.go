@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"gcrm/replication/blockdev"
 	"gcrm/replication/fusefile"
 )
 
@@ -43,7 +44,7 @@ func (v *served) attachKernel() error {
 	if err := v.Open(); err != nil {
 		return err
 	}
-	k, err := v.s.nbd.AttachKernel(kernelName(v.conf.Name()), (*patient)(v))
+	k, err := v.s.nbd.AttachKernel(kernelName(v.conf.Name()), (*patient)(v), v.logicalBlock())
 	if err != nil {
 		v.Release()
 		return err
@@ -54,6 +55,12 @@ func (v *served) attachKernel() error {
 	return nil
 }
 
+// logicalBlock is the size of the logical blocks of the device: that of the disk
+// below, as in the kernel, so that a file system made there can be mounted here.
+func (v *served) logicalBlock() uint32 {
+	return blockdev.LogicalBlock(v.conf.Conf.Disk)
+}
+
 // attachDevice makes the block device of a Primary.
 func (v *served) attachDevice() error {
 	if v.s.o.Device == "nbd" {
@@ -62,7 +69,7 @@ func (v *served) attachDevice() error {
 	if v.channel == nil || v.device != "" {
 		return nil
 	}
-	loop, err := fusefile.AttachLoop(v.mount())
+	loop, err := fusefile.AttachLoop(v.mount(), v.logicalBlock())
 	if err != nil {
 		return err
 	}

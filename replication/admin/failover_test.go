@@ -44,7 +44,7 @@ func TestFileSystemSurvivesItsPrimary(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	s := newSite(t, 64, "net { ping-timeout 30; } disk { resync-rate 400M; c-plan-ahead 0; c-min-rate 0; }")
 	s.firstSync("--device", "loop")
-	shell(t, "mkfs.ext4", "-q", s.status(0).Device)
+	shell(t, "mkfs.ext4", "-q", "-b", "1024", s.status(0).Device) // blocks as small as a kernel's DRBD takes
 	room, mnt := newRoom(t, s.dir), ""
 	primary, confirmed := 0, 0
 	mount := func() string {

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -171,5 +174,31 @@ func TestQueueReportsEveryOperation(t *testing.T) {
 	wg.Wait()
 	if !errors.Is(results[6000], ErrClosed) || !errors.Is(results[6001], ErrClosed) {
 		t.Errorf("after Close: %v, %v", results[6000], results[6001])
+	}
+}
+
+func TestLogicalBlock(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n := LogicalBlock(file); n != 512 {
+		t.Errorf("a file has blocks of %d", n)
+	}
+	if n := LogicalBlock(file + ".none"); n != 512 {
+		t.Errorf("what is not there has blocks of %d", n)
+	}
+	for _, want := range []uint32{512, 4096} {
+		out, err := exec.Command("losetup", "-f", "--show", "--sector-size", strconv.Itoa(int(want)), file).Output()
+		if err != nil {
+			t.Skipf("SKIPPED: no loop devices of any block size here: %v", err)
+		}
+		loop := strings.TrimSpace(string(out))
+		if n := LogicalBlock(loop); n != want {
+			t.Errorf("a disk with blocks of %d has %d", want, n)
+		}
+		if err := exec.Command("losetup", "-d", loop).Run(); err != nil {
+			t.Error(err)
+		}
 	}
 }

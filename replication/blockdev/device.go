@@ -70,6 +70,24 @@ func Open(path string, o Options) (*Device, error) {
 	return d, nil
 }
 
+// LogicalBlock is the size of the logical blocks of a disk, in bytes: 512 for a
+// file, and for what cannot be asked.
+func LogicalBlock(path string) uint32 {
+	f, err := os.Open(path)
+	if err != nil {
+		return SectorSize
+	}
+	defer f.Close()
+	return logicalBlock(f)
+}
+
+func logicalBlock(f *os.File) uint32 {
+	if n, err := unix.IoctlGetInt(int(f.Fd()), unix.BLKSSZGET); err == nil && n >= SectorSize {
+		return uint32(n)
+	}
+	return SectorSize
+}
+
 func (d *Device) prepare(o Options) error {
 	if !o.Shared && !o.ReadOnly {
 		// udev looks at a device with a lock of its own as soon as its last writer has
@@ -92,9 +110,7 @@ func (d *Device) prepare(o Options) error {
 	}
 	d.size = uint64(end) &^ (SectorSize - 1)
 	if d.block {
-		if n, err := unix.IoctlGetInt(int(d.file.Fd()), unix.BLKSSZGET); err == nil && n > 0 {
-			d.unit = uint64(n)
-		}
+		d.unit = uint64(logicalBlock(d.file))
 	}
 	if o.Buffered {
 		return nil

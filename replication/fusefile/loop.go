@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AttachLoop makes a loop device of a file and gives its path.
-func AttachLoop(path string) (string, error) {
+// AttachLoop makes a loop device of a file and gives its path. block is the size
+// of its logical blocks, in bytes.
+func AttachLoop(path string, block uint32) (string, error) {
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
 		return "", fmt.Errorf("loop devices are not there: %w", err)
@@ -39,7 +40,7 @@ func AttachLoop(path string) (string, error) {
 		var info unix.LoopInfo64
 		copy(info.File_name[:], path)
 		info.Flags = unix.LO_FLAGS_DIRECT_IO
-		err = unix.IoctlLoopConfigure(int(loop.Fd()), &unix.LoopConfig{Fd: uint32(file), Size: 4096, Info: info})
+		err = unix.IoctlLoopConfigure(int(loop.Fd()), &unix.LoopConfig{Fd: uint32(file), Size: block, Info: info})
 		if errors.Is(err, unix.EINVAL) {
 			// A block size that the file does not take.
 			err = unix.IoctlLoopConfigure(int(loop.Fd()), &unix.LoopConfig{Fd: uint32(file), Info: info})

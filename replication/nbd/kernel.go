@@ -45,8 +45,9 @@ type KernelDevice struct {
 }
 
 // AttachKernel makes a block device of an open Device. name identifies it for a
-// successor, which takes it over by the same call.
-func (s *Server) AttachKernel(name string, dev Device) (*KernelDevice, error) {
+// successor, which takes it over by the same call. block is the size of the
+// logical blocks, in bytes.
+func (s *Server) AttachKernel(name string, dev Device, block uint32) (*KernelDevice, error) {
 	k := &KernelDevice{s: s, dev: dev, name: name, Path: FindKernel(name)}
 	if !KernelClient() {
 		return nil, ErrNoKernelClient
@@ -59,7 +60,7 @@ func (s *Server) AttachKernel(name string, dev Device) (*KernelDevice, error) {
 		}
 	} else {
 		a := attribute64(nil, attrSize, dev.Size())
-		a = attribute64(a, attrBlockSize, preferredBlock)
+		a = attribute64(a, attrBlockSize, uint64(block))
 		a = attribute64(a, attrTimeout, uint64(kernelTimeout.Seconds()))
 		a = attribute64(a, attrDeadTimeout, uint64(kernelPatience.Seconds()))
 		a = attribute64(a, attrServerFlags, transHasFlags|transFlush|transFUA|transTrim|transWriteZeroes)

@@ -62,7 +62,7 @@ func TestNoKernelClient(t *testing.T) {
 	if KernelClient() {
 		t.Skip("SKIPPED: this kernel has an NBD driver; the test against the kernel's DRBD uses it in a machine of its own")
 	}
-	if _, err := (&Server{}).AttachKernel("gcrm:test", nil); err == nil {
+	if _, err := (&Server{}).AttachKernel("gcrm:test", nil, 512); err == nil {
 		t.Error("a device was made without a driver")
 	}
 	if path := FindKernel("gcrm:test"); path != "" {
