@@ -86,8 +86,7 @@ func TestConsoleEmbeddedCluster(t *testing.T) {
 		t.Errorf("the page is not served: %v", err)
 	}
 
-	c.typing("node standby node1\r")
-	c.expect("# ")
+	c.ask("node standby node1")
 	began := time.Now()
 	moved := regexp.MustCompile(`resource webserver is running on: node[23]`)
 	for !moved.MatchString(c.ask("resource status webserver")) {
@@ -96,10 +95,10 @@ func TestConsoleEmbeddedCluster(t *testing.T) {
 		}
 	}
 	t.Logf("moved after %v", time.Since(began).Round(time.Millisecond))
-	c.typing("status\r")
-	c.expect("Node node1: standby")
-	c.typing("node online node1\r")
-	c.expect("# ")
+	if out := c.ask("status"); !strings.Contains(out, "Node node1: standby") {
+		t.Errorf("node1 is not in standby:\n%s", out)
+	}
+	c.ask("node online node1")
 
 	for {
 		if _, err := page(address); err == nil {
