@@ -1,6 +1,9 @@
 package cib
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // crossing finds what neither side of a merge could see in the objects it
 // changed: ids that both gave away, elements that one deleted and the other
@@ -65,7 +68,8 @@ func (x *crossings) references() {
 			if c.Mine != nil {
 				without = x.theirs
 			}
-			if (c.Mine != nil) != (c.Theirs != nil) && len(without.References(r.ID)) == 0 {
+			dangles := slices.ContainsFunc(without.References(r.ID), func(o Reference) bool { return o.Hard || !r.Hard })
+			if (c.Mine != nil) != (c.Theirs != nil) && !dangles {
 				c.Reason = fmt.Sprintf("one refers to %s, the other deleted it", r.ID)
 				x.conflict(c)
 			}
