@@ -3,11 +3,10 @@ package shell
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
-
-	"math"
 
 	"gcrm/cib"
 )

@@ -263,9 +263,7 @@ func (e *Engine) peerWriteDone(o *op, err error) {
 			e.answerWrite(o, wire.CmdNegAck)
 		case !e.wantsWritten(flags):
 		case inSync(e.state.Conn()) && flags&wire.FlagMayClear != 0:
-			if e.hasDisk {
-				e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)
-			}
+			e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)
 			e.answerWrite(o, wire.CmdResyncWriteAck)
 		default:
 			e.answerWrite(o, wire.CmdWriteAck)
