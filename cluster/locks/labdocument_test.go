@@ -3,10 +3,6 @@ package locks
 import (
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -66,42 +62,23 @@ order vmvg0-then-VMFS Mandatory: vmvg0-clone VMFS-clone
 colocation VMFS-with-vmvg0 inf: VMFS-clone vmvg0-clone
 `
 
-var documentTimeout = regexp.MustCompile(`timeout=(\d+)s`)
-
 // documentScript is the first document's configuration for the machines of the lab:
-// their names, their power switch, times that fit emulation, and resources that wait to
-// be started in the order of the document, since there is nothing yet that they could
-// use.
+// their names, their power switch, and resources that wait to be started in the order of
+// the document, since there is nothing yet that they could use.
 func documentScript(t *testing.T) string {
-	b, err := os.ReadFile(filepath.Join("..", "..", "testdata", "tutorials", "kvm.crm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(b)
-	for _, change := range []struct {
-		times    int
-		old, new string
-	}{
-		{1, "stonith:fence_xvm", "stonith:fence_lab"},
-		{1, `pcmk_host_map="kvm1-cr:kvm1;kvm2-cr:kvm2"`, `pcmk_host_list="node1 node2" pcmk_delay_base="node1:10s;node2:0s"`},
-		{1, "rsc_defaults resource-stickiness=100", "rsc_defaults resource-stickiness=100 target-role=Stopped"},
+	t.Helper()
+	changes := []lab.Change{
+		{Times: 1, Old: "stonith:fence_xvm", New: "stonith:fence_lab"},
+		{Times: 1, Old: `pcmk_host_map="kvm1-cr:kvm1;kvm2-cr:kvm2"`, New: `pcmk_host_list="node1 node2" pcmk_delay_base="node1:10s;node2:0s"`},
+		{Times: 1, Old: "rsc_defaults resource-stickiness=100", New: "rsc_defaults resource-stickiness=100 target-role=Stopped"},
 		// The guests of this test have no operating system that could shut down.
-		{2, "migration_transport=ssh", "migration_transport=ssh force_stop=true"},
-	} {
-		if n := strings.Count(text, change.old); n != change.times {
-			t.Fatalf("kvm.crm has %q %d times, not %d", change.old, n, change.times)
-		}
-		text = strings.ReplaceAll(text, change.old, change.new)
+		{Times: 2, Old: "migration_transport=ssh", New: "migration_transport=ssh force_stop=true"},
 	}
 	if *lvmToday {
-		text = strings.Replace(text, "ocf:heartbeat:clvm ", "ocf:heartbeat:lvmlockd ", 1)
-		before, _, _ := strings.Cut(text, "\ncommit\n")
-		text = before + "\n" + documentToday + "commit\n"
+		changes = append(changes, lab.Change{Times: 1, Old: "ocf:heartbeat:clvm ", New: "ocf:heartbeat:lvmlockd "},
+			lab.Change{Times: 1, Old: "\ncommit\n", New: "\n" + documentToday + "commit\n"})
 	}
-	return documentTimeout.ReplaceAllStringFunc(text, func(s string) string {
-		n, _ := strconv.Atoi(documentTimeout.FindStringSubmatch(s)[1])
-		return "timeout=" + lab.Seconds(lab.Slow(time.Duration(n)*time.Second))
-	})
+	return lab.Document(t, "kvm.crm", changes...)
 }
 
 // TestFirstDocument is the first document from its begin to its end: a volume that is

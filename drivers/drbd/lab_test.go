@@ -3,9 +3,7 @@ package drbd
 import (
 	"flag"
 	"fmt"
-	"os"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,27 +41,18 @@ type named struct {
 
 func (n named) Name() string { return n.name }
 
-// labScript is the third document's, with a fence device, the address of the lab's
-// network, and times that emulated machines keep.
+// labScript is the third document's, with a fence device and the address of the lab's
+// network.
 func labScript(t *testing.T, core string) string {
 	t.Helper()
-	raw, err := os.ReadFile("../../testdata/tutorials/mysql-drbd.crm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := regexp.MustCompile(`(?m)^(#.*|configure|commit|verify|node .*)\n`).ReplaceAllString(string(raw), "")
-	for from, to := range map[string]string{"stonith-enabled=false": "stonith-enabled=true", "ip=172.16.27.89": "ip=" + address, "drbd_resource=mystore": "drbd_resource=mystore" + core} {
-		if strings.Count(text, from) != 1 {
-			t.Fatalf("%q is not once in\n%s", from, text)
-		}
-		text = strings.Replace(text, from, to, 1)
-	}
-	text = regexp.MustCompile(`timeout=(\d+)s`).ReplaceAllStringFunc(text, func(f string) string {
-		n, _ := strconv.Atoi(f[len("timeout=") : len(f)-1])
-		return "timeout=" + lab.Seconds(lab.Slow(time.Duration(n)*time.Second))
-	})
-	return text + "\nprimitive my_fence stonith:fence_lab params pcmk_host_list=\"node1 node2\" op monitor interval=60s timeout=60s"
+	text := lab.Document(t, "mysql-drbd.crm",
+		lab.Change{Times: 1, Old: "stonith-enabled=false", New: "stonith-enabled=true"},
+		lab.Change{Times: 1, Old: "ip=172.16.27.89", New: "ip=" + address},
+		lab.Change{Times: 1, Old: "drbd_resource=mystore", New: "drbd_resource=mystore" + core})
+	return lab.Statements(nodeStatements.ReplaceAllString(text, "")) + "\n" + lab.FenceDevice
 }
+
+var nodeStatements = regexp.MustCompile(`(?m)^node .*\n`)
 
 // TestWithKernel builds the data base of the third document from its script, has a client
 // commit rows through standby and power-off of its node, and looks whether all that were
@@ -84,8 +73,7 @@ func TestWithKernel(t *testing.T) {
 	// Both disks are empty: there is nothing to be copied.
 	m.Run("node1", "drbdadm -- --clear-bitmap new-current-uuid mystore || drbdadm primary --force mystore")
 	m.Until("node1", "both disks are up to date", inSync)
-	// The native core's device has sectors of 4 KiB.
-	m.Run("node1", "set -e; drbdadm primary mystore; mkfs.ext4 -q -b 4096 /dev/drbd0; mount /dev/drbd0 /drbd; tar -C /drbd -xzf /root/mysql.tar; umount /drbd; drbdadm secondary mystore")
+	m.Run("node1", "set -e; drbdadm primary mystore; mkfs.ext4 -q /dev/drbd0; mount /dev/drbd0 /drbd; tar -C /drbd -xzf /root/mysql.tar; umount /drbd; drbdadm secondary mystore")
 	for _, n := range nodes.Names() {
 		m.Run(n, "drbdadm down mystore; modprobe -r drbd")
 	}

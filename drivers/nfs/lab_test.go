@@ -3,9 +3,7 @@ package nfs
 import (
 	"flag"
 	"fmt"
-	"os"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -118,25 +116,17 @@ umount /mnt/nfs; vgchange -q -an storage`)
 	return s
 }
 
-// script is the fifth document's, with a fence device that can switch power, times that
-// emulated machines keep, and stickiness: a slow stack would otherwise move the service
-// back to the node that it has just lost, and be measured twice.
+// script is the fifth document's, with a fence device that can switch power, and
+// stickiness: a slow stack would otherwise move the service back to the node that it has
+// just lost, and be measured twice.
 func (s site) script() string {
 	s.t.Helper()
-	raw, err := os.ReadFile("../../testdata/tutorials/nfs.crm")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	text := regexp.MustCompile(`(?m)^(#.*|configure|commit)\n`).ReplaceAllString(string(raw), "")
+	text := lab.Document(s.t, "nfs.crm")
 	device := regexp.MustCompile(`(?m)^primitive my_fence (.*\\\n)*.*\n`)
 	if !device.MatchString(text) {
 		s.t.Fatalf("no fence device in\n%s", text)
 	}
-	text = device.ReplaceAllString(text, "rsc_defaults resource-stickiness=100\nprimitive my_fence stonith:fence_lab params pcmk_host_list=\"node1 node2\" op monitor interval=60s timeout=60s\n")
-	return regexp.MustCompile(`timeout=(\d+)s`).ReplaceAllStringFunc(text, func(f string) string {
-		n, _ := strconv.Atoi(f[len("timeout=") : len(f)-1])
-		return "timeout=" + lab.Seconds(lab.Slow(time.Duration(n)*time.Second))
-	})
+	return lab.Statements(device.ReplaceAllString(text, "rsc_defaults resource-stickiness=100\n"+lab.FenceDevice+"\n"))
 }
 
 // TestWithKernel builds the NFS service of the fifth document from its script, has a

@@ -18,7 +18,7 @@ const failoverAddress = "10.9.1.100"
 // failoverScript is an address and a process.
 const failoverScript = `property stonith-enabled=true no-quorum-policy=ignore
 rsc_defaults resource-stickiness=100
-primitive fence stonith:fence_lab params pcmk_host_list="node1 node2" op monitor interval=60s timeout=60s
+` + FenceDevice + `
 primitive address ocf:heartbeat:IPaddr2 params ip=` + failoverAddress + ` cidr_netmask=24 nic=eth1 op monitor interval=10s timeout=60s op start timeout=60s interval=0 op stop timeout=60s interval=0
 primitive process ocf:heartbeat:anything params binfile=/root/service cmdline_options="serve :7000" op monitor interval=10s timeout=60s op start timeout=60s interval=0 op stop timeout=60s interval=0
 group service address process`

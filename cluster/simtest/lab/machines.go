@@ -75,23 +75,35 @@ func find(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(at); err == nil {
+	if there(at) {
 		return at
 	}
-	root, err := filepath.Abs(".")
-	for err == nil && root != "/" {
-		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-			break
-		}
-		root = filepath.Dir(root)
-	}
-	if at = filepath.Join(root, *program); err == nil {
-		_, err = os.Stat(at)
-	}
-	if err != nil {
+	if at = filepath.Join(root(t), *program); !there(at) {
 		t.Fatalf("the laboratory's program is neither at %s nor at %s", *program, at)
 	}
 	return at
+}
+
+func there(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// root is that of the repository.
+func root(t *testing.T) string {
+	t.Helper()
+	at, err := filepath.Abs(".")
+	for err == nil {
+		if there(filepath.Join(at, "go.mod")) {
+			return at
+		}
+		if filepath.Dir(at) == at {
+			break
+		}
+		at = filepath.Dir(at)
+	}
+	t.Fatalf("no go.mod above the working directory (%v)", err)
+	return ""
 }
 
 // In are the same machines for a part of the test, whose commands end with ctx.

@@ -39,6 +39,17 @@ func (m *Machines) Settled(s Stack, seen, resource, not string) (place string) {
 	return place
 }
 
+// stopped waits until a status shows nothing any more that runs.
+func (m *Machines) stopped(stack, status string) {
+	m.t.Helper()
+	var words string
+	m.Wait(stack+": everything has stopped", func() bool {
+		out, err := m.Try(m.names[0], status)
+		words = out
+		return err == nil && !strings.Contains(out, "Started") && !strings.Contains(out, "Stopping")
+	}, &words)
+}
+
 // gcrmStack is gcrm on some of the machines.
 type gcrmStack struct {
 	*Machines
@@ -74,12 +85,7 @@ func (g *gcrmStack) Standby(seen, node string, on bool) {
 func (g *gcrmStack) End() {
 	g.t.Helper()
 	g.Run(g.names[0], "gcrm configure property stop-all-resources=true")
-	var words string
-	g.Wait("gcrm: everything has stopped", func() bool {
-		out, err := g.Try(g.names[0], "gcrm status")
-		words = out
-		return err == nil && !strings.Contains(out, "Started")
-	}, &words)
+	g.stopped(g.Name(), "gcrm status")
 	for _, n := range g.names {
 		g.Run(n, "systemctl disable --quiet gcrm; systemctl stop gcrm; rm -rf /var/lib/gcrm /run/gcrm")
 	}
@@ -160,12 +166,7 @@ func (p pacemaker) Standby(seen, node string, on bool) {
 func (p pacemaker) End() {
 	p.t.Helper()
 	p.Run(p.names[0], "crm_attribute --type crm_config --name stop-all-resources --update true")
-	var words string
-	p.Wait("Pacemaker: everything has stopped", func() bool {
-		out, err := p.Try(p.names[0], "crm_mon -1 -r")
-		words = out
-		return err == nil && !strings.Contains(out, "Started") && !strings.Contains(out, "Stopping")
-	}, &words)
+	p.stopped(p.Name(), "crm_mon -1")
 	for _, n := range p.names {
 		p.Run(n, "systemctl disable --quiet corosync pacemaker; systemctl stop pacemaker corosync")
 	}
