@@ -134,13 +134,12 @@ type (
 		Result Result
 	}
 
-	// Record is a new or changed entry of the history. What was heard from
-	// another node is stored, and told to nobody.
+	// Record is a new or changed entry of the history. Told ones came from
+	// another node, or are told by an Announce: they are stored, and told to
+	// nobody.
 	Record struct {
 		Entry Entry
-		Heard bool
-		// Announced entries are told by an Announce.
-		Announced bool
+		Told  bool
 	}
 
 	// Announce tells the other nodes of a request before a device is asked to

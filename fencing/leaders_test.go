@@ -185,7 +185,7 @@ func (p *pair) input(n string, in Input) {
 			if e.Entry.State == Fails { // though the device may have acted: it has to be tried again
 				delete(p.victims[e.Entry.Target].by, e.Entry.Incarnation)
 			}
-			if e.Heard || e.Announced {
+			if e.Told {
 				continue
 			}
 			other := map[string]string{"a": "b", "b": "a"}[n]

@@ -316,9 +316,9 @@ func (m *Machine) confirm(in Confirm) {
 
 func (m *Machine) put(e Entry) { m.keep(e, false) }
 
-func (m *Machine) keep(e Entry, announced bool) {
+func (m *Machine) keep(e Entry, told bool) {
 	if m.history.Put(e) {
-		m.emit(Record{Entry: e, Announced: announced})
+		m.emit(Record{e, told})
 		m.noteGone(e)
 	}
 }
@@ -352,7 +352,7 @@ func (m *Machine) remember(in Remember) {
 			continue
 		}
 		if !in.Stored {
-			m.emit(Record{Entry: e, Heard: true})
+			m.emit(Record{e, true})
 		}
 		if in.Live {
 			m.noteGone(e)

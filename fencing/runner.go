@@ -201,7 +201,7 @@ func (r *Runner) step(in Input) {
 	effects := r.machine.Step(time.Now(), in)
 	for _, e := range effects {
 		if rec, ok := e.(Record); ok && r.cfg.Record != nil {
-			if err := r.cfg.Record(rec.Entry, rec.Heard || rec.Announced); err != nil {
+			if err := r.cfg.Record(rec.Entry, rec.Told); err != nil {
 				r.cfg.Log.Error("the history of fencing could not be stored", "entry", rec.Entry.ID, "err", err)
 			}
 		}

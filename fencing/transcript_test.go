@@ -297,7 +297,7 @@ func (s *script) step(in Input) {
 			}
 		case Record:
 			how := "record"
-			if e.Heard {
+			if e.Told {
 				how = "keep"
 			}
 			fmt.Fprintf(&s.out, "%s %s %s %s\n", at, how, e.Entry.ID, e.Entry.State)

@@ -276,3 +276,15 @@ type stuckCluster struct{ *memoryCluster }
 func (s *stuckCluster) Info(ctx context.Context) (*client.Info, error) {
 	return &client.Info{Leader: "node1", Quorate: true, Transition: client.Transition{Number: 1, Total: 3, Running: []string{"web_start_0 on node1"}}}, nil
 }
+// Commands of the level either ask a running cluster or are about this host.
+func TestAsksCluster(t *testing.T) {
+	for _, v := range clusterLevel().Verbs {
+		host := len(v.Args) > 0 && v.Args[0].Name == hostArgs()[0].Name
+		if AsksCluster(v.Name) == host {
+			t.Errorf("%s: asks the cluster %v, is about this host %v", v.Name, !host, host)
+		}
+	}
+	if !AsksCluster("wait_for_startup") || AsksCluster("dance") {
+		t.Error("another name of a command, and no command")
+	}
+}

@@ -57,6 +57,14 @@ func cibLevel() *Level {
 	}
 }
 
+// AsksCluster tells of a word after "cluster" whether it is a command that asks a
+// running cluster. The others are about this host, and work without.
+func AsksCluster(word string) bool {
+	return slices.ContainsFunc(clusterLevel().Verbs, func(v *Verb) bool {
+		return (v.Live || v.Observes) && (v.Name == word || slices.Contains(v.Aliases, word))
+	})
+}
+
 func clusterLevel() *Level {
 	return &Level{
 		Name: "cluster",

@@ -390,12 +390,7 @@ func (d *devices) announce(ctx context.Context, e fencing.Entry) []fencing.Entry
 			continue
 		}
 		all.Go(func() {
-			entries, err := d.say(ctx, name, remembrance{Entries: []fencing.Entry{e}, Live: true})
-			if err != nil {
-				d.mu.Lock()
-				delete(d.told, name) // it is told all of the history later
-				d.mu.Unlock()
-			}
+			entries, _ := d.say(ctx, name, remembrance{Entries: []fencing.Entry{e}, Live: true})
 			mu.Lock()
 			defer mu.Unlock()
 			at = append(at, entries...)
@@ -405,7 +400,8 @@ func (d *devices) announce(ctx context.Context, e fencing.Entry) []fencing.Entry
 	return at
 }
 
-// say sends entries of the history, and returns what the node is at.
+// say sends entries of the history, and returns what the node is at. One that
+// could not be told is told all of the history later.
 func (d *devices) say(ctx context.Context, node string, r remembrance) ([]fencing.Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.node.timing.IO)
 	defer cancel()
@@ -413,22 +409,21 @@ func (d *devices) say(ctx context.Context, node string, r remembrance) ([]fencin
 	err := d.node.wire.Call(ctx, node, methodRemember, r, &at)
 	if err != nil {
 		d.node.log.Debug("a node was not told of a fencing", "peer", node, "err", err)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.told, node)
 	}
 	return at, err
 }
 
-// tell does that without waiting for it. A node that could not be told is told
-// all of the history later.
+// tell does that without waiting for it.
 func (d *devices) tell(node string, r remembrance, done func()) {
 	d.node.wg.Go(func() {
-		_, err := d.say(d.node.ctx, node, r)
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if err != nil {
-			delete(d.told, node)
-			return
+		if _, err := d.say(d.node.ctx, node, r); err == nil {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			done()
 		}
-		done()
 	})
 }
 

@@ -4,10 +4,10 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 
 	"gcrm/cluster/node/daemon"
+	"gcrm/shell"
 )
 
 // daemonVerbs runs "gcrm daemon" and "gcrm cluster ...", which work where no
@@ -16,8 +16,8 @@ func daemonVerbs(args []string) (status int, ok bool) {
 	if len(args) == 0 || args[0] != "daemon" && args[0] != "cluster" {
 		return 0, false
 	}
-	if args[0] == "cluster" && len(args) > 1 && slices.Contains([]string{"status", "health", "links", "wait", "wait_for_startup"}, args[1]) {
-		return 0, false // the shell's: they need a cluster that runs
+	if args[0] == "cluster" && len(args) > 1 && shell.AsksCluster(args[1]) {
+		return 0, false
 	}
 	s := hostStreams()
 	if args[0] == "daemon" {

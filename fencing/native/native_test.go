@@ -64,6 +64,9 @@ func (s *switchboard) Do(ctx context.Context, c fencing.Call) fencing.Outcome {
 		<-ctx.Done()
 		return fencing.Outcome{Code: fencing.Failed, Text: "interrupted"}
 	}
+	if c.Params["garbage"] != "" && c.Action != fencing.Status {
+		return fencing.Outcome{Text: strings.Split(c.Plug, ":")[1]} // as code breaks on what it did not expect
+	}
 	if c.Action == fencing.List || c.Action == fencing.Monitor {
 		return fencing.Outcome{Hosts: []string{"p1", "p2"}}
 	}
@@ -166,6 +169,24 @@ func TestHangingDeviceAndImpatientCaller(t *testing.T) {
 	defer cancel()
 	if _, err := r.Fence(ctx, fencing.Request{Target: "b", Action: fencing.Off}); err == nil {
 		t.Error("a caller that did not wait got a success")
+	}
+}
+
+// TestMethodThatBreaks: a panic in a method is a failed action, and not the end of
+// the daemon.
+func TestMethodThatBreaks(t *testing.T) {
+	board := &switchboard{on: map[string]bool{"b": true}, Description: fencing.Description{Name: "fence_board", Short: "s", Long: "l",
+		Actions: []string{fencing.Off, fencing.Status, fencing.Monitor}, Params: []fencing.Param{{Name: "plug", Short: "p"}}}}
+	r := fencing.NewRunner(fencing.RunnerConfig{Self: "c", Registry: fencing.NewRegistry(map[string]fencing.Method{"fence_board": board}, nil, nil)})
+	defer r.Close()
+	r.Configure(document(t, pair("pcmk_host_list", "b")+pair("garbage", "1")), fencing.Sources{})
+	r.Members(fencing.Members{Nodes: []string{"c"}, Quorate: true})
+	_, err := r.Fence(t.Context(), fencing.Request{Target: "b", Action: fencing.Off})
+	if err == nil || !strings.Contains(err.Error(), "internal error in fence_board: runtime error: index out of range") {
+		t.Errorf("error %v", err)
+	}
+	if h := r.History(); len(h) != 1 || h[0].State != fencing.Fails {
+		t.Errorf("history %+v", h)
 	}
 }
 

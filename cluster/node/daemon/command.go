@@ -96,6 +96,7 @@ func ClusterCommand(ctx context.Context, args []string, s Streams) int {
 		fmt.Fprintf(w, "  gcrm cluster %s %s\t%s\n", v.name, v.args, v.what)
 	}
 	w.Flush()
+	fmt.Fprintln(s.Err, "gcrm help cluster has these and those that ask a running cluster.")
 	return exitUsage
 }
 
