@@ -276,6 +276,7 @@ type stuckCluster struct{ *memoryCluster }
 func (s *stuckCluster) Info(ctx context.Context) (*client.Info, error) {
 	return &client.Info{Leader: "node1", Quorate: true, Transition: client.Transition{Number: 1, Total: 3, Running: []string{"web_start_0 on node1"}}}, nil
 }
+
 // Commands of the level either ask a running cluster or are about this host.
 func TestAsksCluster(t *testing.T) {
 	for _, v := range clusterLevel().Verbs {
