@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
@@ -20,30 +19,13 @@ func TestConcurrentPrimaries(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		cfg := Defaults()
 		cfg.TwoPrimaries = true
-		p := &pair{t: t, size: pairDisk}
-		p.reset([2]Config{cfg, cfg})
-		for _, n := range p.nodes {
-			p.up(n)
-		}
-		p.link(r.IntN(2))
-		p.run(true)
-		p.nodes[0].e.Promote(p.now, true, 1)
-		p.effects(p.nodes[0])
-		for s := p.nodes[0].e.State(); s.PeerDisk() != wire.UpToDate; s = p.nodes[0].e.State() {
-			p.now += 100 * time.Millisecond
-			for _, n := range p.nodes {
-				n.e.Tick(p.now)
-				p.effects(n)
-			}
-			p.run(true)
-		}
+		p := connectedPair(t, pairDisk, cfg, r.IntN(2))
 		p.nodes[1].e.Promote(p.now, false, 2)
 		p.effects(p.nodes[1])
 		p.run(true)
 		if s := p.nodes[1].e.State(); s.Role() != wire.Primary || s.Peer() != wire.Primary {
 			t.Fatalf("seed %d: %v", seed, s)
 		}
-		p.out.Reset()
 		p.tap = func(_ int, m *wire.Message) {
 			if m.Command == wire.CmdSuperseded || m.Command == wire.CmdRetryWrite {
 				conflicts++

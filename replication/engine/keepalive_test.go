@@ -11,37 +11,10 @@ import (
 	"gcrm/replication/wire"
 )
 
-// connectedPair is a Primary a and a Secondary b, in sync.
-func connectedPair(t *testing.T, cfg Config) *pair {
-	t.Helper()
-	p := &pair{t: t, size: pairDisk}
-	p.reset([2]Config{cfg, cfg})
-	for _, n := range p.nodes {
-		p.up(n)
-	}
-	p.link(1)
-	p.run(true)
-	p.nodes[0].e.Promote(p.now, true, 1)
-	p.effects(p.nodes[0])
-	p.run(true)
-	for range 30 {
-		p.pass(100*time.Millisecond, nil)
-	}
-	if s := p.nodes[0].e.State(); s.PeerDisk() != wire.UpToDate {
-		t.Fatal(s)
-	}
-	p.out.Reset()
-	return p
-}
-
 // pass lets time go by; messages for which lost is true do not arrive.
 func (p *pair) pass(d time.Duration, lost func(m *wire.Message) bool) {
 	for end := p.now + d; p.now < end; {
-		p.now += 100 * time.Millisecond
-		for _, n := range p.nodes {
-			n.e.Tick(p.now)
-			p.effects(n)
-		}
+		p.tick()
 		for {
 			p.wire = slices.DeleteFunc(p.wire, func(w pending) bool { return !w.eof && lost != nil && lost(&w.m) })
 			if !p.step(true) {
@@ -54,7 +27,7 @@ func (p *pair) pass(d time.Duration, lost func(m *wire.Message) bool) {
 // TestKeepAlive: a connection without traffic lives by pings; one that says nothing
 // ends after ping-int and ping-timeout.
 func TestKeepAlive(t *testing.T) {
-	p := connectedPair(t, Defaults())
+	p := connectedPair(t, pairDisk, Defaults(), 1)
 	pings := 0
 	p.tap = func(_ int, m *wire.Message) {
 		if m.Command == wire.CmdPing {
@@ -80,7 +53,7 @@ func TestKeepAlive(t *testing.T) {
 // TestKOCount: a peer that answers pings but not a write is given up after ko-count
 // times timeout, and the write completes with the local copy.
 func TestKOCount(t *testing.T) {
-	p := connectedPair(t, Defaults())
+	p := connectedPair(t, pairDisk, Defaults(), 1)
 	a := p.nodes[0]
 	a.e.Write(p.now, a.tag(), 80, make([]byte, 4096), false)
 	p.effects(a)
@@ -100,7 +73,7 @@ func TestKOCount(t *testing.T) {
 func TestChecksumRequests(t *testing.T) {
 	cfg := Defaults()
 	cfg.CsumsAlg = "md5"
-	p := connectedPair(t, cfg)
+	p := connectedPair(t, pairDisk, cfg, 1)
 	a := p.nodes[0]
 	block := bytes.Repeat([]byte{7}, metadata.BlockSize)
 	if _, err := a.disk.WriteAt(block, 0); err != nil {
@@ -138,7 +111,7 @@ func TestChecksumRequests(t *testing.T) {
 // TestOtherVolumes: settings of a volume that this node does not have are passed
 // over, anything else about it ends the connection.
 func TestOtherVolumes(t *testing.T) {
-	p := connectedPair(t, Defaults())
+	p := connectedPair(t, pairDisk, Defaults(), 1)
 	a := p.nodes[0].e
 	before := a.State()
 	a.Receive(p.now, &wire.Message{Command: wire.CmdState, Volume: 1, State: wire.State(0).WithDisk(wire.Failed)})

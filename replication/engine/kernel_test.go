@@ -208,11 +208,7 @@ func TestSpeaksLikeTheKernel(t *testing.T) {
 	}
 	pass := func(d time.Duration) {
 		for end := p.now + d; p.now < end; {
-			p.now += 100 * time.Millisecond
-			for _, n := range p.nodes {
-				n.e.Tick(p.now)
-				p.effects(n)
-			}
+			p.tick()
 			p.run(true)
 		}
 	}

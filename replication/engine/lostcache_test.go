@@ -3,7 +3,6 @@ package engine
 import (
 	"bytes"
 	"testing"
-	"time"
 
 	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
@@ -15,38 +14,10 @@ import (
 // takes nothing back, as the kernel.
 func TestAcknowledgedButNeverFlushed(t *testing.T) {
 	for _, tells := range []bool{true, false} {
-		p := &pair{t: t, size: pairDisk}
 		cfg := Defaults()
 		cfg.ResyncRate, cfg.MaxRate = 100000, 0
-		p.reset([2]Config{cfg, cfg})
-		for _, n := range p.nodes {
-			p.up(n)
-		}
-		p.link(0)
-		p.run(true)
+		p := connectedPair(t, pairDisk, cfg, 0)
 		a, b := p.nodes[0], p.nodes[1]
-		synced := func() bool {
-			s := a.e.State()
-			return s.Disk() == wire.UpToDate && s.PeerDisk() == wire.UpToDate && s.Conn() == wire.Connected
-		}
-		awaitSync := func() {
-			t.Helper()
-			for i := 0; !synced(); i++ {
-				if i > 300 {
-					t.Fatalf("no end: %v\n%s", a.e.State(), p.out.String())
-				}
-				p.now += 100 * time.Millisecond
-				for _, n := range p.nodes {
-					n.e.Tick(p.now)
-					p.effects(n)
-				}
-				p.run(true)
-			}
-		}
-		a.e.Promote(p.now, true, 1)
-		p.effects(a)
-		p.run(true)
-		awaitSync()
 
 		for i, sector := range []uint64{80, 160} {
 			a.e.Write(p.now, a.tag(), sector, bytes.Repeat([]byte{byte(7 + i)}, metadata.BlockSize), false)
@@ -96,7 +67,7 @@ func TestAcknowledgedButNeverFlushed(t *testing.T) {
 		p.must(b.e.Attach(p.now, LocalDisk{Capacity: area.Layout.DataSectors, Super: area.Super, Bitmap: bm, Layout: area.Layout}))
 		p.effects(b)
 		p.run(true)
-		awaitSync()
+		p.awaitSync()
 		for i, sector := range []uint64{80, 160} {
 			if got := b.disk.sector(sector)[0]; got != byte(7+i) {
 				t.Errorf("the peer has %d at %d after the resync", got, sector)

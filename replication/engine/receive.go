@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"fmt"
 
 	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
@@ -19,6 +20,11 @@ type receiveSide struct {
 	flushing int // disks that are flushed for it
 	pumping  bool
 }
+
+// maxReceivedEpoch is how many writes a peer may send in one epoch: every one is
+// remembered until its end. max-epoch-size goes up to 20000; one request may be several
+// packets of an old protocol.
+const maxReceivedEpoch = 1 << 16
 
 // Backlog is how many messages of the data socket wait for the disk. A runner stops
 // reading when there are many.
@@ -211,7 +217,10 @@ func (e *Engine) receiveWrite(m *wire.Message) {
 	}
 	e.accepted()
 	e.applied += uint64(m.Size) / metadata.SectorSize
-	e.receiving.epoch++
+	if e.receiving.epoch++; e.receiving.epoch > maxReceivedEpoch {
+		e.protocolError(fmt.Sprintf("more than %d writes without the end of an epoch (BARRIER)", maxReceivedEpoch))
+		return
+	}
 	if m.Command == wire.CmdData && m.Size == 0 {
 		return
 	}

@@ -10,23 +10,8 @@ import (
 // TestShutdownLeavesCleanMetadata: what a node leaves is attached again without a
 // replay, and looks to drbdmeta like what the kernel leaves after apply-al.
 func TestShutdownLeavesCleanMetadata(t *testing.T) {
-	p := &pair{t: t, size: pairDisk}
-	p.reset([2]Config{Defaults(), Defaults()})
+	p := connectedPair(t, pairDisk, Defaults(), 1)
 	a, b := p.nodes[0], p.nodes[1]
-	p.up(a)
-	p.up(b)
-	p.link(1)
-	p.run(true)
-	a.e.Promote(p.now, true, a.tag())
-	p.effects(a)
-	for range 20 {
-		p.now += 100e6
-		for _, n := range p.nodes {
-			n.e.Tick(p.now)
-			p.effects(n)
-		}
-		p.run(true)
-	}
 	a.e.Write(p.now, a.tag(), 800, make([]byte, 4096), false)
 	p.effects(a)
 	p.run(true)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
@@ -22,42 +21,20 @@ func TestPrimaryWritesAsSyncTarget(t *testing.T) {
 		cfg := Defaults()
 		cfg.ALExtents = 2
 		cfg.ResyncRate, cfg.MaxRate, cfg.FillTarget = 4000, 4000, 20000
-		p := &pair{t: t, size: size}
-		p.reset([2]Config{cfg, cfg})
-		for _, n := range p.nodes {
-			p.up(n)
-		}
-		p.link(r.IntN(2))
-		p.run(true)
+		p := connectedPair(t, size, cfg, r.IntN(2))
 		a := p.nodes[0]
-		a.e.Promote(p.now, true, 1)
-		p.effects(a)
-		tick := func() {
-			p.now += 100 * time.Millisecond
-			for _, n := range p.nodes {
-				n.e.Tick(p.now)
-				p.effects(n)
-			}
-		}
-		synced := func() bool {
-			s := a.e.State()
-			return s.Conn() == wire.Connected && s.Disk() == wire.UpToDate && s.PeerDisk() == wire.UpToDate
-		}
-		for p.run(true); !synced(); p.run(true) {
-			tick()
-		}
 		a.e.Demote(p.now, 2)
 		p.effects(a)
 		p.run(true)
 		a.e.Invalidate(p.now, false, 3)
 		p.effects(a)
 		for p.run(true); a.e.State().Conn() != wire.SyncTarget; p.run(true) {
-			tick()
+			p.tick()
 		}
 		a.e.Promote(p.now, false, 4)
 		p.effects(a)
 		want := map[uint64]byte{}
-		for steps, left := 0, 300; !synced(); steps++ {
+		for steps, left := 0, 300; !p.synced(); steps++ {
 			if steps > 200000 {
 				t.Fatalf("seed %d: no end: %v\n%s", seed, a.e.State(), p.out.String())
 			}
@@ -75,10 +52,10 @@ func TestPrimaryWritesAsSyncTarget(t *testing.T) {
 				}
 				p.effects(a)
 			case c == 8:
-				tick()
+				p.tick()
 			default:
 				if !p.shuffle(r) {
-					tick()
+					p.tick()
 				}
 			}
 		}

@@ -384,13 +384,7 @@ func (p *pair) command(t *testing.T, d *datadriven.TestData) {
 		span, err := time.ParseDuration(d.CmdArgs[0].Key)
 		p.must(err)
 		for end := p.now + span; p.now < end; {
-			p.now += 100 * time.Millisecond
-			for _, n := range p.nodes {
-				if n.e != nil {
-					n.e.Tick(p.now)
-					p.effects(n)
-				}
-			}
+			p.tick()
 			p.run(d.HasArg("quiet"))
 		}
 	case "state":

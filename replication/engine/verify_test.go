@@ -17,28 +17,8 @@ func TestVerifyUnderLoad(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 6))
 		cfg := Defaults()
 		cfg.VerifyAlg, cfg.ResyncRate, cfg.PlanAhead = "sha1", 1000, 0
-		p := &pair{t: t, size: 1 << 20}
-		p.reset([2]Config{cfg, cfg})
-		pass := func() {
-			p.now += 100 * time.Millisecond
-			for _, n := range p.nodes {
-				n.e.Tick(p.now)
-				p.effects(n)
-			}
-		}
-		for _, n := range p.nodes {
-			p.up(n)
-		}
-		p.link(r.IntN(2))
-		p.run(true)
+		p := connectedPair(t, 1<<20, cfg, r.IntN(2))
 		a := p.nodes[0]
-		a.e.Promote(p.now, true, 1)
-		p.effects(a)
-		p.run(true)
-		for a.e.State().PeerDisk() != wire.UpToDate {
-			pass()
-			p.run(true)
-		}
 		v := p.nodes[seed%2]
 		v.e.Verify(p.now, v.tag())
 		p.effects(v)
@@ -50,7 +30,7 @@ func TestVerifyUnderLoad(t *testing.T) {
 				p.effects(a)
 			case 1:
 				if r.IntN(5) == 0 {
-					pass()
+					p.tick()
 				}
 			default:
 				p.shuffle(r)
@@ -59,10 +39,7 @@ func TestVerifyUnderLoad(t *testing.T) {
 				break
 			}
 		}
-		for range 100 {
-			pass()
-			p.run(true)
-		}
+		p.pass(10*time.Second, nil)
 		for _, n := range p.nodes {
 			if s := n.e.State(); s.Conn() != wire.Connected || n.e.OutOfSync() != 0 {
 				t.Errorf("seed %d: node %d: %v, %d blocks out of sync", seed, n.id, s, n.e.OutOfSync()/8)

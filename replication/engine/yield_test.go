@@ -2,7 +2,6 @@ package engine
 
 import (
 	"testing"
-	"time"
 
 	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
@@ -25,13 +24,7 @@ func TestResyncYields(t *testing.T) {
 	} {
 		cfg := Defaults()
 		cfg.MinRate, cfg.MaxRate, cfg.PlanAhead, cfg.ResyncRate = c.min, 0, 0, 4000
-		p := &pair{t: t, size: 64 << 20}
-		p.reset([2]Config{cfg, cfg})
-		for _, n := range p.nodes {
-			p.up(n)
-		}
-		p.link(0)
-		p.run(true)
+		p := freshPair(t, 64<<20, cfg, 0)
 		a := p.nodes[0]
 		a.e.Promote(p.now, true, 1)
 		p.effects(a)
@@ -48,11 +41,7 @@ func TestResyncYields(t *testing.T) {
 				p.effects(a)
 			}
 			p.run(true)
-			p.now += 100 * time.Millisecond
-			for _, n := range p.nodes {
-				n.e.Tick(p.now)
-				p.effects(n)
-			}
+			p.tick()
 			p.run(true)
 		}
 		if fetched < c.lo || fetched > c.hi {
