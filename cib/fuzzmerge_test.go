@@ -373,15 +373,15 @@ func checkMerge(t *testing.T, base, mine, theirs *CIB) {
 	}
 	im, it, ix := NewIndex(mine), NewIndex(theirs), NewIndex(merged)
 	unique := len(im.Duplicates()) == 0 && len(it.Duplicates()) == 0
-	// Of siblings without ids nobody knows afterwards which is which.
-	told := unique && !slices.ContainsFunc([]*CIB{base, mine, theirs}, func(c *CIB) bool {
-		several := false
+	// Of siblings with one name and no id, or references to one, nobody knows
+	// afterwards which is which.
+	told := unique
+	for _, c := range []*CIB{base, mine, theirs} {
 		c.Root.Walk(func(e *Element) bool {
-			several = several || nameless(e) != nil
-			return !several
+			told = told && !slices.ContainsFunc(keyedChildren(e, false), func(k keyedElement) bool { return strings.Contains(k.key, "\x02") })
+			return told
 		})
-		return several
-	})
+	}
 	if again, conflicts := Merge(base, mine, merged); told && (len(conflicts) > 0 || normalized(again) != normalized(merged)) {
 		fail("merging mine once more: %v\n%s", conflicts, again)
 	}
