@@ -14,9 +14,10 @@ type EditNote struct {
 	Element, ID string
 	// Deleted objects hung in the air after the edit; others were adapted.
 	Deleted bool
-	// From and To are set if the object names another resource now.
+	// From and To are set if the object names another resource now; else Text
+	// is what was done, in words.
 	From, To string
-	Text     string // what was done, in words
+	Text     string
 }
 
 // ErrNoObject is what edits return, wrapped, for an object that does not exist.
@@ -207,7 +208,7 @@ func (d *deletion) constraints() {
 		case changed:
 			d.note(e, false, "a resource it named is gone")
 		case to != "":
-			d.notes = append(d.notes, EditNote{Element: e.Name, ID: e.ID(), From: from, To: to, Text: "it names " + to + " now"})
+			d.notes = append(d.notes, EditNote{Element: e.Name, ID: e.ID(), From: from, To: to})
 		}
 	}
 }
@@ -399,7 +400,7 @@ func Rename(c *CIB, old, new string) ([]EditNote, error) {
 		} else {
 			r.Element.Set(r.Attr, new)
 		}
-		n := EditNote{Element: r.Object.Name, ID: r.Object.ID(), From: old, To: new, Text: "it names " + new + " now"}
+		n := EditNote{Element: r.Object.Name, ID: r.Object.ID(), From: old, To: new}
 		if r.Object.Name != "fencing-level" && (len(notes) == 0 || notes[len(notes)-1] != n) {
 			notes = append(notes, n)
 		}

@@ -168,9 +168,13 @@ func TestMergeConflicts(t *testing.T) {
 		"other options": {func(c *CIB) { prop(c).Children[0].Set("value", "x") }, func(c *CIB) { prop(c).Add(NewElement("nvpair", "id", "n2", "name", "x", "value", "y")) }, "[]"},
 		"node":          {func(c *CIB) { c.Nodes()[0].Element.Set("type", "x") }, func(c *CIB) { c.Nodes()[0].Element.Set("type", "y") }, "[alpha: both changed it]"},
 		"dangling":      {func(c *CIB) { c.Section("constraints").Add(NewElement("rsc_location", "id", "l", "rsc", "b")) }, func(c *CIB) { rsc(c).Remove(rsc(c).ChildByID("b")) }, "[l: one refers to b, the other deleted it]"},
-		"same id":       {func(c *CIB) { rsc(c).ChildByID("a").Add(NewElement("x", "id", "i")) }, func(c *CIB) { rsc(c).ChildByID("b").Add(NewElement("x", "id", "i")) }, "[b: both gave away the id i]"},
-		"order":         {func(c *CIB) { slices.Reverse(rsc(c).Children) }, func(c *CIB) { r := rsc(c).Children; r[0], r[1] = r[1], r[0] }, "[section resources: both changed the order]"},
-		"schema":        {func(c *CIB) { c.Root.Set("validate-with", "a") }, func(c *CIB) { c.Root.Set("validate-with", "b") }, "[section cib: the schema was changed to a and to b]"},
+		"dangling beside a tag": {func(c *CIB) { c.Section("constraints").Add(NewElement("rsc_location", "id", "l", "rsc", "b")) }, func(c *CIB) {
+			c.EnsureSection("tags").Add(NewElement("tag", "id", "t").Add(NewElement("obj_ref", "id", "b")))
+			rsc(c).Remove(rsc(c).ChildByID("b"))
+		}, "[l: one refers to b, the other deleted it]"},
+		"same id": {func(c *CIB) { rsc(c).ChildByID("a").Add(NewElement("x", "id", "i")) }, func(c *CIB) { rsc(c).ChildByID("b").Add(NewElement("x", "id", "i")) }, "[b: both gave away the id i]"},
+		"order":   {func(c *CIB) { slices.Reverse(rsc(c).Children) }, func(c *CIB) { r := rsc(c).Children; r[0], r[1] = r[1], r[0] }, "[section resources: both changed the order]"},
+		"schema":  {func(c *CIB) { c.Root.Set("validate-with", "a") }, func(c *CIB) { c.Root.Set("validate-with", "b") }, "[section cib: the schema was changed to a and to b]"},
 		"grouped meanwhile": {func(c *CIB) { rsc(c).ChildByID("a").Set("class", "x") }, func(c *CIB) {
 			a := rsc(c).ChildByID("a")
 			rsc(c).Remove(a)
