@@ -117,7 +117,7 @@ func TestExportsThatFail(t *testing.T) {
 // and the kernel's cache there.
 func fake(t *testing.T) (paths, []string) {
 	dir := t.TempDir()
-	p := paths{filepath.Join(dir, "state"), filepath.Join(dir, "nfsd"), filepath.Join(dir, "rpc"), filepath.Join(dir, "no-systemd")}
+	p := paths{filepath.Join(dir, "state"), filepath.Join(dir, "nfsd"), filepath.Join(dir, "rpc"), filepath.Join(dir, "no-systemd"), network{dir, hostAddresses, nil}}
 	for _, d := range []string{"bin", "state/sm", "state/sm.bak", "nfsd", "rpc/nfsd.export"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)

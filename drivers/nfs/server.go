@@ -36,7 +36,7 @@ func serverAgent(p paths) *native.Agent {
 				{Name: "nfs_smnotify_retry_time", Type: meta.Integer, Short: "Minutes to go on trying to notify clients"},
 				{Name: "nfs_server_scope", Type: meta.String, Short: "Scope of the server's state", Long: "Name under which NFSv4 clients recognise the server on every node."},
 				{Name: "nfs_ip", Type: meta.String, Short: "Addresses of the server", Long: "Addresses clients know, separated by commas; NFSv3 clients are notified from each."},
-				{Name: "nfs_shared_infodir", Type: meta.String, Short: "Folder for the server's state", Long: "Folder on shared storage that takes the place of /var/lib/nfs while the server runs."},
+				{Name: "nfs_shared_infodir", Type: meta.String, Short: "Folder for the server's state", Long: "Folder on shared storage that takes the place of /var/lib/nfs while the server runs. The clients' connections are kept there, too, so that clients find the server at once where it starts next."},
 				{Name: "rpcpipefs_dir", Type: meta.String, Default: "/var/lib/nfs/rpc_pipefs", Short: "Mount point of rpc_pipefs"},
 			},
 			Actions: []meta.Action{
@@ -101,6 +101,9 @@ func (n nfsServer) monitor(_ context.Context, c *native.Call) drivers.Result {
 			return native.Fail(drivers.NotRunning, "%s does not run", s.name)
 		}
 	}
+	if c.Action == drivers.Monitor && !c.Probe() {
+		n.keepConnections(c)
+	}
 	return native.OK()
 }
 
@@ -132,7 +135,7 @@ func (n nfsServer) start(ctx context.Context, c *native.Call) drivers.Result {
 	if _, err := c.Tool("rpc.nfsd"); err != nil {
 		return native.Failed(err)
 	}
-	for _, step := range []func(context.Context, *native.Call) error{n.takeState, n.mountKernel, n.programs, n.serve, n.notifyClients} {
+	for _, step := range []func(context.Context, *native.Call) error{n.takeState, n.mountKernel, n.programs, n.serve, n.notifyClients, n.callBack} {
 		if err := step(ctx, c); err != nil {
 			return native.Failed(err)
 		}
@@ -347,6 +350,9 @@ func (n nfsServer) stop(ctx context.Context, c *native.Call) drivers.Result {
 	}
 	if threads == 0 && !bound {
 		return native.OK()
+	}
+	if threads > 0 && bound {
+		n.keepConnections(c)
 	}
 	if n.systemd(c) {
 		argv := []string{"systemctl", "stop", "nfs-server.service"}

@@ -21,10 +21,11 @@ type paths struct {
 	rpc   string // /proc/net/rpc
 	// booted is the folder whose presence means that systemd runs.
 	booted string
+	net    network
 }
 
 func host() paths {
-	return paths{"/var/lib/nfs", "/proc/fs/nfsd", "/proc/net/rpc", "/run/systemd/system"}
+	return paths{"/var/lib/nfs", "/proc/fs/nfsd", "/proc/net/rpc", "/run/systemd/system", hostNetwork()}
 }
 
 func agents(p paths, path []string) map[drivers.Name]drivers.Agent {
