@@ -77,14 +77,23 @@ func OpenDevice(name string, flags int) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("device of the lock manager: %w", err)
 	}
-	link := filepath.Join("/dev/misc", name)
-	if _, err := os.Lstat(link); errors.Is(err, fs.ErrNotExist) {
-		if err := errors.Join(os.MkdirAll("/dev/misc", 0o755), os.Symlink("../"+name, link)); err != nil {
-			f.Close()
-			return nil, err
-		}
+	if err := linkBelow("/dev/misc", name); err != nil {
+		f.Close()
+		return nil, err
 	}
 	return f, nil
+}
+
+// linkBelow makes the link of a device, unless there is one: udev may make it at the
+// same moment, where the lock manager was loaded just now.
+func linkBelow(dir, name string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.Symlink("../"+name, filepath.Join(dir, name)); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // Event is the kernel's wish for a lockspace: to join (Online) or to leave.
