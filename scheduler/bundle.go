@@ -1,7 +1,5 @@
 package scheduler
 
-import "slices"
-
 // Bundles: placement, colocation, actions, orderings and probes of what a
 // bundle consists of.
 
@@ -17,8 +15,7 @@ func (e *engine) assignBundle(r *resource) *node {
 	for _, rep := range d.replicas {
 		containers = append(containers, rep.container)
 	}
-	slices.SortStableFunc(containers, e.compareInstances)
-	e.assignInstances(r, containers, len(d.replicas), d.perHost)
+	e.assignInstances(r, mergeSort(containers, e.compareInstances), len(d.replicas), d.perHost)
 	for _, rep := range d.replicas {
 		e.assignReplica(r, rep)
 	}

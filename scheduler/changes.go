@@ -81,9 +81,7 @@ func (e *engine) checkHistory(r *resource, n *node, l *cib.Element) {
 	}
 	ops := operationsOf(l)
 	if len(ops) > 1 {
-		ops = slices.Clone(ops)
-		slices.Reverse(ops)
-		slices.SortStableFunc(ops, func(a, b *cib.Element) int { return newerOp(a, b, true) })
+		ops = byAge(ops)
 	}
 	start, stop := activeOps(ops)
 	if start < stop {

@@ -30,10 +30,12 @@ func (e *engine) walkScores(source, target *resource, log string, nodes *nodeTab
 		if target == nil {
 			m = source.children[len(source.children)-1]
 		}
-		e.walkScores(m, target, log, nodes, c, factor, flags)
+		work := *nodes // not nodes itself: the walk may come upon the resource whose table that is
+		e.walkScores(m, target, log, &work, c, factor, flags)
 		if e.older.has(olderGroups) {
-			e.walkGroupAsInOlder(source, target, log, nodes, factor, flags)
+			e.walkGroupAsInOlder(source, target, log, &work, factor, flags)
 		}
+		*nodes = work
 		source.merging = false
 		return
 	}

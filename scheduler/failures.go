@@ -147,19 +147,22 @@ func (e *engine) blockingFailure(r *resource, n *node, el *cib.Element) bool {
 	if r.ops == nil {
 		return false
 	}
+	// quirk: entries of unique instances bear a number in their names, and so
+	// are never found
+	name := stripInstance(r.id)
 	for op := range r.ops.Named("op") {
 		if op.Get("on-fail") != "block" {
 			continue
 		}
-		name, interval := op.Get("name"), parseInterval(op.Get("interval"))
+		task, interval := op.Get("name"), parseInterval(op.Get("interval"))
 		matches := func(h *cib.Element) bool {
-			if h.Get("operation") != name || parseIntervalMS(h.Get("interval")) != interval {
+			if h.Get("operation") != task || parseIntervalMS(h.Get("interval")) != interval {
 				return false
 			}
-			if strings.HasSuffix(h.ID(), "_last_failure_0") {
+			if h.ID() == opKey(name, "last_failure", 0) {
 				return true
 			}
-			return h.ID() == opKey(stripInstance(r.id), name, interval) && intOf(h.Get("rc-code"), 0) != targetRC(h)
+			return h.ID() == opKey(name, task, interval) && intOf(h.Get("rc-code"), 0) != targetRC(h)
 		}
 		if el != nil {
 			if matches(el) {
@@ -167,14 +170,11 @@ func (e *engine) blockingFailure(r *resource, n *node, el *cib.Element) bool {
 			}
 			continue
 		}
-		for _, id := range []string{r.failName(), r.id} {
-			if l := e.nodeHistory(n.name, id); l != nil {
-				for h := range l.Named("lrm_rsc_op") {
-					if matches(h) {
-						return true
-					}
+		if l := e.nodeHistory(n.name, name); l != nil {
+			for h := range l.Named("lrm_rsc_op") {
+				if matches(h) {
+					return true
 				}
-				break
 			}
 		}
 	}

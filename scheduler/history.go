@@ -1,10 +1,6 @@
 package scheduler
 
-import (
-	"slices"
-
-	"gcrm/cib"
-)
+import "gcrm/cib"
 
 // Operation history: one lrm_resource of one node becomes a role, an active
 // node, and marks of failures on its resource.
@@ -15,9 +11,7 @@ func (e *engine) processHistory(n *node, r *resource, id string, ops []*cib.Elem
 	r.role = roleUnknown
 	sorted := ops
 	if len(ops) > 1 {
-		sorted = slices.Clone(ops)
-		slices.Reverse(sorted) // equal entries come out in reverse document order
-		slices.SortStableFunc(sorted, func(a, b *cib.Element) int { return newerOp(a, b, true) })
+		sorted = byAge(ops)
 	}
 	acc := failIgnore
 	var last *cib.Element
@@ -245,6 +239,7 @@ func (e *engine) remapOp(r *resource, n *node, h *histOp, acc *onFail, expired b
 	default:
 		h.status = execError
 	}
+	counts := !expired || e.older.has(olderExpired)
 	switch h.rc {
 	case rcOK:
 		if probe && h.target == rcNotRunning {
@@ -261,11 +256,11 @@ func (e *engine) remapOp(r *resource, n *node, h *histOp, acc *onFail, expired b
 		if probe && h.rc != h.target {
 			h.status = execDone
 		}
-		if !expired || h.rc == h.target || e.older.has(olderExpired) {
+		if counts || h.rc == h.target {
 			r.role = rolePromoted
 		}
 	case rcFailedPromoted:
-		if !expired || e.older.has(olderExpired) {
+		if counts {
 			r.role = rolePromoted
 		}
 		h.status = execError
@@ -273,7 +268,7 @@ func (e *engine) remapOp(r *resource, n *node, h *histOp, acc *onFail, expired b
 		h.status = execErrorFatal
 	case rcUnimplemented:
 		if h.interval == 0 {
-			if !expired || e.older.has(olderExpired) {
+			if counts {
 				e.blockIfUnrecoverable(r, n, h)
 			}
 			h.status = execErrorHard
@@ -281,7 +276,7 @@ func (e *engine) remapOp(r *resource, n *node, h *histOp, acc *onFail, expired b
 			h.status = execNotSupported
 		}
 	case rcNotInstalled, rcInvalidParam, rcNoPrivilege:
-		if !expired || e.older.has(olderExpired) {
+		if counts {
 			e.blockIfUnrecoverable(r, n, h)
 		}
 		h.status = execErrorHard

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"slices"
 	"strings"
 
 	"gcrm/cib"
@@ -83,10 +84,7 @@ func transitionKey(s string) (transition, target int, uuid string, ok bool) {
 }
 
 func transitionOf(el *cib.Element) (transition int, uuid string) {
-	key := el.Get("transition-key")
-	if key == "" {
-		_, key, _ = strings.Cut(el.Get("transition-magic"), ";")
-	}
+	_, key, _ := strings.Cut(el.Get("transition-magic"), ";")
 	tr, _, u, ok := transitionKey(key)
 	if !ok {
 		return -1, ""
@@ -102,9 +100,22 @@ func targetRC(el *cib.Element) int {
 	return t
 }
 
+// byAge sorts the entries of one resource on one node, oldest first. Equal
+// ones come out in reverse document order.
+func byAge(ops []*cib.Element) []*cib.Element {
+	ops = slices.Clone(ops)
+	slices.Reverse(ops)
+	return mergeSort(ops, func(a, b *cib.Element) int { return newerOp(a, b, true) })
+}
+
 // newerOp compares the age of two history entries: positive if a is newer.
+// sameNode tells whether they are of one node where they do not say so; only
+// then their ids and call ids mean anything to each other.
 func newerOp(a, b *cib.Element, sameNode bool) int {
-	if id := a.ID(); id != "" && id == b.ID() {
+	if na, nb := a.Get("on_node"), b.Get("on_node"); na != "" && nb != "" {
+		sameNode = strings.EqualFold(na, nb)
+	}
+	if id := a.ID(); sameNode && id != "" && id == b.ID() {
 		return 0
 	}
 	ca, cb := intOf(a.Get("call-id"), -1), intOf(b.Get("call-id"), -1)

@@ -30,7 +30,7 @@ const (
 	olderDegraded                         // degraded results are good ones for monitors alone
 	olderExpired                          // failures that tell of a promoted role do so after they expired, and stops that cannot be recovered block
 	olderInactive                         // an instance that is nowhere goes before active ones without promotion score
-	olderInterleaved                      // interleaved with a bundle means with its containers, not with what is in them
+	olderInterleaved                      // interleaved with a bundle means with its containers, with what is in them only if that stops
 	olderOrderedClones                    // instances of ordered clones know their neighbours alone
 	olderAll            = olderOrderedClones<<1 - 1
 )
@@ -63,8 +63,11 @@ func (e *engine) colocateAsInOlder(r *resource, this, with []*colocation) {
 // colocated with its last member: which has the group's own colocations once
 // the group is being placed.
 func (e *engine) walkGroupAsInOlder(g, target *resource, log string, nodes *nodeTable, factor float32, flags walkFlag) {
-	if target == nil || !e.anyAvailable(*nodes) {
+	if !e.anyAvailable(*nodes) {
 		return
+	}
+	if target == nil {
+		target = g
 	}
 	list := g.children[len(g.children)-1].withThis
 	if flags&walkThisWith != 0 {

@@ -244,7 +244,7 @@ func (e *engine) assignBest(r *resource, prefer *node, stopIfFail bool) {
 	if chosen == nil && best != nil {
 		chosen = best
 		uniqueInstance := r.parent != nil && r.parent.variant == vClone && r.parent.unique
-		if !uniqueInstance && nodes[0].score > 0 && best.available() && current != nil && current.available() {
+		if !uniqueInstance && nodes[0].score > 0 && best.available() && current != nil && current.available() && current.baseScore >= 0 {
 			for _, c := range nodes[1:] {
 				if c.score != nodes[0].score {
 					break
@@ -403,7 +403,7 @@ func (e *engine) assignClone(r *resource) *node {
 		e.addDependents(c, r)
 	}
 	e.showScores(r, "pcmk__clone_assign")
-	slices.SortStableFunc(r.children, e.compareInstances)
+	r.children = mergeSort(r.children, e.compareInstances)
 	e.assignInstances(r, r.children, r.clone.max, r.clone.nodeMax)
 	if r.promotable {
 		e.chooseRoles(r)

@@ -264,7 +264,7 @@ func (e *engine) sortPromotable(clone *resource) {
 			}
 		}
 	}
-	slices.SortStableFunc(clone.children, func(a, b *resource) int {
+	clone.children = mergeSort(clone.children, func(a, b *resource) int {
 		if a.sortIndex != b.sortIndex {
 			return b.sortIndex - a.sortIndex
 		}

@@ -276,11 +276,11 @@ func (e *engine) updateInterleaved(first, then *action, n *node, filter actionFl
 			}
 			continue
 		}
-		fa := instanceAction(first, fi, n, !e.older.has(olderInterleaved))
+		fa := e.instanceAction(first, fi, n, true)
 		if fa == nil {
 			continue
 		}
-		ta := instanceAction(then, ti, n, false)
+		ta := e.instanceAction(then, ti, n, false)
 		if ta == nil {
 			continue
 		}
@@ -294,14 +294,17 @@ func (e *engine) updateInterleaved(first, then *action, n *node, filter actionFl
 
 // instanceAction is the action of one instance that a collective action
 // stands for.
-func instanceAction(a *action, inst *resource, n *node, isFirst bool) *action {
+func (e *engine) instanceAction(a *action, inst *resource, n *node, isFirst bool) *action {
 	task := originalTask(a)
 	r := inst
 	if inst.replicaContainer && inst.replica != nil && inst.replica.child != nil {
 		inside := false
-		if isFirst {
+		switch {
+		case isFirst && e.older.has(olderInterleaved):
+			inside = task == taskStop
+		case isFirst:
 			inside = task != taskStop
-		} else {
+		default:
 			inside = task == taskPromote || task == taskDemote
 		}
 		if inside {

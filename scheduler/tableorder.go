@@ -94,8 +94,9 @@ func (t *hashTable) grow(count int) {
 	}
 }
 
-// mergeSort sorts as GLib sorts lists: which matters only where better is no
-// order, as with votes over capacities (a before b, b before c, c before a).
+// mergeSort sorts as GLib sorts lists: which matters only where compare is no
+// order: with votes over capacities, active instances among inactive ones, and
+// entries of other transitions (a before b, b before c, c before a).
 func mergeSort[T any](list []T, compare func(a, b T) int) []T {
 	if len(list) < 2 {
 		return list
