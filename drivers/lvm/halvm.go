@@ -145,16 +145,20 @@ func (h halvm) stop(ctx context.Context, c *native.Call) drivers.Result {
 	if vg == "" {
 		return native.OK()
 	}
+	// Where nothing is active the tag is not this node's to take off: a node that comes
+	// back stops what it does not have, and the group may be active on another.
+	left, err := h.active(vg, "")
+	if err != nil {
+		return native.Failed(err)
+	}
+	if len(left) == 0 {
+		return native.OK()
+	}
 	g, err := report(ctx, c, vg)
 	var tool *native.ToolError
 	switch {
-	case errors.Is(err, errNoGroup):
+	case errors.Is(err, errNoGroup) || errors.As(err, &tool):
 		return h.gone(vg)
-	case errors.As(err, &tool):
-		if res := h.gone(vg); res.RC != drivers.OK {
-			return res
-		}
-		return native.OK()
 	case err != nil:
 		return native.Failed(err)
 	}

@@ -154,6 +154,27 @@ func TestForeignTagIsTakenOver(t *testing.T) {
 	}
 }
 
+// A node that comes back stops what it ran before it was lost. By then the group is
+// active on another node, and its tag is that node's.
+func TestStopLeavesTheTagOfAnotherNode(t *testing.T) {
+	for typ, params := range map[string]map[string]string{
+		"LVM":          {"volgrpname": "vgnfs", "exclusive": "true"},
+		"LVM-activate": {"vgname": "vgnfs", "vg_access_mode": "tagging"},
+	} {
+		w := newWorld(t)
+		w.put("conf/volume_list", "volume_list=[]\n")
+		w.put("tags", "pacemaker")
+		s := w.subject(typ, params)
+		s.Want(t, drivers.Stop, drivers.OK)
+		if got := w.get("tags"); got != "pacemaker" {
+			t.Errorf("%s: tags after the stop %q", typ, got)
+		}
+		if strings.Contains(w.get("log"), "change") {
+			t.Errorf("%s: the group was changed: %s", typ, w.get("log"))
+		}
+	}
+}
+
 func TestNothingIsActivatedWithoutTheGuard(t *testing.T) {
 	for conf, want := range map[string]string{"": "no activation/volume_list", `volume_list=["@pacemaker"]`: `has "@pacemaker"`, `volume_list=["vgnfs"]`: `has "vgnfs"`} {
 		w := newWorld(t)
