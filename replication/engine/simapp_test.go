@@ -2,11 +2,8 @@ package engine
 
 import (
 	"bytes"
-	"container/heap"
 	"encoding/binary"
 	"slices"
-	"strings"
-	"testing"
 	"time"
 
 	"gcrm/replication/metadata"
@@ -16,6 +13,9 @@ import (
 // invariants hold at every moment.
 func (w *world) invariants() {
 	w.stats.checks++
+	if w.split != nil {
+		w.watch()
+	}
 	a, b := w.nodes[0], w.nodes[1]
 	if w.cfg.Fencing == FencingDontCare && (a.conn == 0 || a.conn != b.conn || a.up && a.r.lowest() < wire.Connected || b.up && b.r.lowest() < wire.Connected) {
 		return // nobody forbids it while they do not see each other
@@ -36,7 +36,13 @@ func (w *world) invariants() {
 // the node lost its cache, nor a crashed writer came back and made its own disk,
 // which lost its cache, the source of a resync.
 func (v *value) safe(w *world, n *simCopy) bool {
-	return v.acked && (v.flushed || v.holders[n.id] && n.crashed < v.issued && (w.nodes[n.id].copies[v.volume].target < v.issued || w.nodes[v.writer].crashed < v.issued))
+	return v.acked && (v.flushed || w.kept(v.trace, n) && (n.process == nil || v.below != nil && w.stack.keptBelow(*v.below)))
+}
+
+// kept tells whether a node must still have what it had once. A resource on top has no
+// cache of its own.
+func (w *world) kept(v trace, n *simCopy) bool {
+	return v.holders[n.id] && (n.process != nil || n.crashed < v.issued) && (n.target < v.issued || w.nodes[v.writer].crashed < v.issued)
 }
 
 // newest are the values that may be read on a node: the last one that must be there
@@ -73,6 +79,8 @@ func (n *simCopy) completed(f Effect) {
 	}
 	delete(n.requests, f.Tag)
 	switch {
+	case q.then != nil:
+		q.then(f.Data, f.Err)
 	case q.read:
 		if f.Err == nil {
 			w.checkRead(n, q.block, f.Data)
@@ -96,7 +104,7 @@ func (n *simCopy) completed(f Effect) {
 		q.v.acked = true
 		q.v.holders, q.v.writer = n.holders(), n.id
 		if peer := w.nodes[1-n.id].copies[n.index]; !w.weak && q.v.holders[1-n.id] && peer.up {
-			if got := binary.LittleEndian.Uint64(peer.disk.sector(q.block.sector)); got != q.v.n {
+			if got := binary.LittleEndian.Uint64(peer.disk.content().sector(q.block.sector)); got != q.v.n {
 				w.fail("write %d of block %d is acknowledged, but the peer's disk has %d", q.v.n, q.block.sector, got)
 			}
 		}
@@ -135,7 +143,10 @@ func (w *world) checkRead(n *simCopy, b *block, data []byte) {
 	v := b.history[i]
 	b.history = b.history[:i+1]
 	if !v.safe(w, n) {
-		v.acked, v.issued, v.holders, v.writer = true, w.now, n.holders(), n.id
+		v.acked, v.trace = true, trace{w.now, n.holders(), n.id}
+		if n.process != nil {
+			v.below = w.stack.traceBelow(w.now)
+		}
 	}
 }
 
@@ -174,13 +185,12 @@ func (w *world) work() {
 		if vs == nil {
 			return
 		}
-		tag := n.request(&request{flush: vs})
-		n.e.Flush(w.now, tag)
+		n.act(func() { n.e.Flush(n.clock(), n.request(&request{flush: vs})) })
 	case b.busy:
 		return
 	case c < 6:
 		b.busy = true
-		n.e.Read(w.now, n.request(&request{block: b, read: true}), b.sector, metadata.BlockSize)
+		n.act(func() { n.e.Read(n.clock(), n.request(&request{block: b, read: true}), b.sector, metadata.BlockSize) })
 	default:
 		b.busy = true
 		// Everything before the last value that is safe everywhere is history.
@@ -191,13 +201,16 @@ func (w *world) work() {
 			}
 		}
 		w.seq++
-		v := &value{n: uint64(w.seq), volume: b.volume, issued: w.now}
+		v := &value{n: uint64(w.seq), volume: b.volume, trace: trace{issued: w.now}}
 		b.history = append(b.history, v)
-		tag := n.request(&request{block: b, v: v})
-		w.logf("%d writes %d at %d", n.id, v.n, b.sector)
-		n.e.Write(w.now, tag, b.sector, payload(v.n), false)
+		if w.stack != nil {
+			w.stack.values[v.n] = v
+		}
+		n.act(func() {
+			w.logf("%d writes %d at %d", n.id, v.n, b.sector)
+			n.e.Write(n.clock(), n.request(&request{block: b, v: v}), b.sector, payload(v.n), false)
+		})
 	}
-	n.do()
 }
 
 func (n *simCopy) request(q *request) uint64 {
@@ -219,13 +232,20 @@ func (w *world) manage() {
 		if n := w.nodes[w.primary]; n.up && w.r.IntN(15) == 0 && !w.cut {
 			// Move the application: stop it, demote.
 			w.logf("%d shall be demoted", n.id)
+			if w.stack != nil && w == w.stack.lower {
+				w.stack.leave(func() {
+					w.primary = -1
+					n.demote(len(n.copies) - 1)
+				})
+				return
+			}
 			w.primary = -1
 			n.demote(len(n.copies) - 1)
 		}
 		return
 	}
 	n := w.nodes[w.r.IntN(2)]
-	if w.only >= 0 && n.id != w.only {
+	if w.only >= 0 && n.id != w.only || n.process != nil && w.stack.moving {
 		return
 	}
 	if !n.up || n.r.any(func(e *Engine) bool { return e.State().Disk() < wire.Outdated }) && w.stats.promotions > 0 && !w.nothingYet() {
@@ -255,7 +275,7 @@ func (w *world) nothingYet() bool {
 func (n *simNode) promote(v int) {
 	w, life := n.w, n.life
 	// The very first promotion decides whose empty data is the data.
-	n.copies[v].e.Promote(w.now, w.stats.promotions == 0 && !w.settled || w.nothingYet(), n.reply(func(r wire.Result) {
+	reply := n.reply(func(r wire.Result) {
 		w.logf("%d promotion of volume %d: %v", n.id, v, r)
 		if !n.up || n.life != life {
 			return
@@ -275,15 +295,17 @@ func (n *simNode) promote(v int) {
 		if r.OK() && v+1 == len(n.copies) {
 			w.stats.promotions++
 		}
-	}))
-	n.do()
+	})
+	n.act(func() {
+		n.copies[v].e.Promote(n.clock(), w.stats.promotions == 0 && !w.settled || w.nothingYet(), reply)
+	})
 }
 
 // demote demotes the volumes of a node one after the other, down from the given one.
 // What cannot be demoted now is promoted again.
 func (n *simNode) demote(v int) {
 	w, life := n.w, n.life
-	n.copies[v].e.Demote(w.now, n.reply(func(r wire.Result) {
+	reply := n.reply(func(r wire.Result) {
 		switch {
 		case !r.OK() && v+1 == len(n.copies):
 			w.primary = n.id
@@ -301,219 +323,21 @@ func (n *simNode) demote(v int) {
 				}
 			})
 		}
-	}))
-	n.do()
+	})
+	n.act(func() { n.copies[v].e.Demote(n.clock(), reply) })
 }
 
 // takeOver reads everything before the application goes on, as a journal replay does.
 func (w *world) takeOver(n *simNode) {
 	w.primary = n.id
-	for _, b := range w.blocks {
-		if b.busy {
-			continue
-		}
-		b.busy = true
-		c := n.copies[b.volume]
-		c.e.Read(w.now, c.request(&request{block: b, read: true}), b.sector, metadata.BlockSize)
-	}
-	n.do()
-}
-
-// heal mends the network. What was in flight is lost, and both ends learn it.
-func (w *world) heal() {
-	if !w.cut {
-		return
-	}
-	w.logf("network healed")
-	w.cut = false
-	for _, n := range w.nodes {
-		if n.up && n.conn != 0 {
-			n.conn = 0
-			n.r.ConnectionLost(w.now)
-			n.do()
-		}
-	}
-	w.dial()
-}
-
-// trouble makes things go wrong.
-func (w *world) trouble() {
-	if w.quiet {
-		return
-	}
-	w.after(w.between(300*time.Millisecond, 4*time.Second), w.trouble)
-	kinds := 5
-	if w.badDisks {
-		kinds = 8
-	}
-	switch w.r.IntN(kinds) {
-	case 5, 6, 7:
-		w.nodes[w.r.IntN(2)].breakDisk()
-	case 0, 1:
-		w.nodes[w.r.IntN(2)].crash()
-	case 2:
-		if !w.cut {
-			w.logf("network cut")
-			w.cut = true
-			w.after(w.between(50*time.Millisecond, 4*time.Second), w.heal)
-		}
-	case 3:
-		w.logf("connection reset")
-		n := w.nodes[w.r.IntN(2)]
-		if n.up && n.conn != 0 && !w.cut {
-			n.hangUp()
-			n.r.ConnectionLost(w.now)
-			n.do()
-		}
-	case 4: // everything at once: both nodes lose power
-		if w.r.IntN(4) == 0 {
-			w.nodes[0].crash()
-			w.nodes[1].crash()
-		}
-	}
-}
-
-func (w *world) run(until time.Duration) {
-	for w.failed == "" && len(w.events) > 0 && w.events[0].at <= until {
-		ev := heap.Pop(&w.events).(*event)
-		w.now = ev.at
-		ev.do()
-	}
-	w.now = until
-}
-
-// simulate runs one schedule: trouble, then peace, then everything must be well.
-func simulate(t testing.TB, seed uint64, cfg Config, verbose bool) *world {
-	return simulateFor(t, seed, cfg, verbose, *simSpan)
-}
-
-// simulateFor is simulate for a given time; a negative one lets either node be
-// promoted by force at first, which early failed schedules did.
-func simulateFor(t testing.TB, seed uint64, cfg Config, verbose bool, span time.Duration) *world {
-	return simulateBroken(t, seed, cfg, verbose, span, "")
-}
-
-func simulateBroken(t testing.TB, seed uint64, cfg Config, verbose bool, span time.Duration, broken string) *world {
-	return simulateVolumes(t, seed, cfg, verbose, span, broken, 1)
-}
-
-func simulateVolumes(t testing.TB, seed uint64, cfg Config, verbose bool, span time.Duration, broken string, volumes int) *world {
-	w := newWorld(t, seed, cfg, verbose, volumes)
-	w.broken = broken
-	if broken == "" && span > 0 && seed%8 != 0 {
-		w.settle()
-	}
-	w.wild = span < 0
-	w.weak = cfg.Protocol != ProtocolC || cfg.Fencing != FencingStonith
-	w.play(max(span, -span))
-	return w
-}
-
-// play is the schedule itself: trouble for some time, then peace.
-func (w *world) play(span time.Duration) {
-	for _, n := range w.nodes {
-		n.boot()
-	}
-	w.after(0, w.manage)
-	w.after(0, w.work)
-	w.after(min(3*time.Second, span/3), w.trouble)
-	w.run(span)
-	if w.failed == "" {
-		w.peace()
-	}
-}
-
-// settle lets a schedule begin with nodes that are in sync already: a first full sync
-// of empty disks shows little and takes long.
-func (w *world) settle() {
-	w.settled = true
-	for v := range w.volumes {
-		w.settleVolume(v)
-	}
-}
-
-func (w *world) settleVolume(v int) {
-	u := w.r.Uint64() | 16
-	for _, node := range w.nodes {
-		n := node.copies[v]
-		a, err := metadata.Open(n.disk, simVolume, metadata.Internal)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		s := a.Super
-		s.UUID = metadata.Generations{Current: u &^ 1}
-		s.Flags |= metadata.FlagConsistent | metadata.FlagWasUpToDate
-		s.AgreedSectors = a.Layout.DataSectors
-		if err := a.WriteSuperblock(s); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-}
-
-// peace ends the trouble. The nodes must find each other, get in sync, and answer
-// every request; then both disks are equal.
-func (w *world) peace() {
-	w.quiet = true
-	w.logf("peace")
-	w.heal()
-	deadline := w.now + 60*time.Second
-	good := func() bool {
-		for _, n := range w.nodes {
-			if !n.up {
-				return false
+	n.act(func() {
+		for _, b := range w.blocks {
+			if b.busy {
+				continue
 			}
-			for _, c := range n.copies {
-				s := c.e.State()
-				if s.Conn() != wire.Connected || s.Disk() != wire.UpToDate || s.PeerDisk() != wire.UpToDate || len(c.requests) > 0 || c.e.OutOfSync() > 0 {
-					return false
-				}
-			}
+			b.busy = true
+			c := n.copies[b.volume]
+			c.e.Read(n.clock(), c.request(&request{block: b, read: true}), b.sector, metadata.BlockSize)
 		}
-		return w.primary >= 0
-	}
-	for w.failed == "" && w.now < deadline && !good() {
-		w.run(w.now + 100*time.Millisecond)
-	}
-	if w.failed != "" {
-		return
-	}
-	if !good() {
-		for _, n := range append(append([]*simCopy(nil), w.nodes[0].copies...), w.nodes[1].copies...) {
-			if n.up {
-				w.logf("%d: %v bits=%d requests=%d waiting=%d active=%d log=%d %X", n.id, n.e.State(), n.e.OutOfSync()/8, len(n.requests),
-					len(n.e.waiting), len(n.e.active), len(n.e.sending.log), n.e.Generations())
-				for _, o := range slices.Concat(n.e.active, n.e.waiting) {
-					w.logf("  kind %d at %d, %d bytes, tag %d: local %d net %d logged %v held %v completed %v dropped %v", o.kind, o.sector, o.size, o.tag,
-						o.local, o.net, o.logged, o.held, o.completed, o.dropped)
-				}
-			}
-		}
-		w.fail("no peace after a minute: %v, %v", w.describe(0), w.describe(1))
-		return
-	}
-	w.run(w.now + 200*time.Millisecond)
-	a, b := w.nodes[0], w.nodes[1]
-	if !a.up || !b.up {
-		return // one of the rare crashes at a persist
-	}
-	w.stats.equal++
-	for v, c := range a.copies {
-		if sector, differs := c.disk.differs(b.copies[v].disk, c.area.Layout.DataSectors); differs {
-			w.fail("sector %d of volume %d differs after the resync", sector, v)
-			return
-		}
-	}
-	w.takeOver(w.nodes[max(w.primary, 0)])
-	w.run(w.now + time.Second)
-}
-
-func (w *world) describe(i int) string {
-	if !w.nodes[i].up {
-		return "down"
-	}
-	var out []string
-	for _, c := range w.nodes[i].copies {
-		out = append(out, c.e.State().String())
-	}
-	return strings.Join(out, " and ")
+	})
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
 )
 
@@ -33,7 +32,7 @@ func (n *simNode) breakDisk() {
 			w.logf("%d: the disk works again", n.id)
 			n.broken = false
 			for _, c := range n.copies {
-				c.disk.lose()
+				c.disk.content().lose()
 				c.attachAgain(life)
 			}
 		}
@@ -87,9 +86,7 @@ func (n *simNode) createMeta() {
 		n.incomparable = false
 		w.stats.unusual++
 		w.logf("%d: new metadata", n.id)
-		if _, err := metadata.Create(c.disk, simVolume, metadata.Internal, metadata.CreateOptions{DeviceUUID: w.r.Uint64()}); err != nil {
-			w.t.Fatal(err)
-		}
+		c.createMeta()
 		if err := c.attach(); err != nil {
 			w.fail("node %d: %v", n.id, err)
 		}

@@ -20,6 +20,18 @@ type simDisk struct {
 	lost    int      // sectors lost in crashes
 }
 
+// simStore is what a node has as its disk: a disk, or the device of a resource below.
+type simStore interface {
+	metadata.Device
+	bytes() uint64
+	// content is what would be read now.
+	content() *simDisk
+	crash(r *rand.Rand, keep float64)
+}
+
+func (d *simDisk) bytes() uint64     { return d.size }
+func (d *simDisk) content() *simDisk { return d }
+
 // sectors are the contents of a device; most of it is never written.
 type sectors []*[run][]byte
 

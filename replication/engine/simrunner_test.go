@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
+)
+
+// apply carries out a disk effect on the simulated disk.
+func (n *simCopy) apply(f Effect) []byte {
+	switch f.Kind {
+	case WriteDisk:
+		data := f.Data
+		if f.Zero {
+			data = make([]byte, f.Size)
+		}
+		if _, err := n.disk.WriteAt(data, int64(f.Sector*metadata.SectorSize)); err != nil {
+			n.w.fail("node %d: %v", n.id, err)
+		}
+	case ReadDisk:
+		b := make([]byte, f.Size)
+		if _, err := n.disk.ReadAt(b, int64(f.Sector*metadata.SectorSize)); err != nil {
+			n.w.fail("node %d: %v", n.id, err)
+		}
+		return b
+	case FlushDisk:
+		if n.w.broken != "a flush that does nothing" && (n.w.broken != "an epoch that is flushed on one disk" || n.index == 0 || n.e.State().Role() == wire.Primary) {
+			_ = n.disk.Sync()
+		}
+	case WriteLog:
+		if n.w.broken == "no activity log" {
+			break
+		}
+		if err := n.area.WriteLog(f.Log); err != nil {
+			n.w.fail("node %d: %v", n.id, err)
+		}
+	}
+	return nil
+}
+
+// do carries out the effects of the last event. A crash may happen between them.
+func (n *simNode) do() {
+	w := n.w
+	for n.up {
+		effects := slices.Clone(n.r.Take())
+		if len(effects) == 0 {
+			break
+		}
+		for _, c := range n.copies {
+			s := c.e.State()
+			if s.Conn() == wire.SyncTarget {
+				c.target = w.now
+			}
+			if s.Conn() == wire.PausedSyncT || s.Conn() == wire.Behind || c.e.beginSync != nil || n.hung > w.now || c.e.sending.giveUp ||
+				s.Conn() == wire.Connected && w.cfg.MaxVersion != 0 {
+				w.stats.unusual++
+			}
+		}
+		for _, f := range effects {
+			if !n.up {
+				return
+			}
+			n.copies[f.Volume].carryOut(f)
+		}
+		for _, c := range n.copies {
+			if n.up && c.metaFailed {
+				c.metaFailed = false
+				c.e.MetaFailed(n.clock())
+			}
+		}
+	}
+	w.dial()
+	w.invariants()
+}
+
+func (n *simCopy) carryOut(f Effect) {
+	w := n.w
+	life := n.life
+	switch f.Kind {
+	case Send:
+		n.transmit(f.Msg)
+	case WriteLog, WriteDisk, ReadDisk, FlushDisk:
+		if n.process != nil {
+			n.queueBelow(f)
+			return
+		}
+		if f.Kind == WriteLog && w.broken != "bitmap not written" {
+			if err := n.area.WritePages(n.e.Bitmap(), f.Pages); err != nil {
+				w.fail("node %d: %v", n.id, err)
+			}
+			_ = n.disk.Sync()
+		}
+		if w.broken == "writes reported before they are done" && f.Kind == WriteDisk {
+			n.early(f)
+			return
+		}
+		n.diskBusy[f.Tag] = f
+		if f.Kind == WriteDisk {
+			f.Data = slices.Clone(f.Data) // of a disk that was given up, it is used again
+		}
+		w.after(max(0, n.hung-w.now)+w.between(50*time.Microsecond, 8*time.Millisecond), func() {
+			if !n.up || n.life != life {
+				return
+			}
+			delete(n.diskBusy, f.Tag)
+			n.act(func() {
+				if n.broken {
+					n.e.DiskDone(w.now, f.Tag, nil, errBroken)
+					return
+				}
+				n.e.DiskDone(w.now, f.Tag, n.apply(f), nil)
+			})
+		})
+	case Persist:
+		if n.process != nil {
+			n.persistBelow(f)
+			return
+		}
+		if n.broken {
+			n.metaFailed = true
+			return
+		}
+		if w.r.IntN(400) == 0 {
+			n.crash() // just before
+			return
+		}
+		if w.broken != "metadata durable before the data" {
+			_ = n.disk.Sync()
+		}
+		if w.broken == "bitmap not written" {
+			f.Pages = nil
+		}
+		if err := n.area.WritePages(n.e.Bitmap(), f.Pages); err != nil {
+			w.fail("node %d: %v", n.id, err)
+		}
+		if w.broken == "generations not written" {
+			f.Super.UUID = n.area.Super.UUID
+		}
+		if w.broken == "flags not written" {
+			f.Super.Flags = n.area.Super.Flags
+		}
+		if w.r.IntN(400) == 0 {
+			n.crash() // between bitmap and super block
+			return
+		}
+		if err := n.area.WriteSuperblock(f.Super); err != nil {
+			w.fail("node %d: %v", n.id, err)
+		}
+		if w.r.IntN(400) == 0 {
+			n.crash() // just after
+		}
+	case Complete:
+		n.completed(f)
+	case Reply:
+		if done := n.replies[f.Tag]; done != nil {
+			delete(n.replies, f.Tag)
+			done(f.Result)
+		}
+	case RunHandler:
+		w.logf("%d runs %s", n.id, f.Name)
+		if f.Name == "fence-peer" {
+			w.after(w.between(100*time.Millisecond, time.Second), func() {
+				if !n.up || n.life != life {
+					return
+				}
+				code := 1
+				if w.broken == "a fence that does not fence" {
+					n.act(func() { n.r.HandlerDone(n.clock(), "fence-peer", fencePeerStonithed) })
+					return
+				}
+				if w.only < 0 || w.only == n.id {
+					// Only this node may be promoted from now on, and the peer is
+					// switched off.
+					w.logf("%d fences its peer", n.id)
+					w.only = n.id
+					w.nodes[1-n.id].powerOff()
+					code = fencePeerStonithed
+				}
+				n.act(func() { n.r.HandlerDone(n.clock(), "fence-peer", code) })
+			})
+		}
+		if f.Name == "before-resync-target" || f.Name == "before-resync-source" {
+			w.after(w.between(time.Millisecond, 50*time.Millisecond), func() {
+				if n.up && n.life == life {
+					code := 0
+					if w.r.IntN(30) == 0 && !w.quiet {
+						code = 1
+					}
+					n.act(func() { n.e.HandlerDone(n.clock(), f.Name, code) })
+				}
+			})
+		}
+		if f.Name == "unfence-peer" && w.only == n.id {
+			w.stats.resyncs++
+			w.only = -1
+		}
+	case OpenConnection:
+		n.opening = true
+		w.after(w.between(10*time.Millisecond, 300*time.Millisecond), w.dial)
+	case CloseConnection:
+		n.opening = false
+		n.hangUp()
+	case Note:
+		w.logf("%d %s", n.id, f.Name)
+		if f.Name == "the data can only be compared with a newer protocol" {
+			n.incomparable = true
+		}
+	}
+}
+
+// early reports a write at once and does it later.
+func (n *simCopy) early(f Effect) {
+	w, life := n.w, n.life
+	f.Data = slices.Clone(f.Data)
+	w.after(10*time.Microsecond, func() {
+		if n.up && n.life == life {
+			n.act(func() { n.e.DiskDone(w.now, f.Tag, nil, nil) })
+		}
+	})
+	w.after(w.between(20*time.Millisecond, 200*time.Millisecond), func() {
+		if n.up && n.life == life {
+			n.apply(f)
+		}
+	})
+}

@@ -1,0 +1,232 @@
+package engine
+
+import (
+	"encoding/binary"
+	"time"
+
+	"gcrm/replication/wire"
+)
+
+// simSplit is about a resource without fencing, whose both nodes are promoted while they
+// do not see each other. No policy decides about a split brain: it has to be found, and
+// a person says whose data is thrown away.
+type simSplit struct {
+	sectors []uint64 // that are written
+	// apart are writes that were acknowledged alone since both nodes were last equal.
+	apart [2]int
+	// decided: the data of loser is thrown away; survivor is what the other one had then.
+	decided  bool
+	loser    int
+	at       time.Duration
+	survivor map[uint64]uint64
+	synced   [2]bool // as the nodes see it
+	pending  [2]int  // writes under way
+	found    int     // split brains that were found and healed
+}
+
+// watch is called after everything that a node does.
+func (w *world) watch() {
+	s := w.split
+	a, b := w.nodes[0], w.nodes[1]
+	for i, n := range w.nodes {
+		if !n.up || n.conn == 0 {
+			s.synced[i] = false
+			continue
+		}
+		c := n.copies[0]
+		st := c.e.State()
+		if a.up && b.up && a.conn == b.conn && st.Conn() >= wire.Connected && s.apart[0] > 0 && s.apart[1] > 0 && !s.decided {
+			w.fail("both nodes wrote alone (%v), and they are connected again: %v, %v", s.apart, w.describe(0), w.describe(1))
+		}
+		synced := st.Conn() == wire.Connected && st.Disk() == wire.UpToDate && st.PeerDisk() == wire.UpToDate && c.e.OutOfSync() == 0
+		if synced && !s.synced[i] && a.up && b.up && a.conn == b.conn {
+			s.equal(w)
+		}
+		s.synced[i] = synced
+	}
+}
+
+// equal is the end of what separated the nodes.
+func (s *simSplit) equal(w *world) {
+	if s.survivor != nil {
+		keep := w.nodes[1-s.loser]
+		for sector, v := range s.survivor {
+			if keep.crashed > s.at {
+				break // it may have lost what was in its cache
+			}
+			for i, n := range w.nodes {
+				if got := binary.LittleEndian.Uint64(n.copies[0].disk.content().sector(sector)); got != v {
+					w.fail("node %d has %d at %d, the data that was kept has %d", i, got, sector, v)
+				}
+			}
+		}
+	}
+	if s.decided && s.apart[0] > 0 && s.apart[1] > 0 {
+		s.found++
+	}
+	s.apart, s.decided, s.survivor = [2]int{}, false, nil
+}
+
+// scribble writes on a node that is Primary.
+func (w *world) scribble(n *simNode) {
+	s := w.split
+	if !n.up || s.decided || s.pending[n.id] > 4 || n.copies[0].e.State().Role() != wire.Primary {
+		return
+	}
+	w.seq++
+	value, sector, life := uint64(w.seq), s.sectors[w.r.IntN(len(s.sectors))], n.life
+	s.pending[n.id]++
+	c := n.copies[0]
+	n.act(func() {
+		c.e.Write(n.clock(), c.request(&request{then: func(_ []byte, err error) {
+			if n.life != life {
+				return
+			}
+			s.pending[n.id]--
+			if err == nil {
+				w.stats.acked++
+				w.wroteAlone(n)
+			}
+		}}), sector, payload(value), false)
+	})
+}
+
+// wroteAlone counts a write that was acknowledged just now.
+func (w *world) wroteAlone(n *simNode) {
+	if w.split != nil && n.r.lowest() < wire.Connected {
+		w.split.apart[n.id]++
+	}
+}
+
+// rejoin is what a person does when nodes stand alone. It takes several visits. An
+// argument of -1 lets it choose whose data is thrown away.
+func (w *world) rejoin(loser int) {
+	s := w.split
+	a, b := w.nodes[0], w.nodes[1]
+	if !a.up || !b.up || a.r.lowest() != wire.StandAlone && b.r.lowest() != wire.StandAlone || w.cut {
+		return
+	}
+	role := func(n *simNode) wire.Role { return n.copies[0].e.State().Role() }
+	chosen := loser < 0
+	if chosen {
+		loser = w.r.IntN(2)
+		if role(a) != role(b) && role(w.nodes[loser]) == wire.Primary {
+			loser = 1 - loser
+		}
+	}
+	lose, keep := w.nodes[loser], w.nodes[1-loser]
+	switch {
+	case role(lose) == wire.Primary:
+		w.logf("%d is demoted, its data shall be thrown away", loser)
+		lose.act(func() { lose.copies[0].e.Demote(lose.clock(), lose.reply(nil)) })
+		return
+	case lose.r.lowest() != wire.StandAlone:
+		lose.act(func() { lose.r.Disconnect(lose.clock(), true, lose.reply(nil)) })
+		return
+	case s.pending[keep.id] > 0:
+		return
+	}
+	w.logf("the data of %d is thrown away (writes alone: %v)", loser, s.apart)
+	s.survivor = nil
+	if chosen && s.apart[0] > 0 && s.apart[1] > 0 {
+		s.survivor = map[uint64]uint64{}
+		for _, sector := range s.sectors {
+			s.survivor[sector] = binary.LittleEndian.Uint64(keep.copies[0].disk.content().sector(sector))
+		}
+	}
+	s.decided, s.loser, s.at = true, loser, w.now
+	lose.act(func() { lose.r.Connect(lose.clock(), true, lose.reply(nil)) })
+	if keep.r.lowest() == wire.StandAlone {
+		keep.act(func() { keep.r.Connect(keep.clock(), false, keep.reply(nil)) })
+	}
+}
+
+// manageSplit promotes and demotes both nodes as if each knew only itself.
+func (w *world) manageSplit() {
+	w.after(w.between(50*time.Millisecond, 400*time.Millisecond), w.manageSplit)
+	w.primary = -1
+	for i, n := range w.nodes {
+		if !n.up || n.process != nil && w.stack.moving {
+			continue
+		}
+		s := n.copies[0].e.State()
+		peer := w.nodes[1-i]
+		switch {
+		case s.Role() == wire.Primary && w.primary < 0:
+			w.primary = i
+			if w.r.IntN(12) != 0 && s.Conn() != wire.StandAlone {
+				continue
+			}
+			fallthrough
+		case s.Role() == wire.Primary:
+			if w.quiet && (i != w.primary || s.Conn() == wire.StandAlone) || !w.quiet && w.r.IntN(4) == 0 {
+				n.act(func() { n.copies[0].e.Demote(n.clock(), n.reply(nil)) })
+			}
+		case w.r.IntN(3) == 0 && (s.Conn() < wire.Connected && !w.quiet || s.Conn() >= wire.Connected && s.Peer() != wire.Primary && peer.up):
+			n.act(func() { n.copies[0].e.Promote(n.clock(), false, n.reply(nil)) })
+		}
+	}
+	w.rejoin(-1)
+}
+
+func (w *world) workSplit() {
+	w.after(w.between(100*time.Microsecond, 10*time.Millisecond), w.workSplit)
+	if !w.quiet {
+		w.scribble(w.nodes[w.r.IntN(2)])
+	}
+}
+
+// startSplit replaces the manager and the application of a world.
+func (w *world) startSplit() {
+	w.after(0, w.manageSplit)
+	w.after(0, w.workSplit)
+}
+
+// manageBelow is the manager of a lower resource without fencing. The side on top runs
+// on one node, the owner; while that writes alone the other one may be promoted, too,
+// and somebody writes there. The owner's data is what is kept.
+func (s *simStack) manageBelow() {
+	w := s.lower
+	w.after(w.between(50*time.Millisecond, 400*time.Millisecond), s.manageBelow)
+	if w.primary >= 0 {
+		s.owner = w.primary
+	}
+	owner, rogue := w.nodes[s.owner], w.nodes[1-s.owner]
+	switch {
+	case !owner.up:
+	case w.primary < 0:
+		owner.promote(0)
+	case w.split.synced == [2]bool{true, true} && w.r.IntN(8) == 0:
+		s.leave(func() {
+			if w.primary < 0 || w.split.synced != [2]bool{true, true} {
+				return // the other one may miss something by now
+			}
+			s.owner, w.primary = 1-s.owner, -1
+			owner.demote(0)
+		})
+	}
+	if !rogue.up || s.moving {
+		return
+	}
+	switch e := rogue.copies[0].e; {
+	case e.State().Role() == wire.Primary && (w.quiet || w.r.IntN(8) == 0) && w.primary == owner.id:
+		rogue.act(func() { e.Demote(rogue.clock(), rogue.reply(nil)) })
+	case e.State().Role() == wire.Primary:
+		for range 4 {
+			w.scribble(rogue)
+		}
+	case rogue.r.lowest() < wire.Connected && w.split.apart[owner.id] > 0 && !w.quiet && w.primary == owner.id && w.r.IntN(2) == 0:
+		w.logf("%d is promoted, too", rogue.id)
+		rogue.act(func() { e.Promote(rogue.clock(), false, rogue.reply(nil)) })
+	}
+	w.rejoin(rogue.id)
+}
+
+// splitSectors are where the application writes.
+func splitSectors(blocks []*block) []uint64 {
+	var out []uint64
+	for _, b := range blocks {
+		out = append(out, b.sector)
+	}
+	return out
+}

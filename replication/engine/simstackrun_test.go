@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+type stackKind struct {
+	name string
+	set  func(seed uint64, below, above *Config)
+	make func(*simStack)
+	// split: it begins in sync, and split brains are what it is about.
+	split bool
+}
+
+// stackKinds are schedules of three machines.
+var stackKinds = []stackKind{
+	{"stonith", nil, nil, false},
+	{"protocols A and B on top", func(seed uint64, _, above *Config) {
+		above.Protocol, above.Fencing = ProtocolA+uint32(seed%2), FencingResourceOnly
+		above.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
+	}, func(s *simStack) { s.upper.weak, s.upper.attended = true, true }, false},
+	{"split brain on top", func(_ uint64, _, above *Config) { above.Fencing = FencingDontCare }, func(s *simStack) {
+		s.upper.weak, s.upper.split = true, &simSplit{sectors: splitSectors(s.upper.blocks)}
+	}, true},
+	{"split brain below", func(_ uint64, below, _ *Config) { below.Fencing = FencingDontCare }, func(s *simStack) {
+		s.lower.split = &simSplit{sectors: splitSectors(s.upper.blocks)}
+	}, true},
+}
+
+func simulateStack(t testing.TB, kind int, seed uint64, verbose bool, span time.Duration, broken string) *simStack {
+	k := stackKinds[kind]
+	below, above := simConfig(), simConfig()
+	if k.set != nil {
+		k.set(seed, &below, &above)
+	}
+	s := newSimStack(t, seed, verbose, below, above, k.split || seed%8 != 0)
+	if where, what, ok := strings.Cut(broken, ": "); !ok {
+		s.broken = broken
+	} else if where == "below" {
+		s.lower.broken = what
+	} else {
+		s.upper.broken = what
+	}
+	if k.make != nil {
+		k.make(s)
+	}
+	s.play(span)
+	return s
+}
+
+// TestSimulationOfStacks runs schedules of three machines, each kind in turn.
+func TestSimulationOfStacks(t *testing.T) {
+	count, first := uint64(6), *simFirst
+	if *simCount > 0 {
+		count = uint64(*simCount)
+	}
+	if *simSeed != 0 {
+		count, first = 1, *simSeed
+	}
+	for i, k := range stackKinds {
+		t.Run(k.name, func(t *testing.T) {
+			acked, crashes, moves, equal, brains := 0, 0, 0, 0, 0
+			for seed := first; seed < first+count; seed++ {
+				s := simulateStack(t, i, seed, *simSeed != 0, min(*simSpan, 8*time.Second), "")
+				if *simSeed != 0 {
+					name := filepath.Join(os.TempDir(), fmt.Sprintf("engine-sim-stack-%d.log", i))
+					if err := os.WriteFile(name, []byte(s.log.String()), 0o600); err != nil {
+						t.Fatal(err)
+					}
+					t.Logf("%+v, %+v, log in %s", s.lower.stats, s.upper.stats, name)
+				}
+				if s.failed != "" {
+					t.Errorf("seed %d: %s", seed, s.failed)
+				}
+				acked += s.upper.stats.acked
+				crashes += s.lower.stats.crashes + s.upper.stats.crashes
+				moves += s.moves
+				equal += s.upper.stats.equal
+				for _, w := range []*world{s.lower, s.upper} {
+					if w.split != nil {
+						brains += w.split.found
+					}
+				}
+			}
+			t.Logf("%d schedules: %d writes acknowledged, %d crashes, %d moves to the other machine, %d split brains, %d compared",
+				count, acked, crashes, moves, brains, equal)
+			if *simSeed == 0 && (acked == 0 || crashes == 0 || moves == 0 || equal == 0 || k.split && brains == 0) {
+				t.Error("what these schedules are about did not happen")
+			}
+		})
+	}
+}
+
+// TestBrokenStacksAreCaught breaks one rule at a time, below, on top or between them.
+func TestBrokenStacksAreCaught(t *testing.T) {
+	for _, c := range []struct {
+		kind, broken string
+		first        uint64 // a seed that is known to show it, so that the test is short
+	}{
+		{"stonith", "flushes go nowhere", 8},
+		{"stonith", "no activity log on top", 5},
+		{"stonith", "metadata on one disk", 1},
+		{"stonith", "generations not written on top", 46},
+		{"stonith", "below: a flush that does nothing", 11},
+		{"stonith", "below: writes reported before they are done", 1},
+		{"stonith", "below: a fence that does not fence", 1},
+		{"stonith", "below: no activity log", 10},
+		{"stonith", "above: a fence that does not fence", 1},
+		{"stonith", "above: messages out of order", 2},
+		{"split brain on top", "above: every node gives way", 15},
+		{"split brain on top", "above: identifiers are not compared", 1},
+		{"split brain on top", "generations not written on top", 1},
+		{"split brain below", "below: every node gives way", 46},
+		{"split brain below", "below: identifiers are not compared", 1},
+	} {
+		t.Run(c.kind+", "+c.broken, func(t *testing.T) {
+			kind := slices.IndexFunc(stackKinds, func(k stackKind) bool { return k.name == c.kind })
+			for seed := c.first; seed < c.first+80; seed++ {
+				if s := simulateStack(t, kind, seed, false, 8*time.Second, c.broken); s.failed != "" {
+					t.Logf("seed %d: %s", seed, s.failed)
+					return
+				}
+			}
+			t.Error("not noticed in 80 schedules")
+		})
+	}
+}
