@@ -211,7 +211,11 @@ func (s site) fail(stack lab.Stack, w *lab.Writer, kind, place string) time.Dura
 	time.Sleep(10 * time.Second)
 	w.Goes()
 	back, _ := w.Acks().Gap(before)
-	t.Logf("%s: %s is back after its %s, the service runs on %s: no write for %.2f s", stack.Name(), place, kind, stack.Place(k.Other, "nfs-notify"), back.Seconds())
+	now := stack.Place(k.Other, "nfs-notify")
+	t.Logf("%s: %s is back after its %s, the service runs on %s: no write for %.2f s", stack.Name(), place, kind, now, back.Seconds())
+	if limit := lab.Patience(5 * time.Second); stack.Name() == "gcrm" && now == k.Other && back > limit {
+		t.Errorf("%s: the service stayed on %s, and no write for more than %v when %s came back", stack.Name(), now, limit, place)
+	}
 	return gap
 }
 
