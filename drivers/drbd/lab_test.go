@@ -86,6 +86,9 @@ func TestWithKernel(t *testing.T) {
 			stack.Stack = nodes.Pacemaker(cluster)
 		case strings.HasSuffix(name, "own core"):
 			core = " core=native"
+			for _, n := range nodes.Names() {
+				m.Run(n, "modprobe -r drbd") // of the core before
+			}
 		default:
 			core = " core=kernel"
 		}
