@@ -41,6 +41,7 @@ type Node struct {
 	hurry       chan struct{} // closed when it is not to say farewell any more
 	hurrying    sync.Once
 	expulsion   sync.Once
+	overtaken   atomic.Bool   // by an electorate that was changed without this node
 	giving      chan struct{} // has a token while all resources are being stopped
 
 	wire *transport.Transport
@@ -441,10 +442,12 @@ func (n *Node) judge(h transport.Hello) *transport.Refusal {
 	return nil
 }
 
-// newerEpoch is called when the electorate was forced without this node.
+// newerEpoch is called when the electorate was forced without this node, by everybody who
+// says so and as long as they do. It gives up what runs once: who came later would do it
+// again beside the node's next life.
 func (n *Node) newerEpoch(peer string, epoch uint64) {
 	c := n.cons.Load()
-	if c == nil || n.ctx.Err() != nil || n.closing.Load() || epoch <= n.wire.Epoch() {
+	if c == nil || n.ctx.Err() != nil || n.closing.Load() || epoch <= n.wire.Epoch() || !n.overtaken.CompareAndSwap(false, true) {
 		return
 	}
 	n.log.Warn("the cluster went on without this node", "epoch", epoch, "told by", peer)
