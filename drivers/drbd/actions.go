@@ -353,10 +353,18 @@ func (h host) stop(ctx context.Context, c *native.Call) drivers.Result {
 		}
 	}
 	h.outdate(ctx, c)
-	if err := c.SetPromotionScore(ctx, nil); err != nil {
-		return native.Failed(err)
-	}
+	h.farewell(ctx, c)
 	return native.OK()
+}
+
+// farewell takes the promotion score back. That it cannot be done without a leader is no
+// failure of the stop, as DRBD is down: a node without quorum, or back from a loss, has to
+// be able to give up what it has. The score ends with this life of the node, and the next
+// start says anew what it is.
+func (h host) farewell(ctx context.Context, c *native.Call) {
+	limit, cancel := context.WithTimeout(ctx, h.patience)
+	defer cancel()
+	_ = c.SetPromotionScore(limit, nil)
 }
 
 // outdate marks the local data as older than that of a node which stays

@@ -65,7 +65,7 @@ func nativePair(t *testing.T, volumes int) [2]agenttest.Subject {
 	if err := os.WriteFile(file, []byte(conf+"}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h := host{proc: filepath.Join(dir, "no-module"), pause: 50 * time.Millisecond, gcrm: program, device: "none"}
+	h := host{proc: filepath.Join(dir, "no-module"), pause: 50 * time.Millisecond, patience: 100 * time.Millisecond, gcrm: program, device: "none"}
 	var out [2]agenttest.Subject
 	for i, n := range names {
 		out[i] = agenttest.Subject{Name: drivers.Name{Class: "ocf", Provider: "linbit", Type: "drbd"}, Agent: agent(h, []string{"/usr/bin", "/bin"}), Resource: "p_drbd", Promotable: true,

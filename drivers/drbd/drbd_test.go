@@ -1,6 +1,8 @@
 package drbd
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,7 +84,7 @@ func setUp(t *testing.T, moduleVersion string) (world, agenttest.Subject) {
 	}
 	w.put("drbd.conf", "")
 	w.put("dump", recorded(t, "dump-r0.txt"))
-	h := host{proc: filepath.Join(w.dir, "proc"), pause: 20 * time.Millisecond}
+	h := host{proc: filepath.Join(w.dir, "proc"), pause: 20 * time.Millisecond, patience: 100 * time.Millisecond}
 	name := drivers.Name{Class: "ocf", Provider: "linbit", Type: "drbd"}
 	return w, agenttest.Subject{Name: name, Agent: agent(h, []string{w.dir, "/usr/bin", "/bin"}), Resource: "p_drbd", Promotable: true,
 		Params: map[string]string{"drbd_resource": "r0", "drbdconf": filepath.Join(w.dir, "drbd.conf"), "wfc_timeout": "1"},
@@ -116,6 +118,26 @@ func wantScore(t *testing.T, s agenttest.Subject, want string) {
 	if got != want {
 		t.Errorf("promotion score %s, want %s", got, want)
 	}
+}
+
+// leaderless is a cluster that answers no change.
+type leaderless struct{ *agenttest.Cluster }
+
+func (leaderless) SetPromotionScore(ctx context.Context, _ string, _ *int) error {
+	<-ctx.Done()
+	return fmt.Errorf("the cluster has no leader: %w", ctx.Err())
+}
+
+// A node that lost its quorum, or comes back from a loss, stops what it has without a
+// leader. What is down must not count as impossible to stop.
+func TestStopNeedsNoLeader(t *testing.T) {
+	_, s := setUp(t, "8.4.11")
+	s.Want(t, drivers.Start, drivers.OK)
+	s.Node.Cluster = leaderless{s.Node.Cluster.(*agenttest.Cluster)}
+	s.Timeout = time.Minute
+	s.Want(t, drivers.Stop, drivers.OK)
+	s.Want(t, drivers.Monitor, drivers.NotRunning)
+	s.Want(t, drivers.Stop, drivers.OK)
 }
 
 func TestContract(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 
 // Agents returns the agent of this package by name.
 func Agents() map[drivers.Name]drivers.Agent {
-	h := host{proc: "/proc/drbd", pause: time.Second, calm: 15 * time.Second, device: "loop"}
+	h := host{proc: "/proc/drbd", pause: time.Second, patience: 5 * time.Second, calm: 15 * time.Second, device: "loop"}
 	if self, err := os.Executable(); err == nil {
 		h.gcrm = self
 	}
@@ -26,6 +26,8 @@ func Agents() map[drivers.Name]drivers.Agent {
 type host struct {
 	proc  string // is there while the module is loaded
 	pause time.Duration
+	// patience is how long stop tries to tell the cluster something.
+	patience time.Duration
 	// calm is the least time a failed promotion takes, so that recovery does
 	// not go round in a tight loop.
 	calm time.Duration

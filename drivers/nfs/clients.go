@@ -2,8 +2,6 @@ package nfs
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -70,11 +68,11 @@ func (n nfsServer) keepConnections(c *native.Call) {
 		return
 	}
 	list, err := reconnect.Established(n.net.tables, port)
-	if err != nil {
-		return
+	if err != nil || len(list) == 0 {
+		return // the kernel ends connections together with their address, before a stop comes here
 	}
 	text := reconnect.Format(list)
-	if old, err := os.ReadFile(file); err == nil && string(old) == text || errors.Is(err, fs.ErrNotExist) && text == "" {
+	if old, err := os.ReadFile(file); err == nil && string(old) == text {
 		return
 	}
 	_ = c.WriteState(file, text)
