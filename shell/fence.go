@@ -40,8 +40,9 @@ func fenceLevel() *Level {
 	}
 }
 
-// warden is the fencing of the cluster.
-func (s *Session) warden(c *call) (client.Warden, error) {
+// warden is the fencing of the cluster, for a command whose first word, if it has
+// one, is a node.
+func (s *Session) warden(ctx context.Context, c *call) (client.Warden, error) {
 	if s.cfg.Offline {
 		return nil, problemf("%s: a file has nothing to fence", c.path).at(c.line.Words[c.head].Pos).hinting("use a running cluster")
 	}
@@ -49,16 +50,22 @@ func (s *Session) warden(c *call) (client.Warden, error) {
 	if !ok {
 		return nil, problemf("%s: this cluster cannot be asked to fence", c.path).at(c.line.Words[c.head].Pos)
 	}
+	if len(c.words) > 0 {
+		doc, err := s.view(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := s.nodesNamed(ctx, doc, c.words[:1]); err != nil {
+			return nil, err
+		}
+	}
 	return w, nil
 }
 
 // fencePlan gets the plan, for the node that is named if one is.
 func (s *Session) fencePlan(ctx context.Context, c *call) (*client.FencePlan, error) {
-	w, err := s.warden(c)
+	w, err := s.warden(ctx, c)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.knownNode(ctx, c); err != nil {
 		return nil, err
 	}
 	p, err := w.FencePlan(ctx)
@@ -75,19 +82,6 @@ func (s *Session) fencePlan(ctx context.Context, c *call) (*client.FencePlan, er
 		})
 	})
 	return p, nil
-}
-
-// knownNode checks the first word, if there is one.
-func (s *Session) knownNode(ctx context.Context, c *call) error {
-	if len(c.words) == 0 {
-		return nil
-	}
-	doc, err := s.view(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = s.nodesNamed(ctx, doc, c.words[:1])
-	return err
 }
 
 func runFenceList(ctx context.Context, s *Session, c *call) error {
@@ -179,11 +173,8 @@ func fencedBy(n client.FenceNode) string {
 }
 
 func runFenceHistory(ctx context.Context, s *Session, c *call) error {
-	w, err := s.warden(c)
+	w, err := s.warden(ctx, c)
 	if err != nil {
-		return err
-	}
-	if err := s.knownNode(ctx, c); err != nil {
 		return err
 	}
 	list, err := w.Fencings(ctx)
@@ -269,11 +260,8 @@ func historyJSON(list []client.FenceEntry) any {
 }
 
 func runFenceConfirm(ctx context.Context, s *Session, c *call) error {
-	w, err := s.warden(c)
+	w, err := s.warden(ctx, c)
 	if err != nil {
-		return err
-	}
-	if err := s.knownNode(ctx, c); err != nil {
 		return err
 	}
 	if s.rehearsing {
@@ -291,11 +279,8 @@ func runFenceConfirm(ctx context.Context, s *Session, c *call) error {
 
 // runNodeFence fences a node by hand.
 func runNodeFence(ctx context.Context, s *Session, c *call) error {
-	w, err := s.warden(c)
+	w, err := s.warden(ctx, c)
 	if err != nil {
-		return err
-	}
-	if err := s.knownNode(ctx, c); err != nil {
 		return err
 	}
 	action := c.arg(1)
@@ -327,11 +312,8 @@ func runNodeFence(ctx context.Context, s *Session, c *call) error {
 }
 
 func runFenceTest(ctx context.Context, s *Session, c *call) error {
-	w, err := s.warden(c)
+	w, err := s.warden(ctx, c)
 	if err != nil {
-		return err
-	}
-	if err := s.knownNode(ctx, c); err != nil {
 		return err
 	}
 	if s.rehearsing {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"gcrm/cib"
+	"gcrm/grammar"
 )
 
 // The functions here read and edit what the cluster remembers of resources:
@@ -35,6 +36,20 @@ func primitivesOf(e *cib.Element) []string {
 	return out
 }
 
+// historyScope is the part of the history that words name, [RESOURCE [NODE...]]: the
+// primitives (nil is all) and the nodes.
+func (s *Session) historyScope(ctx context.Context, doc *cib.CIB, words []grammar.Word) (names []string, nodes []cib.Node, err error) {
+	if len(words) > 0 {
+		t, ok := findResource(doc, historyName(words[0].Text))
+		if !ok {
+			return nil, nil, noResource(doc, words[0].Text, words[0].Pos)
+		}
+		names, words = primitivesOf(t.element), words[1:]
+	}
+	nodes, err = s.nodesOrAll(ctx, doc, words)
+	return names, nodes, err
+}
+
 // runCleanup forgets the history of resources: cleanup what failed, refresh
 // everything.
 func runCleanup(ctx context.Context, s *Session, c *call) error {
@@ -43,21 +58,9 @@ func runCleanup(ctx context.Context, s *Session, c *call) error {
 		return err
 	}
 	failedOnly := c.verb.Name == "cleanup"
-	var names []string // nil: every resource
-	nodes := doc.Nodes()
-	words := c.words
-	if len(words) > 0 {
-		t, ok := findResource(doc, historyName(words[0].Text))
-		if !ok {
-			return noResource(doc, words[0].Text, words[0].Pos)
-		}
-		names = primitivesOf(t.element)
-		words = words[1:]
-	}
-	if len(words) > 0 {
-		if nodes, err = s.nodesNamed(ctx, doc, words); err != nil {
-			return err
-		}
+	names, nodes, err := s.historyScope(ctx, doc, c.words)
+	if err != nil {
+		return err
 	}
 	var edits []cib.StatusEdit
 	cleaned := 0
@@ -212,19 +215,9 @@ func runOperations(ctx context.Context, s *Session, c *call) error {
 	if err != nil {
 		return err
 	}
-	var names []string
-	if len(c.words) > 0 {
-		t, ok := findResource(doc, historyName(c.arg(0)))
-		if !ok {
-			return noResource(doc, c.arg(0), c.at(0))
-		}
-		names = primitivesOf(t.element)
-	}
-	nodes := doc.Nodes()
-	if len(c.words) > 1 {
-		if nodes, err = s.nodesNamed(ctx, doc, c.words[1:]); err != nil {
-			return err
-		}
+	names, nodes, err := s.historyScope(ctx, doc, c.words)
+	if err != nil {
+		return err
 	}
 	t := newTable("Resource", "Node", "Operation", "Interval", "Call", "Result", "Duration", "At")
 	for _, n := range nodes {

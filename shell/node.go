@@ -51,6 +51,14 @@ func (s *Session) nodesNamed(ctx context.Context, doc *cib.CIB, words []grammar.
 	return nodes, nil
 }
 
+// nodesOrAll returns the nodes that words name; without words, all.
+func (s *Session) nodesOrAll(ctx context.Context, doc *cib.CIB, words []grammar.Word) ([]cib.Node, error) {
+	if len(words) == 0 {
+		return doc.Nodes(), nil
+	}
+	return s.nodesNamed(ctx, doc, words)
+}
+
 // editNodes changes node elements of the configuration.
 func (s *Session) editNodes(ctx context.Context, c *call, words []grammar.Word, f func(work *cib.CIB, n cib.Node)) error {
 	return s.change(ctx, c, func(work *cib.CIB) error {
@@ -291,11 +299,9 @@ func runNodeServer(ctx context.Context, s *Session, c *call) error {
 	if err != nil {
 		return err
 	}
-	nodes := doc.Nodes()
-	if len(c.words) > 0 {
-		if nodes, err = s.nodesNamed(ctx, doc, c.words); err != nil {
-			return err
-		}
+	nodes, err := s.nodesOrAll(ctx, doc, c.words)
+	if err != nil {
+		return err
 	}
 	names := []string{}
 	for _, n := range nodes {
@@ -316,11 +322,9 @@ func runNodeStatus(ctx context.Context, s *Session, c *call) error {
 	if err != nil {
 		return err
 	}
-	nodes := doc.Nodes()
-	if len(c.words) > 0 {
-		if nodes, err = s.nodesNamed(ctx, doc, c.words); err != nil {
-			return err
-		}
+	nodes, err := s.nodesOrAll(ctx, doc, c.words)
+	if err != nil {
+		return err
 	}
 	t := newTable("Node", "Id", "Type", "Member", "Process", "Join", "Expected")
 	for _, n := range nodes {
@@ -345,11 +349,9 @@ func runNodeShow(ctx context.Context, s *Session, c *call) error {
 	if err != nil {
 		return err
 	}
-	nodes := doc.Nodes()
-	if len(c.words) > 0 {
-		if nodes, err = s.nodesNamed(ctx, doc, c.words); err != nil {
-			return err
-		}
+	nodes, err := s.nodesOrAll(ctx, doc, c.words)
+	if err != nil {
+		return err
 	}
 	type attributes map[string]string
 	type entry struct {
