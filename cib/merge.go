@@ -200,12 +200,19 @@ func same(a, b *Element) bool {
 	return a == b || a != nil && b != nil && a.Equal(b)
 }
 
-// pairKey identifies the members of property sets by the name of the option.
-func pairKey(k keyedElement) string {
-	if k.e.Name == "nvpair" && k.e.Has("name") {
-		return "nvpair\x00" + k.e.Get("name")
+// options returns how often one of the property sets has each option at most.
+func options(sets ...*Element) map[string]int {
+	most := map[string]int{}
+	for _, e := range sets {
+		count := map[string]int{}
+		for p := range e.Named("nvpair") {
+			if name, ok := p.Lookup("name"); ok {
+				count[name]++
+				most[name] = max(most[name], count[name])
+			}
+		}
 	}
-	return k.key
+	return most
 }
 
 // nameless returns the names of elements without id of which one of the lists
@@ -236,12 +243,16 @@ func nameless(lists ...*Element) map[string]bool {
 // mergeLists merges the children of three elements with the function given
 // for each child that any of them has. A child is recognised by name and id, or
 // by its name if it has no id and is the only one of that name; of several
-// without id one that changed is another one. The order is theirs, with what I added
+// without id one that changed is another one. Members of property sets are
+// recognised by their option, unless a set has several of one. The order is theirs, with what I added
 // after what it follows in mine, and after what they added there, as if I had
 // begun when they were done; if only I changed the order, it is mine with what
 // they added.
 func (m *merger) mergeLists(section string, base, mine, theirs *Element, merge func(b, x, y *Element) (*Element, bool)) []*Element {
-	byName := isPairSet(theirs)
+	var most map[string]int
+	if isPairSet(theirs) {
+		most = options(base, mine, theirs)
+	}
 	alike := nameless(base, mine, theirs)
 	list := func(e *Element) ([]string, map[string]*Element) {
 		var order []string
@@ -250,17 +261,14 @@ func (m *merger) mergeLists(section string, base, mine, theirs *Element, merge f
 		for _, k := range keyedChildren(e, true) {
 			key := k.key
 			switch {
-			case byName && pairKey(k) != k.key:
-				key = pairKey(k)
+			case k.e.Name == "nvpair" && k.e.Has("name") && most[k.e.Get("name")] == 1:
+				key = "nvpair\x05" + k.e.Get("name")
 			case alike[k.e.Name] && !k.e.Has("id") && !k.e.Has("id-ref"):
 				content := k.e.Name + "\x04" + canonical(k.e)
 				key = fmt.Sprintf("%s\x02%d", content, equal[content])
 				equal[content]++
 			case e.Name == "configuration" && !k.e.IsComment():
 				key = k.e.Name // whatever attributes a section has
-			}
-			if _, dup := byKey[key]; dup {
-				key = k.key // a second option of one name stands for itself
 			}
 			order = append(order, key)
 			byKey[key] = k.e

@@ -166,8 +166,11 @@ func TestMergeConflicts(t *testing.T) {
 		"both created":  {func(c *CIB) { rsc(c).Add(NewElement("primitive", "id", "n", "class", "x")) }, func(c *CIB) { rsc(c).Add(NewElement("primitive", "id", "n")) }, "[n: both created it, differently]"},
 		"option":        {func(c *CIB) { prop(c).Children[0].Set("value", "x") }, func(c *CIB) { prop(c).Children[0].Set("value", "y") }, "[cib-bootstrap-options: both changed stonith-enabled]"},
 		"other options": {func(c *CIB) { prop(c).Children[0].Set("value", "x") }, func(c *CIB) { prop(c).Add(NewElement("nvpair", "id", "n2", "name", "x", "value", "y")) }, "[]"},
-		"node":          {func(c *CIB) { c.Nodes()[0].Element.Set("type", "x") }, func(c *CIB) { c.Nodes()[0].Element.Set("type", "y") }, "[alpha: both changed it]"},
-		"dangling":      {func(c *CIB) { c.Section("constraints").Add(NewElement("rsc_location", "id", "l", "rsc", "b")) }, func(c *CIB) { rsc(c).Remove(rsc(c).ChildByID("b")) }, "[l: one refers to b, the other deleted it]"},
+		"one option twice": {func(c *CIB) {
+			prop(c).Children = append([]*Element{NewElement("nvpair", "id", "n9", "name", "stonith-enabled", "value", "x")}, prop(c).Children...)
+		}, func(c *CIB) { prop(c).Children[0].Set("value", "y") }, "[]"},
+		"node":     {func(c *CIB) { c.Nodes()[0].Element.Set("type", "x") }, func(c *CIB) { c.Nodes()[0].Element.Set("type", "y") }, "[alpha: both changed it]"},
+		"dangling": {func(c *CIB) { c.Section("constraints").Add(NewElement("rsc_location", "id", "l", "rsc", "b")) }, func(c *CIB) { rsc(c).Remove(rsc(c).ChildByID("b")) }, "[l: one refers to b, the other deleted it]"},
 		"dangling beside a tag": {func(c *CIB) { c.Section("constraints").Add(NewElement("rsc_location", "id", "l", "rsc", "b")) }, func(c *CIB) {
 			c.EnsureSection("tags").Add(NewElement("tag", "id", "t").Add(NewElement("obj_ref", "id", "b")))
 			rsc(c).Remove(rsc(c).ChildByID("b"))
