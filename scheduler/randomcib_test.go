@@ -2,9 +2,12 @@ package scheduler
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
+	"testing"
 
 	"gcrm/cib"
 )
@@ -100,6 +103,29 @@ func featuresOf(seed uint64) []string {
 		}
 	}
 	return out
+}
+
+// TestGeneratorMakesEverything: no feature is one in name only.
+func TestGeneratorMakesEverything(t *testing.T) {
+	const drawn = 1500
+	made := map[string]int{}
+	for i := range uint64(drawn) {
+		for _, f := range featuresOf(i + 1) {
+			made[f]++
+		}
+	}
+	for _, f := range features {
+		made[f.name] += 0
+	}
+	for _, r := range rarities {
+		made[r.name] += 0
+	}
+	for _, name := range slices.Sorted(maps.Keys(made)) {
+		t.Logf("%-18s in %4d of %d", name, made[name], drawn)
+		if made[name] < 3 {
+			t.Errorf("%s is made in %d of %d CIBs only", name, made[name], drawn)
+		}
+	}
 }
 
 func newGenerator(seed uint64) *generator {

@@ -30,13 +30,21 @@ var rarities = []struct {
 	{"lifetimes", 4, (*generator).drawLifetimes},
 	{"remotemaintenance", 4, (*generator).drawRemoteMaintenance},
 	{"blocktimeout", 5, (*generator).drawBlockTimeout},
+	{"valuesource", 6, (*generator).drawValueSources},
+	{"versions", 6, (*generator).drawVersions},
+	{"submatches", 6, (*generator).drawSubmatches},
+	{"connections", 6, (*generator).drawLostConnections},
+	{"remoteattrs", 40, (*generator).drawRemoteAttributes},
+	{"looseneeds", 5, (*generator).drawLooseNeeds},
+	{"onnode", 5, (*generator).drawNodesOfOperations},
 }
 
 func (g *generator) drawRarities() {
 	for _, r := range rarities {
 		if g.chance(r.rate) {
-			g.use[r.name] = true
+			before := g.c.String()
 			r.draw(g)
+			g.use[r.name] = g.c.String() != before // not every CIB has what it takes
 		}
 	}
 }
