@@ -35,6 +35,7 @@ type world struct {
 	broken   string
 	wild     bool // either node may be promoted by force at first
 	badDisks bool // disks fail, and return after a while
+	oneFault bool // nothing else goes wrong before the nodes are in sync again
 	attended bool // somebody connects nodes again that stand alone
 	pausing  bool // somebody pauses resyncs, and lets them go on
 	// settled: the nodes were in sync from the start.

@@ -103,6 +103,9 @@ func (n *simCopy) completed(f Effect) {
 		w.stats.acked++
 		q.v.acked = true
 		q.v.holders, q.v.writer = n.holders(), n.id
+		if w.oneFault && !q.v.arrived {
+			q.v.holders[1-n.id] = false // its disk has just failed
+		}
 		if peer := w.nodes[1-n.id].copies[n.index]; !w.weak && q.v.holders[1-n.id] && peer.up {
 			if got := binary.LittleEndian.Uint64(peer.disk.content().sector(q.block.sector)); got != q.v.n {
 				w.fail("write %d of block %d is acknowledged, but the peer's disk has %d", q.v.n, q.block.sector, got)

@@ -31,6 +31,7 @@ func (n *simNode) breakDisk() {
 		if n.up && n.life == life {
 			w.logf("%d: the disk works again", n.id)
 			n.broken = false
+			n.crashed = w.now // what was in the cache is gone
 			for _, c := range n.copies {
 				c.disk.content().lose()
 				c.attachAgain(life)

@@ -61,6 +61,12 @@ var kinds = []simKind{
 		c.DiskTimeout = 300 * time.Millisecond
 		c.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
 	}, func(w *world) { w.weak, w.badDisks = true, true }},
+	{"one disk at a time", 1, func(seed uint64, c *Config) {
+		c.OnIOError = IOErrorPolicy(seed % 2)
+		if seed%3 == 0 {
+			c.DiskTimeout = 300 * time.Millisecond
+		}
+	}, func(w *world) { w.badDisks, w.oneFault, w.attended = true, true, true }},
 	{"old protocols", 1, func(seed uint64, c *Config) { c.MaxVersion = 86 + int(seed%15) }, func(w *world) { w.attended = true }},
 	{"old protocols, A and B", 1, func(seed uint64, c *Config) {
 		c.MaxVersion, c.Protocol, c.Fencing = 86+int(seed%15), ProtocolA+uint32(seed/15)%2, FencingResourceOnly
@@ -124,6 +130,8 @@ func TestBrokenKindsAreCaught(t *testing.T) {
 		{"pull-ahead", "bits of a node that is ahead are lost", 4},
 		{"pauses", "blocks that come in a pause are lost", 10},
 		{"disk-timeout", "a disk that hangs is taken back at once", 10},
+		{"one disk at a time", "identifiers are not compared", 1},
+		{"one disk at a time", "writes reported before they are done", 1},
 		{"old protocols", "only the newest protocol acknowledges", 60},
 	} {
 		t.Run(c.broken, func(t *testing.T) {

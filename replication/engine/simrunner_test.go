@@ -53,7 +53,7 @@ func (n *simNode) do() {
 			if s.Conn() == wire.SyncTarget {
 				c.target = w.now
 			}
-			if s.Conn() == wire.PausedSyncT || s.Conn() == wire.Behind || c.e.beginSync != nil || n.hung > w.now || c.e.sending.giveUp ||
+			if s.Conn() == wire.PausedSyncT || s.Conn() == wire.Behind || c.e.beginSync != nil || n.broken || n.hung > w.now || c.e.sending.giveUp ||
 				s.Conn() == wire.Connected && w.cfg.MaxVersion != 0 {
 				w.stats.unusual++
 			}
@@ -122,7 +122,7 @@ func (n *simCopy) carryOut(f Effect) {
 			n.metaFailed = true
 			return
 		}
-		if w.r.IntN(400) == 0 {
+		if w.r.IntN(400) == 0 && w.mayFail() {
 			n.crash() // just before
 			return
 		}
@@ -141,14 +141,14 @@ func (n *simCopy) carryOut(f Effect) {
 		if w.broken == "flags not written" {
 			f.Super.Flags = n.area.Super.Flags
 		}
-		if w.r.IntN(400) == 0 {
+		if w.r.IntN(400) == 0 && w.mayFail() {
 			n.crash() // between bitmap and super block
 			return
 		}
 		if err := n.area.WriteSuperblock(f.Super); err != nil {
 			w.fail("node %d: %v", n.id, err)
 		}
-		if w.r.IntN(400) == 0 {
+		if w.r.IntN(400) == 0 && w.mayFail() {
 			n.crash() // just after
 		}
 	case Complete:

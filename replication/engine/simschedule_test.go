@@ -32,11 +32,18 @@ func (w *world) trouble() {
 		return
 	}
 	w.after(w.between(300*time.Millisecond, 4*time.Second), w.trouble)
+	if !w.mayFail() {
+		return
+	}
 	kinds := 5
 	if w.badDisks {
 		kinds = 8
 	}
-	switch w.r.IntN(kinds) {
+	kind, longest := w.r.IntN(kinds), 4*time.Second
+	if w.split != nil && w.r.IntN(2) == 0 {
+		kind, longest = 2, 8*time.Second // it takes a while until both notice
+	}
+	switch kind {
 	case 5, 6, 7:
 		w.nodes[w.r.IntN(2)].breakDisk()
 	case 0, 1:
@@ -45,7 +52,7 @@ func (w *world) trouble() {
 		if !w.cut {
 			w.logf("network cut")
 			w.cut = true
-			w.after(w.between(50*time.Millisecond, 4*time.Second), w.heal)
+			w.after(w.between(50*time.Millisecond, longest), w.heal)
 		}
 	case 3:
 		w.logf("connection reset")
@@ -60,6 +67,25 @@ func (w *world) trouble() {
 			w.nodes[1].crash()
 		}
 	}
+}
+
+// mayFail tells whether something may go wrong now.
+func (w *world) mayFail() bool {
+	if !w.oneFault {
+		return true
+	}
+	for _, n := range w.nodes {
+		if !n.up || n.broken || n.hung > w.now || w.cut {
+			return false
+		}
+		for _, c := range n.copies {
+			s := c.e.State()
+			if s.Conn() != wire.Connected || s.Disk() != wire.UpToDate || s.PeerDisk() != wire.UpToDate || c.e.OutOfSync() > 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // simulate runs one schedule: trouble, then peace, then everything must be well.

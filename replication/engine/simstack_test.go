@@ -300,8 +300,11 @@ func (n *simNode) fall() {
 // powerOff stops the machine of a node.
 func (n *simNode) powerOff() {
 	if s := n.w.stack; s != nil && n == s.top() {
-		if s.host >= 0 {
+		switch {
+		case s.host >= 0 && s.lower.mayFail():
 			s.lower.nodes[s.host].crash()
+		case s.host >= 0:
+			n.crash()
 		}
 		return
 	}
@@ -418,6 +421,9 @@ func (s *simStack) trouble() {
 		return
 	}
 	s.after(s.between(time.Second, 20*time.Second), s.trouble)
+	if !s.lower.mayFail() {
+		return
+	}
 	s.logf("all machines lose power")
 	for _, n := range []*simNode{s.lower.nodes[0], s.lower.nodes[1], s.upper.nodes[1]} {
 		n.crash()
@@ -463,8 +469,11 @@ func (s *simStack) peace() {
 		w.heal()
 	}
 	good := func() bool { return s.lower.good() && s.upper.good() && !s.moving }
-	for deadline := s.now + 60*time.Second; s.failed == "" && s.now < deadline && !good(); {
+	for deadline, calm := s.now+60*time.Second, 0; s.failed == "" && s.now < deadline && calm < 3; {
 		s.run(s.now + 100*time.Millisecond)
+		if calm++; !good() {
+			calm = 0
+		}
 	}
 	switch {
 	case s.failed != "":
@@ -476,7 +485,6 @@ func (s *simStack) peace() {
 		s.upper.noPeace()
 		return
 	}
-	s.run(s.now + 200*time.Millisecond)
 	if !s.lower.compare() || !s.upper.compare() {
 		return
 	}
