@@ -44,6 +44,7 @@ type engine struct {
 	maintained      []*node
 	depth           int
 	sanitized       bool
+	fencings        map[string]time.Duration // how long fencing took before
 	older           older
 	nodesInTable    []*node // see tableNodes
 	nodesInCopy     []*node

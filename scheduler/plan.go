@@ -19,6 +19,9 @@ type Options struct {
 	// Sanitized says that secret parameters were blanked in the CIB, so
 	// that a change of only those means nothing.
 	Sanitized bool
+	// Fencings say how long fencing a node took before, by the node's name, for
+	// [Plan.Timing]: the CIB does not know.
+	Fencings map[string]time.Duration
 
 	older older
 }

@@ -31,7 +31,7 @@ func newEngine(doc *cib.CIB, opt Options) (*engine, error) {
 		doc: doc, nodeByID: map[string]*node{}, nodeNamed: map[string]*node{},
 		rscByID: map[string]*resource{}, rscByHistory: map[string]*resource{},
 		ticketIdx: map[string]*ticket{}, tags: map[string][]string{}, templates: map[string]*templateUse{},
-		singletons: map[string]*action{}, expiredMonitors: map[*cib.Element]bool{}, assignScores: opt.Scores || opt.Origins, trace: newTrace(opt.Origins), sanitized: opt.Sanitized, older: opt.older,
+		singletons: map[string]*action{}, expiredMonitors: map[*cib.Element]bool{}, assignScores: opt.Scores || opt.Origins, trace: newTrace(opt.Origins), sanitized: opt.Sanitized, fencings: opt.Fencings, older: opt.older,
 	}
 	if v := doc.Root.Get("crm_feature_set"); newerSeries(v, newestFeatures) {
 		return nil, fmt.Errorf("scheduler: the CIB was written by a newer cluster (crm_feature_set %s; up to %s is known), whose configuration may mean what this version does not understand", v, newestFeatures)

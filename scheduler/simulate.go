@@ -35,6 +35,8 @@ type SimulateOptions struct {
 	Origins bool
 	// ExecutionTime is the time stamp of simulated operations.
 	ExecutionTime time.Time
+	// Fencings say how long fencing a node took before: see [Options].
+	Fencings map[string]time.Duration
 
 	older older
 }
@@ -101,7 +103,7 @@ type simulation struct {
 }
 
 func (s *simulation) engine(doc *cib.CIB) (*engine, error) {
-	e, err := newEngine(doc, Options{Now: s.opt.Now, Scores: s.opt.Scores, Origins: s.opt.Origins, Sanitized: true, older: s.opt.older})
+	e, err := newEngine(doc, Options{Now: s.opt.Now, Scores: s.opt.Scores, Origins: s.opt.Origins, Sanitized: true, Fencings: s.opt.Fencings, older: s.opt.older})
 	if err == nil {
 		e.showUtilization = s.opt.Utilization
 	}

@@ -225,7 +225,7 @@ func (d *drawing) writeStrip(b *strings.Builder) {
 	fmt.Fprintf(b, `<text class="dim" x="%d" y="%d">0s</text><text class="dim" x="%d" y="%d" text-anchor="end">%s</text>`+"\n",
 		svgMargin, y+62, d.width-svgMargin, y+62, durationWords(d.timing.Total))
 	if d.assumed {
-		fmt.Fprintf(b, `<text class="dim" x="%d" y="%d">? nothing in the history of operations tells how long this takes; it is an assumption</text>`+"\n", svgMargin+40, y+62)
+		fmt.Fprintf(b, `<text class="dim" x="%d" y="%d">? no history tells how long this takes; it is an assumption</text>`+"\n", svgMargin+40, y+62)
 	}
 }
 

@@ -326,7 +326,7 @@ func (h *execTimes) of(a *Action) (d time.Duration, known bool) {
 		if a.Kind == Pseudo {
 			return 0, true // of a guest, whose host sees to it
 		}
-		return assumedFencing, false
+		return h.fencing(a)
 	case taskShutdown, taskClearFailcount, taskLrmDelete, taskCancel, taskDelete, taskNotify:
 		return 0, true
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gcrm/cib"
+	"gcrm/cluster/client"
 	"gcrm/scheduler"
 )
 
@@ -33,9 +34,9 @@ func (e *simulateError) Error() string { return e.text }
 
 // Simulate is the command "gcrm simulate": it works like crm_simulate on a
 // file (-x), on standard input (-x -), or on the cluster's CIB (-L, or neither),
-// which live reads; without options that ask for crm_simulate's output it
+// which live reads with the history of fencing; without options that ask for crm_simulate's output it
 // prints the plan for people. It returns the exit status.
-func Simulate(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, display Display, live func(context.Context) (*cib.CIB, error)) int {
+func Simulate(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, display Display, live liveStatus) int {
 	r := simulator{in: in, out: out, err: errOut, color: palette{&display}, live: live, now: time.Now()}
 	err := r.run(ctx, args)
 	var s *simulateError
@@ -55,8 +56,24 @@ type simulator struct {
 	in       io.Reader
 	out, err io.Writer
 	color    palette
-	live     func(context.Context) (*cib.CIB, error)
+	live     liveStatus
 	now      time.Time
+}
+
+// liveStatus reads the cluster's CIB, and what it remembers of fencing.
+type liveStatus = func(context.Context) (*cib.CIB, []client.FenceEntry, error)
+
+// fencingTimes are how long fencing each node took when it took longest, for
+// the fencings that came to a good end.
+func fencingTimes(history []client.FenceEntry) map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for _, e := range history {
+		took := e.Completed.Sub(e.Started)
+		if e.State == "done" && e.Action != "on" && !e.Started.IsZero() && took > 0 {
+			out[e.Target] = max(out[e.Target], took)
+		}
+	}
+	return out
 }
 
 func (r *simulator) run(ctx context.Context, args []string) error {
@@ -96,7 +113,9 @@ func saved(err error) error {
 func (r *simulator) input(ctx context.Context, o *simulateOptions) (*cib.CIB, error) {
 	switch o.file {
 	case "":
-		return r.live(ctx)
+		doc, fenced, err := r.live(ctx)
+		o.run.Fencings = fencingTimes(fenced)
+		return doc, err
 	case "-":
 		b, err := io.ReadAll(io.LimitReader(r.in, int64(cib.DefaultLimits.Bytes)+1))
 		if err != nil {
@@ -241,7 +260,7 @@ func runSimulate(ctx context.Context, s *Session, c *call) error {
 	if s.cfg.Format == "json" {
 		args = append(args, "--output-as=json")
 	}
-	r := simulator{in: s.cfg.In, out: s.msg.out, err: s.msg.err, color: s.color, live: s.view, now: s.cfg.Now()}
+	r := simulator{in: s.cfg.In, out: s.msg.out, err: s.msg.err, color: s.color, live: s.viewWithFencings, now: s.cfg.Now()}
 	err := r.run(ctx, args)
 	var p *simulateError
 	if errors.As(err, &p) {
@@ -257,6 +276,7 @@ func (s *Session) simulateStaged(ctx context.Context, o *simulateOptions) error 
 	if err != nil {
 		return err
 	}
+	o.run.Fencings = fencingTimes(s.fencingHistory(ctx))
 	doc = s.onImagined(doc, o)
 	r := simulator{out: s.msg.out, err: s.msg.err, color: s.color, now: s.cfg.Now()}
 	if s.cfg.Format == "json" {

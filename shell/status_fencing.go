@@ -7,12 +7,19 @@ import (
 	"slices"
 	"time"
 
+	"gcrm/cib"
 	"gcrm/cluster/client"
 )
 
 // fencings returns what status shows of the history of fencing: what is under
 // way, and of each node and action the latest success and the latest failure.
 func (s *Session) fencings(ctx context.Context) []fencingView {
+	return latestFencings(s.fencingHistory(ctx))
+}
+
+// fencingHistory is what the cluster remembers of fencing, the latest first;
+// none if there is no cluster to ask.
+func (s *Session) fencingHistory(ctx context.Context) []client.FenceEntry {
 	w, ok := s.cluster.(client.Warden)
 	if !ok || s.cfg.Offline || s.live != nil {
 		return nil
@@ -21,7 +28,16 @@ func (s *Session) fencings(ctx context.Context) []fencingView {
 	if err != nil {
 		return nil // whether the cluster answers, others tell
 	}
-	return latestFencings(list)
+	return list
+}
+
+// viewWithFencings is what simulate works on.
+func (s *Session) viewWithFencings(ctx context.Context) (*cib.CIB, []client.FenceEntry, error) {
+	doc, err := s.view(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return doc, s.fencingHistory(ctx), nil
 }
 
 // latestFencings reduces a history, which begins with the latest.

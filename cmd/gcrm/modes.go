@@ -86,11 +86,19 @@ func (o *options) simulate(ctx context.Context, cfg shell.Config) int {
 	if o.format == "json" {
 		args = append(args, "--output-as=json")
 	}
-	return shell.Simulate(ctx, args, os.Stdin, os.Stdout, os.Stderr, cfg.Display, func(ctx context.Context) (*cib.CIB, error) {
+	return shell.Simulate(ctx, args, os.Stdin, os.Stdout, os.Stderr, cfg.Display, func(ctx context.Context) (*cib.CIB, []client.FenceEntry, error) {
 		if err := o.open(&cfg); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		defer cfg.Cluster.Close()
-		return cfg.Cluster.CIB(ctx, true)
+		doc, err := cfg.Cluster.CIB(ctx, true)
+		if err != nil {
+			return nil, nil, err
+		}
+		var fenced []client.FenceEntry
+		if w, ok := cfg.Cluster.(client.Warden); ok {
+			fenced, _ = w.Fencings(ctx) // without it, times are assumed
+		}
+		return doc, fenced, nil
 	})
 }
