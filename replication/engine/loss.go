@@ -74,7 +74,10 @@ func (e *Engine) afterLoss() {
 				o.net = partFailed
 			}
 			switch {
-			case o.local == partPending: // settled by DiskDone
+			case o.local == partPending:
+				// Settled by DiskDone. The peer may have answered, but its epoch is not
+				// confirmed.
+				o.unsure = true
 			case wasPending:
 				e.settleWrite(o)
 			default:

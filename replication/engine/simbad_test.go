@@ -69,7 +69,11 @@ func (w *world) administer() {
 			continue
 		}
 		if n.up && n.r.lowest() == wire.StandAlone {
-			n.r.Connect(w.now, false, n.reply(nil))
+			// A resync after a split brain that was interrupted early leaves one that no
+			// policy decides: the data that was given up already is given up again.
+			peer := w.nodes[1-n.id]
+			givenUp := n.copies[0].e.State().Disk() < wire.UpToDate && peer.up && peer.copies[0].e.State().Disk() == wire.UpToDate
+			n.r.Connect(w.now, givenUp, n.reply(nil))
 			n.do()
 		}
 	}

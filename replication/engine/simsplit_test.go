@@ -108,7 +108,10 @@ func (w *world) rejoin(loser int) {
 	}
 	role := func(n *simNode) wire.Role { return n.copies[0].e.State().Role() }
 	chosen := loser < 0
-	if chosen {
+	switch {
+	case s.decided:
+		loser = s.loser // the resync may have begun
+	case chosen:
 		loser = w.r.IntN(2)
 		if role(a) != role(b) && role(w.nodes[loser]) == wire.Primary {
 			loser = 1 - loser
@@ -127,14 +130,15 @@ func (w *world) rejoin(loser int) {
 		return
 	}
 	w.logf("the data of %d is thrown away (writes alone: %v)", loser, s.apart)
-	s.survivor = nil
-	if chosen && s.apart[0] > 0 && s.apart[1] > 0 {
+	if chosen && !s.decided && s.apart[0] > 0 && s.apart[1] > 0 {
 		s.survivor = map[uint64]uint64{}
 		for _, sector := range s.sectors {
 			s.survivor[sector] = binary.LittleEndian.Uint64(keep.copies[0].disk.content().sector(sector))
 		}
 	}
-	s.decided, s.loser, s.at = true, loser, w.now
+	if !s.decided {
+		s.decided, s.loser, s.at = true, loser, w.now
+	}
 	lose.act(func() { lose.r.Connect(lose.clock(), true, lose.reply(nil)) })
 	if keep.r.lowest() == wire.StandAlone {
 		keep.act(func() { keep.r.Connect(keep.clock(), false, keep.reply(nil)) })

@@ -136,3 +136,20 @@ func TestBrokenStacksAreCaught(t *testing.T) {
 		})
 	}
 }
+
+// TestStacksThatFailed repeats what long runs found.
+func TestStacksThatFailed(t *testing.T) {
+	for _, c := range []struct {
+		kind string
+		seed uint64
+		what string
+	}{
+		{"split brain below", 1006447, "a write that the peer had answered and lost again counted as equal once the own disk was done"},
+		{"split brain on top", 1006388, "a person who changed its mind about whose data to keep"},
+	} {
+		kind := slices.IndexFunc(stackKinds, func(k stackKind) bool { return k.name == c.kind })
+		if s := simulateStack(t, kind, c.seed, false, 4*time.Second, ""); s.failed != "" {
+			t.Errorf("%s, seed %d (%s): %s", c.kind, c.seed, c.what, s.failed)
+		}
+	}
+}

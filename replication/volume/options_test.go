@@ -115,6 +115,8 @@ func TestPause(t *testing.T) {
 	pair := newPair(t, diskSize, nil)
 	firstSync(t, pair)
 	pair[1].must(pair[1].PauseSync(t.Context()))
+	// The answer to the next request comes on the other socket and may overtake this.
+	pair[0].await("news of the pause", func(s wire.State) bool { return s&wire.PausedByPeer != 0 })
 	pair[0].must(pair[0].Invalidate(t.Context(), true))
 	pair[0].await("paused source", func(s wire.State) bool { return s.Conn() == wire.PausedSyncS })
 	pair[1].await("paused target", func(s wire.State) bool { return s.Conn() == wire.PausedSyncT })
