@@ -23,9 +23,9 @@ const (
 	addressLook = 100 * time.Millisecond
 )
 
-// provocations are the pauses before clients are provoked: the network has to learn
-// first where the address is now.
-var provocations = [...]time.Duration{0, 600 * time.Millisecond, 1200 * time.Millisecond, 2400 * time.Millisecond}
+// provocations are the pauses before clients are provoked: they have to learn first where
+// the address is now, and answer twice a second at most.
+var provocations = [...]time.Duration{200 * time.Millisecond, 600 * time.Millisecond, 1200 * time.Millisecond, 2400 * time.Millisecond}
 
 // clientsFile is where the connections of clients are kept, on the shared storage; ""
 // without any.
