@@ -42,6 +42,9 @@ type Config struct {
 	// Epoch is the least epoch of the electorate, as far as it is known from
 	// elsewhere.
 	Epoch uint64
+	// Since is where the log was when the node was taken in: until its own
+	// reaches that, it has no part in elections. It is zero for the first nodes.
+	Since Place
 	Log   *slog.Logger
 	// Observe, if set, is called with every step in order, before anybody is
 	// told that it was committed; it must be quick and must not call the
@@ -134,6 +137,9 @@ func Open(cfg Config) (*Consensus, error) {
 		err = store.SetUint64([]byte(SettingEpoch), epoch)
 	}
 	if err == nil {
+		err = c.neverBefore(cfg.Since.Term)
+	}
+	if err == nil {
 		cfg.Transport.SetEpoch(max(1, epoch))
 		err = c.start()
 	}
@@ -215,19 +221,6 @@ func (t *tied) Close() error {
 	return t.Conn.Close()
 }
 
-// patient is raft's network transport that does not try absent peers.
-type patient struct {
-	*raft.NetworkTransport
-	await func(peer string, stop <-chan struct{})
-	stop  chan struct{}
-}
-
-// AppendEntries implements raft.Transport.
-func (p *patient) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	p.await(string(id), p.stop)
-	return p.NetworkTransport.AppendEntries(id, target, args, resp)
-}
-
 type nodeAddr string
 
 func (nodeAddr) Network() string  { return "gcrm" }
@@ -265,7 +258,7 @@ func (c *Consensus) start() error {
 	if err := c.probe(); err != nil {
 		return err
 	}
-	r.disk = &steady{Storage: c.store, stop: r.stop, restart: func() {
+	r.disk = &steady{Storage: c.store, admitted: c.cfg.Since.Index, stop: r.stop, restart: func() {
 		c.cfg.Log.Info("a snapshot took the place of a longer log; consensus starts again from it")
 		if err := c.replace(func() error { return nil }); err != nil && !errors.Is(err, ErrClosed) {
 			c.cfg.Fatal(err)
@@ -285,12 +278,16 @@ func (c *Consensus) start() error {
 		// No pipelines: in raft's library one that is full when a peer of a newer
 		// term answers waits for ever, and so does the end of raft.
 		MaxRPCsInFlight: 1, MaxPool: 3, Timeout: c.cfg.Timing.IO, Logger: &raftLog{log: c.cfg.Log}})
-	var trans raft.Transport = r.net
-	if c.cfg.Await != nil {
-		trans = &patient{r.net, c.cfg.Await, r.stop}
+	trans := &network{NetworkTransport: r.net, await: c.cfg.Await, disk: r.disk, inbox: r.net.Consumer(), stop: r.stop}
+	if r.disk.newcomer() {
+		inbox := make(chan raft.RPC)
+		trans.inbox = inbox
+		r.done.Go(func() { trans.listen(inbox) })
 	}
 	r.raft, err = raft.NewRaft(c.raftConfig(r.notify), r.machine, cache, r.disk, r.disk, trans)
 	if err != nil {
+		close(r.stop)
+		r.done.Wait()
 		r.net.Close()
 		return fmt.Errorf("consensus of node %s: %w", c.node, err)
 	}

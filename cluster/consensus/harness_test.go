@@ -30,6 +30,7 @@ type testCluster struct {
 	addrs map[string]string
 	cut   map[[2]string]bool
 	nodes map[string]*testNode
+	since map[string]Place // when nodes joined
 }
 
 type testNode struct {
@@ -49,7 +50,7 @@ func newPatientCluster(t testing.TB, n int, dir string, patience time.Duration) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &testCluster{t: t, dir: dir, authority: a, patience: patience, addrs: map[string]string{}, cut: map[[2]string]bool{}, nodes: map[string]*testNode{}}
+	c := &testCluster{t: t, dir: dir, authority: a, patience: patience, addrs: map[string]string{}, cut: map[[2]string]bool{}, nodes: map[string]*testNode{}, since: map[string]Place{}}
 	for i := range n {
 		c.names = append(c.names, fmt.Sprintf("node%d", i+1))
 	}
@@ -111,7 +112,7 @@ func (c *testCluster) open(name string, bootstrap []string) (*testNode, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.Consensus, err = Open(Config{Dir: filepath.Join(c.dir, name), Transport: n.wire, Timing: timing, Bootstrap: bootstrap,
+	n.Consensus, err = Open(Config{Dir: filepath.Join(c.dir, name), Transport: n.wire, Timing: timing, Bootstrap: bootstrap, Since: c.since[name],
 		Observe: func(s Step) {
 			n.mu.Lock()
 			defer n.mu.Unlock()

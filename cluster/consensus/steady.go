@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -25,6 +26,10 @@ type steady struct {
 	mu    sync.Mutex
 	since time.Time // of the first failure in a row
 	err   error
+	// admitted is the entry with which the node was taken in, and arrived is set once
+	// the log has it; see newcomer.
+	admitted uint64
+	arrived  atomic.Bool
 	// electorates are those in the snapshot and the log, committed or not, in
 	// the order of their indexes.
 	electorates []electorate
@@ -49,7 +54,11 @@ func newElectorate(index uint64, conf raft.Configuration) electorate {
 // termRetry is the pause between attempts to store the term.
 const termRetry = 200 * time.Millisecond
 
-var keyTerm = []byte("CurrentTerm") // as raft's library calls it
+// Settings as raft's library calls them.
+var (
+	keyTerm     = []byte("CurrentTerm")
+	keyVoteTerm = []byte("LastVoteTerm") // written before a vote is given
+)
 
 // judge keeps the outcome of a write.
 func (s *steady) judge(err error) error {
@@ -222,6 +231,9 @@ func (s *steady) IsMonotonic() bool {
 // that is not stored does no harm: the vote that would go with it, and entries
 // of it, are not stored either, so nothing was promised.
 func (s *steady) SetUint64(k []byte, v uint64) error {
+	if string(k) == string(keyVoteTerm) && s.newcomer() {
+		return errNewcomer // raft's library gives no vote, not even to itself
+	}
 	for {
 		err := s.judge(s.Storage.SetUint64(k, v))
 		if err == nil || string(k) != string(keyTerm) {

@@ -97,6 +97,7 @@ type JoinAnswer struct {
 	HeartbeatKey            []byte
 	Members                 []consensus.Member
 	Epoch                   uint64
+	Since                   consensus.Place
 	DetectionInMilliseconds int64
 	FencingInMilliseconds   int64
 }
@@ -180,7 +181,7 @@ func (n *Node) join(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	a := JoinAnswer{Cluster: n.cfg.Cluster, ID: m.ID, Certificate: cert, HeartbeatKey: keys.Heartbeats[0],
-		Members: state.Members, Epoch: state.Epoch, DetectionInMilliseconds: n.timing.Detection.Milliseconds(), FencingInMilliseconds: n.timing.Fencing.Milliseconds()}
+		Members: state.Members, Epoch: state.Epoch, Since: cons.Place(), DetectionInMilliseconds: n.timing.Detection.Milliseconds(), FencingInMilliseconds: n.timing.Fencing.Milliseconds()}
 	if a.AuthorityCert, a.AuthorityKey, err = keys.Authority.Export(); err != nil {
 		return nil, err
 	}

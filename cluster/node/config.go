@@ -64,7 +64,9 @@ type Config struct {
 
 	// Epoch of the electorate as the cluster told a node that joined; 0 if
 	// it is not known.
-	Epoch       uint64
+	Epoch uint64
+	// Since is where the log was when the cluster took the node in.
+	Since       consensus.Place
 	Credentials transport.Credentials
 	// Authority, if set, lets the node take others in.
 	Authority *transport.Authority

@@ -172,7 +172,7 @@ func (n *Node) start() error {
 	cons, err := consensus.Open(consensus.Config{Dir: filepath.Join(n.cfg.StateDir, "consensus"), Storage: n.cfg.Storage, Transport: n.wire,
 		Timing: consensus.Timing{Heartbeat: n.timing.RaftHeartbeat, Election: n.timing.RaftElection, Lease: n.timing.RaftLease,
 			Commit: n.timing.RaftCommit, IO: n.timing.IO},
-		Epoch: n.cfg.Epoch, Bootstrap: bootstrap, Observe: n.observe, Await: n.await, Fatal: n.cfg.Fatal, Level: n.cfg.Level, Log: n.log.With("room", "consensus")})
+		Epoch: n.cfg.Epoch, Since: n.cfg.Since, Bootstrap: bootstrap, Observe: n.observe, Await: n.await, Fatal: n.cfg.Fatal, Level: n.cfg.Level, Log: n.log.With("room", "consensus")})
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,8 @@ type Settings struct {
 	// Seeds are the nodes that were there when this one joined.
 	Seeds []node.Seed
 	Epoch uint64 `json:",omitempty"`
+	// Since is where the cluster's log was then.
+	Since consensus.Place `json:",omitzero"`
 	// DetectionMilliseconds is how long a crash may go unnoticed,
 	// FencingMilliseconds how long a fencing may take (a minute if 0).
 	DetectionMilliseconds int64
@@ -157,7 +159,7 @@ func Join(ctx context.Context, o JoinOptions) (*Settings, error) {
 	if err := node.StoreKey(filepath.Join(pki, keyFile), a.HeartbeatKey); err != nil {
 		return nil, err
 	}
-	s.Cluster, s.ID, s.Epoch, s.Witness = a.Cluster, a.ID, a.Epoch, o.Witness
+	s.Cluster, s.ID, s.Epoch, s.Since, s.Witness = a.Cluster, a.ID, a.Epoch, a.Since, o.Witness
 	s.DetectionMilliseconds, s.FencingMilliseconds = a.DetectionInMilliseconds, a.FencingInMilliseconds
 	for _, m := range a.Members {
 		s.Seeds = append(s.Seeds, seedOf(m))

@@ -245,7 +245,7 @@ func (w *world) invite(h *host) {
 		}
 		if m, known := state.Member(h.name); known {
 			w.net.mu.Lock()
-			h.id, h.epoch, h.joined = m.ID, state.Epoch, nil
+			h.id, h.epoch, h.since, h.joined = m.ID, state.Epoch, n.Consensus().Place(), nil
 			for _, o := range state.Members {
 				h.joined = append(h.joined, node.Seed{Name: o.Name, ID: o.ID, Addresses: o.Addresses, Witness: o.Witness})
 			}

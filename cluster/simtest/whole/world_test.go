@@ -116,7 +116,8 @@ type host struct {
 	// joined and epoch are what a host was told when it joined.
 	joined []node.Seed
 	epoch  uint64
-	hangs  time.Time // until when
+	since  consensus.Place // of the log, when it joined
+	hangs  time.Time       // until when
 }
 
 // life is one start of a host's daemon.
@@ -351,14 +352,14 @@ func (w *world) config(l *life) node.Config {
 	}
 	logger := slog.New(journaler{w: w, level: w.log})
 	w.net.mu.Lock()
-	id, seeds, epoch := h.id, h.joined, h.epoch
+	id, seeds, epoch, since := h.id, h.joined, h.epoch, h.since
 	w.net.mu.Unlock()
 	founds := seeds == nil
 	if founds {
 		seeds = w.seeds()
 	}
 	return node.Config{Cluster: "whole", Name: h.name, ID: id, StateDir: "/nonexistent", NoAPI: true, Storage: s, Files: s,
-		Seeds: seeds, Bootstrap: founds, Epoch: epoch, Level: int(h.level.Load()), Clock: h.clock, Detection: w.detection, JoinPatience: 5 * w.detection,
+		Seeds: seeds, Bootstrap: founds, Epoch: epoch, Since: since, Level: int(h.level.Load()), Clock: h.clock, Detection: w.detection, JoinPatience: 5 * w.detection,
 		Credentials: credentials.of(h.name, id), HeartbeatKeys: [][]byte{[]byte("a key for simulations of clusters")},
 		Listener: l.port, Links: links, Dial: l.dial,
 		Locate: func(name string) []netip.AddrPort {
