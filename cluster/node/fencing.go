@@ -69,8 +69,11 @@ func (n *Node) startFencing() error {
 	}
 	n.devices, n.cfg.Fencer = d, d
 	n.cfg.Agents = n.cfg.Agents.With(stonith.Class, stonith.Finder{Registry: n.cfg.Fencing, Asker: d.runner})
-	handle(n, methodFence, func(ctx context.Context, _ transport.Peer, x fencing.Execute) (any, error) {
-		return d.runner.Execute(ctx, x), nil
+	handle(n, methodFence, func(ctx context.Context, _ transport.Peer, o order) (any, error) {
+		if err := o.fits(n.incarnation); err != nil {
+			return nil, err
+		}
+		return d.runner.Execute(ctx, o.Execute), nil
 	})
 	handle(n, methodRemember, func(_ context.Context, from transport.Peer, r remembrance) (any, error) {
 		if !r.Live {
@@ -135,8 +138,27 @@ func (n *Node) incarnationOf(node string) uint64 {
 // Execute implements fencing.Peers.
 func (d *devices) Execute(ctx context.Context, node string, x fencing.Execute) (fencing.Outcome, error) {
 	var o fencing.Outcome
-	err := d.node.wire.Call(ctx, node, methodFence, x, &o)
+	n := d.node
+	n.mu.Lock()
+	to := order{x, n.seen[node].incarnation}
+	n.mu.Unlock()
+	err := n.wire.Call(ctx, node, methodFence, to, &o)
 	return o, err
+}
+
+// order lets another node carry out an action.
+type order struct {
+	fencing.Execute
+	// Incarnation is the daemon that is meant, 0 any. One that was lost was given
+	// up: its node must not do it at its next start, when it finds the order.
+	Incarnation uint64 `json:",omitempty"`
+}
+
+func (o order) fits(incarnation uint64) error {
+	if o.Incarnation != 0 && o.Incarnation != incarnation {
+		return fmt.Errorf("%s of %s was meant for a daemon that has ended", o.Action, o.Target)
+	}
+	return nil
 }
 
 // manualRequest is an administrator's, on its way to the leader.
