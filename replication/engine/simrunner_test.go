@@ -170,6 +170,11 @@ func (n *simCopy) carryOut(f Effect) {
 					n.act(func() { n.r.HandlerDone(n.clock(), "fence-peer", fencePeerStonithed) })
 					return
 				}
+				if w.oneFault && n.conn != 0 {
+					// It is back, and may have the only good disk by now.
+					n.act(func() { n.r.HandlerDone(n.clock(), "fence-peer", code) })
+					return
+				}
 				if w.only < 0 || w.only == n.id {
 					// Only this node may be promoted from now on, and the peer is
 					// switched off.
