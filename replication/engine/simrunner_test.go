@@ -50,7 +50,7 @@ func (n *simNode) do() {
 		}
 		for _, c := range n.copies {
 			s := c.e.State()
-			if s.Conn() == wire.SyncTarget {
+			if s.Conn() == wire.SyncTarget || s.Conn() == wire.PausedSyncT { // which reads from the source, too
 				c.target = w.now
 			}
 			if s.Conn() == wire.PausedSyncT || s.Conn() == wire.Behind || c.e.beginSync != nil || n.broken || n.hung > w.now || c.e.sending.giveUp ||
