@@ -145,7 +145,10 @@ func (e *engine) applyLocation(r *resource, l *location) {
 		}
 	case vBundle:
 		e.applyLocationTo(r, l)
-		outside := outsideOf(r, l)
+		outside := l
+		if !e.older.has(olderInside) {
+			outside = outsideOf(r, l)
+		}
 		for _, rep := range r.bundle.replicas {
 			if rep.container != nil {
 				e.applyLocation(rep.container, outside)

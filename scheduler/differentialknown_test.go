@@ -120,6 +120,7 @@ var olderNames = [...]string{
 	"instances that are nowhere go last in promotion since 2.1.6",
 	"interleaved with a bundle means with what is in its containers since 2.1.6",
 	"instances of ordered clones are ordered with all others, not with the next one alone, since 2.1.6",
+	"a rule that passes on the nodes of a bundle itself puts its containers there for the peer, which aborts where that is the container's own; not copied",
 }
 
 // takenBack returns the changes that have to be taken back to get the peer's

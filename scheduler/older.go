@@ -32,7 +32,8 @@ const (
 	olderInactive                         // an instance that is nowhere goes before active ones without promotion score
 	olderInterleaved                      // interleaved with a bundle means with its containers, with what is in them only if that stops
 	olderOrderedClones                    // instances of ordered clones know their neighbours alone
-	olderAll            = olderOrderedClones<<1 - 1
+	olderInside                           // containers go inside their own bundle where a rule says so
+	olderAll            = olderInside<<1 - 1
 )
 
 func (o older) has(bit older) bool { return o&bit != 0 }
