@@ -23,7 +23,7 @@ var errNewcomer = errors.New("the node joined the cluster and does not have the 
 // vote of a log that has nothing, or only the beginning, they would lead and undo
 // what was committed since. So a newcomer neither votes nor asks for votes.
 func (s *steady) newcomer() bool {
-	if s.arrived.Load() {
+	if s.admitted == 0 || s.arrived.Load() {
 		return false
 	}
 	last, err := s.LastIndex()

@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -216,6 +217,24 @@ func (s *steady) possible(committed uint64) []electorate {
 		}
 	}
 	return slices.Clone(s.electorates[from:])
+}
+
+// GetLog implements raft.LogStore. It knows the term of the entry that the newest
+// snapshot ends with, too: when a leader sends what comes behind that, and the
+// replica has some of it already since only its answer got lost, raft's library
+// looks for the entry in the log alone, refuses, gets the snapshot again, and so
+// for ever.
+func (s *steady) GetLog(index uint64, l *raft.Log) error {
+	err := s.Storage.GetLog(index, l)
+	if !errors.Is(err, raft.ErrLogNotFound) {
+		return err
+	}
+	metas, lerr := s.List()
+	if lerr != nil || len(metas) == 0 || metas[0].Index != index {
+		return err
+	}
+	*l = raft.Log{Index: index, Term: metas[0].Term, Type: raft.LogNoop}
+	return nil
 }
 
 // Set implements raft.StableStore.

@@ -107,6 +107,26 @@ func TestLogBeforeASnapshotGivesWay(t *testing.T) {
 	}
 }
 
+// The term of the entry before the log is known from the snapshot, and only that of
+// the entry it ends with.
+func TestEntryBeforeTheLog(t *testing.T) {
+	s, _, _ := newSteady(t)
+	k, err := s.Create(1, 25, 3, voters("a"), 1, nil)
+	if err == nil {
+		err = k.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	store(t, s, 26, 35)
+	for index, want := range map[uint64]uint64{24: 0, 25: 3, 26: 1, 35: 1, 36: 0} {
+		var l raft.Log
+		if err := s.GetLog(index, &l); (err == nil) != (want > 0) || l.Term != want || want > 0 && l.Index != index {
+			t.Errorf("entry %d: %+v, %v; want term %d", index, l, err, want)
+		}
+	}
+}
+
 func TestPossibleElectorates(t *testing.T) {
 	s, _, _ := newSteady(t)
 	change := func(index uint64, names ...string) {
