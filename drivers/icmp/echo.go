@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gcrm/drivers/inetsum"
 )
 
 // Echo sends one echo request and waits for its reply; it returns the time
@@ -88,7 +90,7 @@ func request(to netip.Addr, id, seq uint16) []byte {
 	b = binary.BigEndian.AppendUint16(b, seq)
 	b = append(b, "gcrm reachability"...)
 	if to.Is4() { // the kernel fills in the checksum of ICMPv6
-		binary.BigEndian.PutUint16(b[2:], checksum(b))
+		binary.BigEndian.PutUint16(b[2:], inetsum.Of(b))
 	}
 	return b
 }
@@ -106,18 +108,4 @@ func isReply(from netip.Addr, b []byte, id, seq uint16, raw bool) bool {
 	// On a datagram socket the kernel chose the id and delivers only ours.
 	return len(b) >= 8 && b[0] == kind && b[1] == 0 && binary.BigEndian.Uint16(b[6:]) == seq &&
 		(!raw || binary.BigEndian.Uint16(b[4:]) == id)
-}
-
-func checksum(b []byte) uint16 {
-	var sum uint32
-	for i := 0; i+1 < len(b); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(b[i:]))
-	}
-	if len(b)%2 == 1 {
-		sum += uint32(b[len(b)-1]) << 8
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
 }

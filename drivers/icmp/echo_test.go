@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"gcrm/drivers/inetsum"
 )
 
 func TestEchoOverLoopback(t *testing.T) {
@@ -23,7 +25,7 @@ func TestEchoOverLoopback(t *testing.T) {
 func TestOnlyTheOwnReplyCounts(t *testing.T) {
 	to := netip.MustParseAddr("192.0.2.9")
 	b := request(to, 7, 9)
-	if checksum(b) != 0 {
+	if inetsum.Of(b) != 0 {
 		t.Error("the checksum over a message with its checksum is not 0")
 	}
 	if isReply(to, b, 7, 9, false) {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+
+	"gcrm/drivers/inetsum"
 )
 
 // Ethernet types and protocol numbers used here.
@@ -97,7 +99,7 @@ func neighbourAdvertisement(ip netip.Addr, mac net.HardwareAddr) []byte {
 	body = append(body, ip.AsSlice()...)
 	body = append(body, 2, 1) // target link-layer address, one unit of 8 bytes
 	body = append(body, mac...)
-	binary.BigEndian.PutUint16(body[2:], checksum6(ip, allNodes, icmpv6, body))
+	binary.BigEndian.PutUint16(body[2:], inetsum.Transport(ip, allNodes, icmpv6, body))
 
 	packet := []byte{0x60, 0, 0, 0}
 	packet = binary.BigEndian.AppendUint16(packet, uint16(len(body)))
@@ -105,25 +107,4 @@ func neighbourAdvertisement(ip netip.Addr, mac net.HardwareAddr) []byte {
 	packet = append(packet, ip.AsSlice()...)
 	packet = append(packet, allNodes.AsSlice()...)
 	return ethernet(allNodesMAC, mac, etherIPv6, append(packet, body...))
-}
-
-// checksum6 is the Internet checksum over the IPv6 pseudo header and a body
-// whose own checksum field is zero.
-func checksum6(src, dst netip.Addr, next byte, body []byte) uint16 {
-	pseudo := append(src.AsSlice(), dst.AsSlice()...)
-	pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(len(body)))
-	pseudo = append(pseudo, 0, 0, 0, next)
-	var sum uint32
-	for _, part := range [][]byte{pseudo, body} {
-		for i := 0; i+1 < len(part); i += 2 {
-			sum += uint32(binary.BigEndian.Uint16(part[i:]))
-		}
-		if len(part)%2 == 1 {
-			sum += uint32(part[len(part)-1]) << 8
-		}
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
 }

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"gcrm/drivers/inetsum"
 )
 
 const (
@@ -72,7 +74,7 @@ func packet(c Connection) []byte {
 	tcp[12] = tcpHeader / 4 << 4
 	tcp[13] = flagACK
 	binary.BigEndian.PutUint16(tcp[14:], 1024) // window
-	binary.BigEndian.PutUint16(tcp[16:], checksum(from, to, tcp))
+	binary.BigEndian.PutUint16(tcp[16:], inetsum.Transport(from, to, protocolTCP, tcp))
 	if from.Is6() {
 		ip := make([]byte, 8, 40+tcpHeader)
 		ip[0] = 6 << 4
@@ -87,18 +89,4 @@ func packet(c Connection) []byte {
 	ip[8], ip[9] = 64, protocolTCP // time to live; the kernel fills in the header's checksum
 	ip = append(append(ip, from.AsSlice()...), to.AsSlice()...)
 	return append(ip, tcp...)
-}
-
-// checksum is TCP's over its pseudo header and a segment whose own checksum is zero.
-func checksum(from, to netip.Addr, segment []byte) uint16 {
-	sum := uint32(protocolTCP) + uint32(len(segment))
-	for _, part := range [][]byte{from.AsSlice(), to.AsSlice(), segment} {
-		for i := 0; i+1 < len(part); i += 2 {
-			sum += uint32(binary.BigEndian.Uint16(part[i:]))
-		}
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
 }
