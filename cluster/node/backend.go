@@ -133,9 +133,7 @@ func (n *Node) info() *client.Info {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.progressFrom == lead.Leader && lead.Leader != "" {
-		i.Transition = n.progress
-	}
+	i.Transition = n.progress[lead.Leader]
 	return i
 }
 

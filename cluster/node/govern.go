@@ -92,6 +92,12 @@ func (n *Node) govern() {
 				term, since = lead.Term, time.Now()
 			}
 			if m, ok := state.Member(n.cfg.Name); ok && m.Witness && n.passOn(state) {
+				// It may take a moment until this node knows that it was.
+				select {
+				case <-moved:
+				case <-time.After(n.timing.Interval):
+				case <-n.ctx.Done():
+				}
 				continue
 			}
 			decided, err := n.decide(n.ctx)

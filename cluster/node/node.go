@@ -71,13 +71,13 @@ type Node struct {
 	changed chan struct{} // closed when anything below changes
 	seen    map[string]sight
 	held    map[string]time.Time // until when; see view
-	peers   []Seed               // see peersFile
+	peers   directory            // see peersFile
 	hinted  appliedAnswer        // see hint
 	links   map[string]uint64    // by peer: bit i is set while link i works
-	// progress is the controller's, here or on the leader progressFrom;
-	// progressNumber counts its changes.
-	progress       client.Transition
-	progressFrom   string
+	// progress is that of the controller here and, as told, on other nodes: one
+	// that led until a moment ago may tell later than who leads now.
+	// progressNumber counts the changes of this node's.
+	progress       map[string]client.Transition
 	progressNumber uint64
 	admitted       bool
 	wasQuorate     time.Time // see steadilyQuorate
@@ -106,7 +106,7 @@ func Start(cfg Config) (*Node, error) {
 		}
 	}
 	n := &Node{ended: make(chan struct{}), hurry: make(chan struct{}), giving: make(chan struct{}, 1), deciding: make(chan struct{}, 1), cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
-		seen: map[string]sight{}, held: map[string]time.Time{}, links: map[string]uint64{}, builds: map[string]string{}, newest: cib.New()}
+		seen: map[string]sight{}, held: map[string]time.Time{}, links: map[string]uint64{}, builds: map[string]string{}, progress: map[string]client.Transition{}, newest: cib.New()}
 	n.secrets = secret.NewStore(cfg.Secrets)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.keys.Store(&Keys{Credentials: cfg.Credentials, Authority: cfg.Authority, Heartbeats: cfg.HeartbeatKeys})
@@ -328,8 +328,10 @@ func (n *Node) report(p controller.Progress) {
 
 func (n *Node) setProgress(from string, t client.Transition) {
 	n.mu.Lock()
-	n.progress, n.progressFrom = t, from
-	n.progressNumber++
+	n.progress[from] = t
+	if from == n.cfg.Name {
+		n.progressNumber++
+	}
 	n.mu.Unlock()
 	n.signal()
 }

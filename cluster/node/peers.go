@@ -15,19 +15,56 @@ import (
 // starts has to find them before it can learn from them what is committed.
 const peersFile = "peers.json"
 
-func readPeers(files Files) ([]Seed, error) {
+// directory is who the members are, as of an entry of the log. A node that starts
+// has the states of its log once more, from its last snapshot on, and those it
+// can only take up when a leader says how far they are committed: what it knew
+// already is newer.
+type directory struct {
+	epoch, index uint64
+	nodes        []Seed
+}
+
+// after reports whether a state is older than the directory.
+func (r *directory) after(s *consensus.State) bool {
+	return s.Epoch < r.epoch || s.Epoch == r.epoch && s.Index < r.index
+}
+
+// directoryLine is a node in the file; builds before this one know the Seed alone.
+type directoryLine struct {
+	Seed
+	Epoch, Index uint64 `json:",omitempty"`
+}
+
+func readPeers(files Files) (directory, error) {
+	var r directory
 	b, err := files.Read(peersFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return r, nil
 	}
 	if err != nil {
-		return nil, err
+		return r, err
 	}
-	var list []Seed
+	var list []directoryLine
 	if err := json.Unmarshal(b, &list); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w; remove it", peersFile, err)
+		return r, fmt.Errorf("%s is damaged: %w; remove it", peersFile, err)
 	}
-	return list, nil
+	for _, l := range list {
+		r.nodes = append(r.nodes, l.Seed)
+		r.epoch, r.index = l.Epoch, l.Index
+	}
+	return r, nil
+}
+
+func (r *directory) store(files Files) error {
+	list := make([]directoryLine, 0, len(r.nodes))
+	for _, s := range r.nodes {
+		list = append(list, directoryLine{s, r.epoch, r.index})
+	}
+	b, err := json.MarshalIndent(list, "", "  ")
+	if err != nil {
+		return err
+	}
+	return files.Replace(peersFile, append(b, '\n'))
 }
 
 func seedsOf(members []consensus.Member) []Seed {
@@ -55,24 +92,28 @@ func (n *Node) hint(a appliedAnswer) {
 
 // keepPeers stores the members when their names or addresses changed.
 func (n *Node) keepPeers(state *consensus.State) {
-	list := seedsOf(state.Members)
+	now := directory{state.Epoch, state.Index, seedsOf(state.Members)}
 	n.mu.Lock()
+	if n.peers.after(state) {
+		n.mu.Unlock()
+		return
+	}
 	caughtUp := n.hinted.Index > 0 && n.hinted.Index <= state.Index
 	if caughtUp {
 		n.hinted = appliedAnswer{}
 	}
-	same := slices.EqualFunc(list, n.peers, func(a, b Seed) bool {
+	same := slices.EqualFunc(now.nodes, n.peers.nodes, func(a, b Seed) bool {
 		return a.Name == b.Name && a.ID == b.ID && a.Witness == b.Witness && slices.Equal(a.Addresses, b.Addresses)
 	})
 	var gone []string
 	if !same {
-		for _, p := range n.peers {
-			if !slices.ContainsFunc(list, func(s Seed) bool { return s.Name == p.Name && s.ID == p.ID }) {
+		for _, p := range n.peers.nodes {
+			if !slices.ContainsFunc(now.nodes, func(s Seed) bool { return s.Name == p.Name && s.ID == p.ID }) {
 				gone = append(gone, p.Name)
 			}
 		}
-		n.peers = list
 	}
+	n.peers = now
 	n.mu.Unlock()
 	for _, name := range gone {
 		n.wire.Disconnect(name) // when it connects again it is told
@@ -83,11 +124,7 @@ func (n *Node) keepPeers(state *consensus.State) {
 		}
 		return
 	}
-	b, err := json.MarshalIndent(list, "", "  ")
-	if err == nil {
-		err = n.cfg.Files.Replace(peersFile, append(b, '\n'))
-	}
-	if err != nil {
+	if err := now.store(n.cfg.Files); err != nil {
 		n.log.Error("the list of nodes could not be stored", "err", err)
 	}
 	n.watchPeers()
@@ -108,7 +145,7 @@ func (n *Node) watchPeers() {
 func (n *Node) knownPeers() []Seed {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	known := n.peers
+	known := n.peers.nodes
 	if len(known) == 0 {
 		known = n.cfg.Seeds
 	}

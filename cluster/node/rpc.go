@@ -57,12 +57,12 @@ func (n *Node) handle() {
 		return nil, nil
 	})
 	handle(n, methodStatus, func(context.Context, transport.Peer, struct{}) (any, error) {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		if n.progressFrom != n.cfg.Name {
+		if lead, _ := n.cons.Load().Leadership(); !lead.Self {
 			return client.Transition{}, nil
 		}
-		return n.progress, nil
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.progress[n.cfg.Name], nil
 	})
 	handle(n, methodLeave, func(context.Context, transport.Peer, struct{}) (any, error) {
 		go n.cfg.Leave()
@@ -136,10 +136,10 @@ func (n *Node) spread() {
 	told := map[string]uint64{}
 	for {
 		n.mu.Lock()
-		t, number, known := n.progress, n.progressNumber, n.changed
+		t, number, known := n.progress[n.cfg.Name], n.progressNumber, n.changed
 		var to []string
 		for name, s := range n.seen {
-			if n.progressFrom == n.cfg.Name && s.up && told[name] != number {
+			if s.up && told[name] != number {
 				to = append(to, name)
 			}
 		}

@@ -159,6 +159,12 @@ func (w *world) replace(h *host) {
 		}
 		removed := w.remove(h, limit)
 		if removed {
+			w.net.mu.Lock()
+			h.away = true
+			w.net.mu.Unlock()
+			if l := h.current(); l != nil { // it was started as it was meanwhile
+				l.end(true)
+			}
 			w.note("%s is removed, and joins with an empty disk", h.name)
 			h.disk.mu.Lock()
 			h.disk.synced, h.disk.dirty = newDisk(h.disk.rng).synced, nil
@@ -186,8 +192,18 @@ func (h *host) setAway(after *life) bool {
 	return true
 }
 
+// back lets a host be started; false if it can be already.
+func (h *host) back() bool {
+	h.w.net.mu.Lock()
+	defer h.w.net.mu.Unlock()
+	was := h.away
+	h.away = false
+	return was
+}
+
 // remove has the cluster forget a node; false if that was never asked for in
-// time, and the cluster still knows it.
+// time, and the cluster still knows it. If nobody can tell for long, which may
+// be for the vote of the node itself, it is started as it was.
 func (w *world) remove(h *host, limit time.Duration) bool {
 	asked := false
 	for end := time.Now().Add(limit); !w.closed(); time.Sleep(w.detection / 2) {
@@ -197,6 +213,10 @@ func (w *world) remove(h *host, limit time.Duration) bool {
 		}
 		n, state := w.governing()
 		if n == nil {
+			if time.Since(end) > 20*w.detection && h.back() {
+				w.note("%s is started as it was: nobody can tell whether it was removed", h.name)
+				h.boot()
+			}
 			continue
 		}
 		if _, known := state.Member(h.name); !known {
