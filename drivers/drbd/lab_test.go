@@ -107,6 +107,7 @@ func TestWithKernel(t *testing.T) {
 			for _, kind := range lab.Kinds() {
 				begun, clock := m.Clock(client), time.Now()
 				k := nodes.Strike(stack, kind, place)
+				w.Resumes(begun)
 				place = nodes.Settled(stack, k.Other, "mysqld", place)
 				w.Goes()
 				acks := w.Acks()

@@ -217,16 +217,9 @@ func (a activator) stop(ctx context.Context, c *native.Call) drivers.Result {
 	if active, err = a.active(vg, lv); err != nil || len(active) > 0 {
 		return native.Fail(drivers.GenericError, "%s cannot be deactivated: %s still active (%v)", what, strings.Join(active, ", "), errors.Join(err, change))
 	}
-	switch c.Params.String("vg_access_mode") {
-	case "lvmlockd":
+	if c.Params.String("vg_access_mode") == "lvmlockd" {
 		if rest, err := a.active(vg, ""); err == nil && len(rest) == 0 {
 			return native.Failed(c.Change(ctx, "vgchange", "--lockstop", vg))
-		}
-	case "tagging":
-		if rest, err := a.active(vg, ""); err == nil && len(rest) == 0 {
-			if g, err := report(ctx, c, vg); err == nil {
-				return native.Failed(strip(ctx, c, g, ""))
-			}
 		}
 	}
 	return native.OK()

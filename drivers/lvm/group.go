@@ -35,14 +35,20 @@ var errNoGroup = errors.New("volume group not found")
 func report(ctx context.Context, c *native.Call, name string) (group, error) {
 	out, err := c.Ask(ctx, "vgs", "--foreign", "--reportformat", "json",
 		"-o", "vg_name,vg_tags,vg_systemid,vg_clustered,vg_lock_type,vg_missing_pv_count,lv_count,vg_partial", name)
-	var exit *native.ExitError
-	if errors.As(err, &exit) && strings.Contains(exit.Outcome.Stderr+exit.Outcome.Stdout, "not found") {
+	if notFound(err) {
 		return group{}, fmt.Errorf("%w: %s", errNoGroup, name)
 	}
 	if err != nil {
 		return group{}, err
 	}
 	return parseReport(out, name)
+}
+
+// notFound tells whether one of LVM's tools failed because it does not know what it was
+// asked about.
+func notFound(err error) bool {
+	var exit *native.ExitError
+	return errors.As(err, &exit) && strings.Contains(exit.Outcome.Stderr+exit.Outcome.Stdout, "not found")
 }
 
 func parseReport(text, name string) (group, error) {
@@ -84,8 +90,7 @@ func parseReport(text, name string) (group, error) {
 // setting reads a value of LVM's configuration; ok is false if it is not set.
 func setting(ctx context.Context, c *native.Call, name string) (value string, ok bool, err error) {
 	out, err := c.Ask(ctx, "lvmconfig", name)
-	var exit *native.ExitError
-	if errors.As(err, &exit) && strings.Contains(exit.Outcome.Stderr+exit.Outcome.Stdout, "not found") {
+	if notFound(err) {
 		return "", false, nil
 	}
 	if err != nil {

@@ -37,7 +37,7 @@ func haLVM(p places) *native.Agent {
 			Params: []meta.Param{
 				{Name: "volgrpname", Type: meta.String, Required: true, Unique: true, Short: "Volume group"},
 				{Name: "exclusive", Type: meta.Boolean, Default: "false", Short: "Activate on one node only",
-					Long: "Marks the group with a tag while it is active. Needs activation/volume_list in lvm.conf."},
+					Long: "Marks the group with a tag when it is activated, which it keeps. Needs activation/volume_list in lvm.conf."},
 				{Name: "tag", Type: meta.String, Default: "pacemaker", Short: "That tag"},
 				{Name: "partial_activation", Type: meta.String, Default: "false", Short: "Activate a group that lacks physical volumes"},
 			},
@@ -145,8 +145,9 @@ func (h halvm) stop(ctx context.Context, c *native.Call) drivers.Result {
 	if vg == "" {
 		return native.OK()
 	}
-	// Where nothing is active the tag is not this node's to take off: a node that comes
-	// back stops what it does not have, and the group may be active on another.
+	// The tag stays: it guards nothing that is not active, a stop need not write to the
+	// storage for it, which may be gone, and the next start finds it. Each change of the
+	// metadata has udev look at the disks again besides.
 	left, err := h.active(vg, "")
 	if err != nil {
 		return native.Failed(err)
@@ -154,24 +155,8 @@ func (h halvm) stop(ctx context.Context, c *native.Call) drivers.Result {
 	if len(left) == 0 {
 		return native.OK()
 	}
-	g, err := report(ctx, c, vg)
-	var tool *native.ToolError
-	switch {
-	case errors.Is(err, errNoGroup) || errors.As(err, &tool):
-		return h.gone(vg)
-	case err != nil:
-		return native.Failed(err)
-	}
 	var last error
 	for attempt := range 10 {
-		left, err := h.active(vg, "")
-		if err != nil {
-			return native.Failed(err)
-		}
-		if len(left) == 0 {
-			last = nil
-			break
-		}
 		if attempt > 0 {
 			c.Waiting("volume group %s to be free: %v", vg, last)
 			if _, err := c.Tool("udevadm"); err == nil {
@@ -183,31 +168,19 @@ func (h halvm) stop(ctx context.Context, c *native.Call) drivers.Result {
 		}
 		last = c.Change(ctx, "vgchange", "-aln", vg)
 		if c.Dry() {
-			break
+			return native.OK()
 		}
-	}
-	if left, err := h.active(vg, ""); err != nil || len(left) > 0 && !c.Dry() {
-		return native.Fail(drivers.GenericError, "volume group %s cannot be deactivated, %s is still active: %v", vg, strings.Join(left, ", "), errors.Join(err, last))
-	}
-	if c.Params.Bool("exclusive") {
-		if err := strip(ctx, c, g, ""); err != nil {
+		if left, err = h.active(vg, ""); err != nil {
 			return native.Failed(err)
 		}
+		if len(left) == 0 {
+			return native.OK()
+		}
+		if notFound(last) {
+			return native.Fail(drivers.GenericError, "volume group %s is not to be seen any more, but its volumes %s are active", vg, strings.Join(left, ", "))
+		}
 	}
-	return native.OK()
-}
-
-// gone is the stop of a group that LVM does not see: done if the kernel has
-// nothing of it either.
-func (h halvm) gone(vg string) drivers.Result {
-	left, err := h.active(vg, "")
-	if err != nil {
-		return native.Failed(err)
-	}
-	if len(left) > 0 {
-		return native.Fail(drivers.GenericError, "volume group %s is not to be seen any more, but its volumes %s are active", vg, strings.Join(left, ", "))
-	}
-	return native.OK()
+	return native.Fail(drivers.GenericError, "volume group %s cannot be deactivated, %s is still active: %v", vg, strings.Join(left, ", "), last)
 }
 
 func (h halvm) monitor(ctx context.Context, c *native.Call) drivers.Result {

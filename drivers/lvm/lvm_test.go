@@ -44,6 +44,7 @@ lvmconfig)
 lvm) echo "  system ID: node1" ;;
 vgck) ;;
 vgchange|lvchange)
+  [ "$vg" = vgnfs ] || { echo "  Volume group \"$vg\" not found" >&2; exit 5; }
   case "$*" in
   *--deltag*) shift; : > $D/tags ;;
   *--addtag*) echo -n $2 > $D/tags ;;
@@ -148,9 +149,17 @@ func TestForeignTagIsTakenOver(t *testing.T) {
 	if res := s.Want(t, drivers.Monitor, drivers.GenericError); !strings.Contains(res.Reason, "without the cluster's tag pacemaker (it has stranger)") {
 		t.Error(res.Reason)
 	}
+	// The tag stays, and the next start has nothing to write.
 	s.Want(t, drivers.Stop, drivers.OK)
-	if got := w.get("tags"); got != "" {
-		t.Errorf("tags after stop %q", got)
+	s.Want(t, drivers.Start, drivers.OK)
+	w.put("log", "")
+	s.Want(t, drivers.Stop, drivers.OK)
+	if log := w.get("log"); log != "vgchange -aln vgnfs\n" {
+		t.Errorf("stop: %s", log)
+	}
+	s.Want(t, drivers.Start, drivers.OK)
+	if log := w.get("log"); strings.Contains(log, "tag ") || w.get("tags") != "pacemaker" {
+		t.Errorf("tags %q, start: %s", w.get("tags"), log)
 	}
 }
 
@@ -235,6 +244,16 @@ func TestStopProvesThatNothingIsActive(t *testing.T) {
 		}
 		s.Want(t, drivers.Monitor, drivers.OK)
 		w.remove("busy")
+		if typ == "LVM" { // the storage is gone, with the group still active
+			s.Params = map[string]string{"volgrpname": "vgnope"}
+			if err := os.Rename(filepath.Join(w.dir, "dev", "vgnfs"), filepath.Join(w.dir, "dev", "vgnope")); err != nil {
+				t.Fatal(err)
+			}
+			if res := s.Want(t, drivers.Stop, drivers.GenericError); !strings.Contains(res.Reason, "vgnope is not to be seen any more, but its volumes data are active") {
+				t.Error(res.Reason)
+			}
+			continue
+		}
 		s.Want(t, drivers.Stop, drivers.OK)
 	}
 }

@@ -193,6 +193,7 @@ func (s site) fail(stack lab.Stack, w *lab.Writer, kind, place string) time.Dura
 	s.Run(client, fmt.Sprintf("head -c %dM /dev/urandom >/root/large; rm -f %s; systemctl reset-failed copy 2>/dev/null; systemd-run -q --unit copy dd if=/root/large of=%s bs=64k conv=fsync", *megabytes, copied, copied))
 	begun, clock := s.Clock(client), time.Now()
 	k := s.nodes.Strike(stack, kind, place)
+	w.Resumes(begun)
 	s.nodes.Settled(stack, k.Other, "nfs-notify", place)
 	w.Goes()
 	gap, from := w.Acks().Gap(begun)

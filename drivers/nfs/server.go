@@ -62,6 +62,9 @@ func serverAgent(p paths) *native.Agent {
 
 type nfsServer struct{ paths }
 
+// serverUnit is systemd's for the threads of the kernel.
+const serverUnit = "nfs-server.service"
+
 // defaultThreads is how many threads the server gets if /etc/nfs.conf does
 // not say.
 const defaultThreads = "8"
@@ -93,8 +96,9 @@ func (n nfsServer) monitor(_ context.Context, c *native.Call) drivers.Result {
 			return native.Fail(drivers.GenericError, "the server runs, but %s is not mounted on %s: its state is on this node only", dir, n.state)
 		}
 	}
+	on := running()
 	for _, s := range n.needed(c) {
-		if !s.weak && len(s.find()) == 0 {
+		if !s.weak && len(on[s.name]) == 0 {
 			if s.name == "rpc.statd" {
 				return native.Fail(drivers.GenericError, "the server runs, but %s does not: NFSv3 clients cannot lock", s.name)
 			}
@@ -135,7 +139,7 @@ func (n nfsServer) start(ctx context.Context, c *native.Call) drivers.Result {
 	if _, err := c.Tool("rpc.nfsd"); err != nil {
 		return native.Failed(err)
 	}
-	for _, step := range []func(context.Context, *native.Call) error{n.takeState, n.mountKernel, n.programs, n.serve, n.notifyClients, n.callBack} {
+	for _, step := range []func(context.Context, *native.Call) error{n.takeState, n.mountKernel, n.serve, n.notifyClients, n.callBack} {
 		if err := step(ctx, c); err != nil {
 			return native.Failed(err)
 		}
@@ -174,8 +178,9 @@ func (n nfsServer) takeState(ctx context.Context, c *native.Call) error {
 		return err
 	}
 	// What has the node's own folder open would go on using it.
+	on := running()
 	for _, s := range services() {
-		if s.name == "nfsdcld" || s.name == "rpc.statd" {
+		if (s.name == "nfsdcld" || s.name == "rpc.statd") && len(on[s.name]) > 0 {
 			if err := n.stopService(ctx, c, s); err != nil {
 				return err
 			}
@@ -272,17 +277,18 @@ func (n nfsServer) kernelTypes() []string {
 	return strings.Fields(string(raw))
 }
 
-func (n nfsServer) programs(ctx context.Context, c *native.Call) error {
+// serve starts the programs and the threads of the kernel.
+func (n nfsServer) serve(ctx context.Context, c *native.Call) error {
 	if n.systemd(c) {
 		// One question starts all, each as soon as what it needs is there. Whatever is
 		// missing afterwards is started alone, for the sake of its reason.
-		argv := []string{"systemctl", "start"}
+		argv, on := []string{"systemctl", "start"}, running()
 		for _, s := range n.needed(c) {
-			if len(s.find()) == 0 {
+			if len(on[s.name]) == 0 {
 				argv = append(argv, s.unit)
 			}
 		}
-		if len(argv) == 2 || c.Change(ctx, argv...) == nil {
+		if c.Change(ctx, append(argv, serverUnit)...) == nil {
 			return nil
 		}
 	}
@@ -291,13 +297,8 @@ func (n nfsServer) programs(ctx context.Context, c *native.Call) error {
 			return err
 		}
 	}
-	return nil
-}
-
-// serve starts the threads of the kernel.
-func (n nfsServer) serve(ctx context.Context, c *native.Call) error {
 	if n.systemd(c) {
-		return c.Change(ctx, "systemctl", "start", "nfs-server.service")
+		return c.Change(ctx, "systemctl", "start", serverUnit)
 	}
 	argv := []string{"rpc.nfsd"}
 	if c.Params.Bool("nfsv4_only") {
@@ -355,7 +356,7 @@ func (n nfsServer) stop(ctx context.Context, c *native.Call) drivers.Result {
 		n.keepConnections(c)
 	}
 	if n.systemd(c) {
-		argv := []string{"systemctl", "stop", "nfs-server.service"}
+		argv := []string{"systemctl", "stop", serverUnit}
 		for _, s := range services() {
 			if s.name != "rpcbind" {
 				argv = append(argv, s.unit)
@@ -363,7 +364,7 @@ func (n nfsServer) stop(ctx context.Context, c *native.Call) drivers.Result {
 		}
 		// One that does not stop is asked again below, alone.
 		if err = n.stopUnits(ctx, c, argv); err != nil {
-			err = c.Change(ctx, "systemctl", "stop", "nfs-server.service")
+			err = c.Change(ctx, "systemctl", "stop", serverUnit)
 		}
 	} else if threads > 0 {
 		err = c.Change(ctx, "rpc.nfsd", "0")
@@ -378,10 +379,10 @@ func (n nfsServer) stop(ctx context.Context, c *native.Call) drivers.Result {
 	}
 	// In reverse; rpcbind stays, it serves others too. nfsdcld keeps its
 	// data base below the state folder open and must go before that can.
-	all := services()
+	all, on := services(), running()
 	slices.Reverse(all)
 	for _, s := range all {
-		if s.name == "rpcbind" {
+		if s.name == "rpcbind" || len(on[s.name]) == 0 {
 			continue
 		}
 		if err := n.stopService(ctx, c, s); err != nil {

@@ -177,6 +177,13 @@ func TestServerWithMaskedUnits(t *testing.T) {
 		}
 	}
 	s := subject(t, "nfsserver", p, path, map[string]string{"rpcpipefs_dir": filepath.Join(dir, "pipes")})
+	// One question is enough where nothing is masked.
+	s.Want(t, drivers.Start, drivers.OK)
+	log, _ := os.ReadFile(filepath.Join(dir, "log"))
+	if want := "systemctl start rpcbind.service rpc-statd.service nfs-mountd.service nfs-idmapd.service nfsdcld.service nfs-server.service\n"; strings.Count(string(log), "systemctl") != 1 || !strings.Contains(string(log), want) {
+		t.Errorf("started by\n%s", log)
+	}
+	s.Want(t, drivers.Stop, drivers.OK)
 	mask("nfsdcld.service")
 	s.Want(t, drivers.Start, drivers.OK)
 	s.Want(t, drivers.Stop, drivers.OK)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,25 +33,30 @@ func services() []service {
 	}
 }
 
-// find lists the live processes of a service that share this host's network:
-// those of containers do not count.
-func (s service) find() []process.Identity {
+// running lists the live processes of all services by name, those that share this host's
+// network: those of containers do not count. It looks at every process of the host, which
+// takes a while: ask once for all services.
+func running() map[string][]process.Identity {
 	all, err := process.All()
 	if err != nil {
 		return nil
 	}
+	list := services()
 	own, _ := os.Readlink("/proc/self/ns/net")
-	var out []process.Identity
+	out := map[string][]process.Identity{}
 	for _, p := range all {
-		if p.Name != s.name || p.State == 'Z' {
+		if p.State == 'Z' || !slices.ContainsFunc(list, func(s service) bool { return s.name == p.Name }) {
 			continue
 		}
 		if ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", p.Pid)); err == nil && ns == own {
-			out = append(out, p.Identity)
+			out[p.Name] = append(out[p.Name], p.Identity)
 		}
 	}
 	return out
 }
+
+// find lists the processes of one service.
+func (s service) find() []process.Identity { return running()[s.name] }
 
 // systemd tells whether systemd manages services on this host.
 func (p paths) systemd(c *native.Call) bool {

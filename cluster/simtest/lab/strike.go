@@ -87,6 +87,19 @@ func (w *Writer) Goes() {
 	w.m.Until(w.place, "service "+w.what+" goes on", fmt.Sprintf("[ $(tail -n 100 /root/acks | awk '$1 > %d' | wc -l) -gt 20 ]", w.m.Clock(w.place).UnixNano()))
 }
 
+// Resumes waits until writes have been held up since a moment of the writer's clock, and go
+// on; not for ever, the gap may have been short. Meanwhile nobody asks the nodes: on an
+// emulated machine a question takes a quarter of a second from what it is about.
+func (w *Writer) Resumes(since time.Time) {
+	w.m.t.Helper()
+	script := fmt.Sprintf("awk -v last=%d '$1 > last { if ($1-last > 3e9) held=1; if (held) n++; last=$1 } END { exit n < 20 }' /root/acks", since.UnixNano())
+	for begun := time.Now(); time.Since(begun) < Patience(4*time.Minute); time.Sleep(2 * time.Second) {
+		if _, err := w.m.Try(w.place, script); err == nil {
+			return
+		}
+	}
+}
+
 // Acks are the acknowledged writes.
 func (w *Writer) Acks() *Successes {
 	w.m.t.Helper()
