@@ -83,12 +83,20 @@ func (h halvm) validate(ctx context.Context, c *native.Call) drivers.Result {
 // Its metadata are not checked: activation does that as well.
 func (h halvm) usable(ctx context.Context, c *native.Call) (group, drivers.Result) {
 	vg := c.Params.String("volgrpname")
-	if c.Params.Bool("exclusive") {
-		if res := volumeList(ctx, c, vg, c.Params.String("tag"), drivers.GenericError); res.RC != drivers.OK {
-			return group{}, res
-		}
+	// Two questions at the same time: LVM is not quick to answer.
+	var g group
+	var err error
+	guarded := native.OK()
+	native.Together(
+		func() { g, err = report(ctx, c, vg) },
+		func() {
+			if c.Params.Bool("exclusive") {
+				guarded = volumeList(ctx, c, vg, c.Params.String("tag"), drivers.GenericError)
+			}
+		})
+	if guarded.RC != drivers.OK {
+		return group{}, guarded
 	}
-	g, err := report(ctx, c, vg)
 	switch {
 	case err != nil:
 		return g, native.Failed(err)

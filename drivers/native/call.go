@@ -284,6 +284,27 @@ func Quote(argv []string) string {
 	return strings.Join(words, " ")
 }
 
+// Together calls functions at the same time and returns when all have. A panic of one is
+// the caller's, so that the frame of the agents turns it into a result.
+func Together(all ...func()) {
+	ended := make(chan any, len(all))
+	for _, f := range all {
+		go func() {
+			defer func() { ended <- recover() }()
+			f()
+		}()
+	}
+	var last any
+	for range all {
+		if p := <-ended; p != nil {
+			last = p
+		}
+	}
+	if last != nil {
+		panic(last)
+	}
+}
+
 // Sleep waits; the error is that of ctx.
 func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

@@ -155,3 +155,15 @@ func TestProbesAndLevels(t *testing.T) {
 		t.Error(n, err)
 	}
 }
+
+func TestTogether(t *testing.T) {
+	first, second := make(chan int), make(chan int)
+	Together(func() { first <- 1; <-second }, func() { <-first; second <- 2 }) // one after the other they would wait for ever
+	a := agent(map[string]Action{drivers.Start: func(context.Context, *Call) drivers.Result {
+		Together(func() { panic("one of them") }, func() {})
+		return OK()
+	}})
+	if res := a.Run(t.Context(), request(drivers.Start, map[string]string{"must": "x"})); res.RC != drivers.GenericError || !strings.Contains(res.Reason, "one of them") {
+		t.Errorf("%+v", res)
+	}
+}

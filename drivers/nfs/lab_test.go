@@ -88,7 +88,7 @@ const (
 
 // newSite does what the document does before it comes to the cluster.
 func newSite(t *testing.T) site {
-	m := lab.Boot(t, 3, "--mem", "512", "--disk", "256M")
+	m := lab.Boot(t, 3, "--mem", "512", "--disk", "256M", "--smp", "2")
 	s := site{m, t, m.Only("node1", "node2")}
 	m.OnFailure("gcrm status; gcrm cluster status; crm_mon -1r; multipath -ll; vgs -o+tags; mount | tail -5; cat /var/lib/nfs/etab; cat /root/acks | tail -3; tail -3 /root/errors; journalctl --no-pager | tail -150; dmesg | tail -20")
 	program := m.BuildProgram("gcrm/cluster/simtest/lab/service")

@@ -18,6 +18,7 @@ import (
 	"gcrm/drivers"
 	"gcrm/drivers/meta"
 	"gcrm/drivers/native"
+	"gcrm/drivers/process"
 )
 
 // serverAgent is ocf:heartbeat:nfsserver.
@@ -139,7 +140,13 @@ func (n nfsServer) start(ctx context.Context, c *native.Call) drivers.Result {
 	if _, err := c.Tool("rpc.nfsd"); err != nil {
 		return native.Failed(err)
 	}
-	for _, step := range []func(context.Context, *native.Call) error{n.takeState, n.mountKernel, n.serve, n.notifyClients, n.callBack} {
+	on := running()
+	for _, step := range []func(context.Context, *native.Call) error{
+		func(ctx context.Context, c *native.Call) error { return n.takeState(ctx, c, on) },
+		n.mountKernel,
+		func(ctx context.Context, c *native.Call) error { return n.serve(ctx, c, on) },
+		n.notifyClients, n.callBack,
+	} {
 		if err := step(ctx, c); err != nil {
 			return native.Failed(err)
 		}
@@ -167,8 +174,9 @@ func (n nfsServer) start(ctx context.Context, c *native.Call) drivers.Result {
 	return res
 }
 
-// takeState puts the shared folder in the place of the node's own.
-func (n nfsServer) takeState(ctx context.Context, c *native.Call) error {
+// takeState puts the shared folder in the place of the node's own. What it has to end for
+// that it takes out of the list of services that run.
+func (n nfsServer) takeState(ctx context.Context, c *native.Call, on map[string][]process.Identity) error {
 	dir := c.Params.String("nfs_shared_infodir")
 	if dir == "" {
 		return nil
@@ -178,12 +186,12 @@ func (n nfsServer) takeState(ctx context.Context, c *native.Call) error {
 		return err
 	}
 	// What has the node's own folder open would go on using it.
-	on := running()
 	for _, s := range services() {
 		if (s.name == "nfsdcld" || s.name == "rpc.statd") && len(on[s.name]) > 0 {
 			if err := n.stopService(ctx, c, s); err != nil {
 				return err
 			}
+			delete(on, s.name)
 		}
 	}
 	if err := n.unmount(ctx, c, c.Params.String("rpcpipefs_dir")); err != nil {
@@ -278,11 +286,11 @@ func (n nfsServer) kernelTypes() []string {
 }
 
 // serve starts the programs and the threads of the kernel.
-func (n nfsServer) serve(ctx context.Context, c *native.Call) error {
+func (n nfsServer) serve(ctx context.Context, c *native.Call, on map[string][]process.Identity) error {
 	if n.systemd(c) {
 		// One question starts all, each as soon as what it needs is there. Whatever is
 		// missing afterwards is started alone, for the sake of its reason.
-		argv, on := []string{"systemctl", "start"}, running()
+		argv := []string{"systemctl", "start"}
 		for _, s := range n.needed(c) {
 			if len(on[s.name]) == 0 {
 				argv = append(argv, s.unit)

@@ -35,15 +35,15 @@ func services() []service {
 
 // running lists the live processes of all services by name, those that share this host's
 // network: those of containers do not count. It looks at every process of the host, which
-// takes a while: ask once for all services.
+// takes a while: ask once for all services. The list is never nil.
 func running() map[string][]process.Identity {
+	out := map[string][]process.Identity{}
 	all, err := process.All()
 	if err != nil {
-		return nil
+		return out
 	}
 	list := services()
 	own, _ := os.Readlink("/proc/self/ns/net")
-	out := map[string][]process.Identity{}
 	for _, p := range all {
 		if p.State == 'Z' || !slices.ContainsFunc(list, func(s service) bool { return s.name == p.Name }) {
 			continue
