@@ -246,8 +246,9 @@ func (m shared) clean(device string) {
 	}
 }
 
-// lose loses node2 in a way, and waits until it is back.
-func (m shared) lose(how string, do func()) {
+// lose loses node2 in a way, and waits until it is back; meanwhile is called when the
+// other one works on.
+func (m shared) lose(how string, do func(), meanwhile ...func()) {
 	t := m.t
 	t.Helper()
 	boots := []string{m.BootID("node1"), m.BootID("node2")}
@@ -258,6 +259,9 @@ func (m shared) lose(how string, do func()) {
 	m.Wait("node2 is fenced", func() bool { return len(m.Switched()) > mark })
 	fenced := m.Switched()[mark].Time.Sub(lost)
 	m.Until("node1", "writes go on", fmt.Sprintf("[ $(wc -l < /root/load.log) -gt %d ]", before+5))
+	for _, f := range meanwhile {
+		f()
+	}
 	m.Continue("node2") // a reset does not make it run again
 	m.HealNetwork("node2")
 	m.Rebooted("node2", boots[1])

@@ -68,9 +68,10 @@ colocation guest-with-fs inf: guest fs-clone`
 // guestState is what the guest wrote last.
 type guestState struct{ total, sinceBoot uint32 }
 
-// continues tells whether the guest ran on since then, in its memory as well.
+// continues tells whether the guest ran on since then, in its memory as well: it counts
+// both at each tick.
 func (s guestState) continues(before guestState) bool {
-	return s.sinceBoot >= before.sinceBoot && s.sinceBoot-before.sinceBoot <= s.total-before.total
+	return s.sinceBoot >= before.sinceBoot && s.sinceBoot-before.sinceBoot == s.total-before.total
 }
 
 // guestImage reads it from the image of a guest, as a node sees it.
@@ -111,8 +112,8 @@ func (m shared) install(guest, definition string) {
 		definition, guestCode, 510-len(guestCode)/2, definition, guestDefinition)), "GUEST", guest))
 }
 
-// guest runs a virtual machine whose image is on GFS2, has it moved alive both ways, and
-// takes the power of its host.
+// guest runs a virtual machine whose image is on GFS2, has it moved alive both ways, takes
+// the power of its host, and has it come home alive when that is back.
 func (m shared) guest() {
 	t := m.t
 	t.Helper()
@@ -139,16 +140,28 @@ func (m shared) guest() {
 	}
 	before = m.guestImage("node1", "guest")
 	lost := time.Now()
-	m.lose("power-off of the guest's host", func() { m.PowerOff("node2") })
-	now := m.guestWorks("the guest works again", "guest", before)
-	if now.sinceBoot >= now.total {
-		t.Errorf("the guest lost what it wrote: %+v, then %+v", before, now)
-	}
-	t.Logf("the guest works again at the latest %v after the loss of its host: %+v, then %+v", time.Since(lost).Round(time.Second), before, now)
-	m.Run("node1", "gcrm resource stop guest")
-	m.Wait("the guest is stopped", func() bool {
-		out, err := m.Try("node1", "virsh list --name")
-		return err == nil && strings.TrimSpace(out) == ""
+	m.lose("power-off of the guest's host", func() { m.PowerOff("node2") }, func() {
+		// Until then the image shows what it wrote last before it was lost.
+		var now guestState
+		m.Wait("the guest was started again", func() bool { now = m.guestImage("node1", "guest"); return now.sinceBoot < now.total })
+		if now.total-now.sinceBoot < before.total {
+			t.Errorf("the guest lost what it wrote: %+v, then %+v", before, now)
+		}
+		t.Logf("the guest works again at the latest %v after the loss of its host: %+v, then %+v", time.Since(lost).Round(time.Second), before, now)
+		before = now
 	})
+	m.Runs("node1", "guest", "node2")
+	now := m.guestWorks("the guest works at home", "guest", before)
+	if !now.continues(before) {
+		t.Errorf("the guest was started anew at home: %+v, then %+v", before, now)
+	}
+	t.Logf("the guest is home %v after the loss: %+v, then %+v", time.Since(lost).Round(time.Second), before, now)
+	m.Run("node1", "gcrm resource stop guest")
+	for _, n := range m.Names() {
+		m.Wait("the guest is stopped on "+n, func() bool {
+			out, err := m.Try(n, "virsh list --name")
+			return err == nil && strings.TrimSpace(out) == ""
+		})
+	}
 	m.Run("node1", "gcrm configure delete guest")
 }

@@ -12,7 +12,8 @@ import (
 
 // TestRealDaemon makes every call the test hypervisor has.
 func TestRealDaemon(t *testing.T) {
-	uri := rpctest.Daemon(t)
+	const pings = 5
+	uri := rpctest.PingingDaemon(t, pings)
 	c := dial(t, uri, rpc.Options{Silence: time.Second})
 	ctx := t.Context()
 	must := func(what string, err error) {
@@ -114,8 +115,8 @@ func TestRealDaemon(t *testing.T) {
 	if _, err := c.CreateXML(ctx, "<domain type='test'><memory>1</memory></domain>"); err == nil || rpc.IsLost(err) {
 		t.Errorf("a domain without name: %v", err)
 	}
-	// The daemon pings each second and gives silent clients up after four.
-	time.Sleep(5 * time.Second)
+	// The daemon gives clients up that do not answer so many pings, one each second.
+	time.Sleep((pings + 2) * time.Second)
 	if _, err := c.Domains(ctx); err != nil {
 		t.Errorf("after silence: %v", err)
 	}

@@ -15,7 +15,11 @@ import (
 // Daemon starts the real libvirtd on a private socket with a test hypervisor
 // and returns its URI; it skips the test where libvirtd is not installed. The
 // hypervisor has one running domain, "test".
-func Daemon(t testing.TB) string {
+func Daemon(t testing.TB) string { t.Helper(); return PingingDaemon(t, 20) }
+
+// PingingDaemon is [Daemon] with a daemon that pings its clients each second and gives
+// one up after so many pings without an answer.
+func PingingDaemon(t testing.TB, pings int) string {
 	t.Helper()
 	program, err := exec.LookPath("libvirtd")
 	if err != nil {
@@ -37,7 +41,7 @@ func Daemon(t testing.TB) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	conf := filepath.Join(dir, "conf")
-	text := fmt.Sprintf("unix_sock_dir = %q\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nkeepalive_interval = 1\nkeepalive_count = 3\n", dir)
+	text := fmt.Sprintf("unix_sock_dir = %q\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nkeepalive_interval = 1\nkeepalive_count = %d\n", dir, pings)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
