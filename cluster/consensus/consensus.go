@@ -289,6 +289,9 @@ func (c *Consensus) start() error {
 		close(r.stop)
 		r.done.Wait()
 		r.net.Close()
+		if why := r.machine.broken; why != nil {
+			err = why
+		}
 		return fmt.Errorf("consensus of node %s: %w", c.node, err)
 	}
 	c.mu.Lock()

@@ -103,7 +103,10 @@ type machine struct {
 	state   *State
 	changed chan struct{} // closed when state is replaced
 
-	// Only for the goroutine that applies.
+	// Only for the goroutine that applies. After broken, nothing more is applied:
+	// raft goes on with the next entry, and the state would be another one than
+	// that of the other nodes.
+	broken  error
 	answers map[string]int // request to position in ring
 	ring    []answer
 	next    int
@@ -149,12 +152,21 @@ func (m *machine) remember(a answer) {
 	m.next = (m.next + 1) % answersKept
 }
 
+// stop is for what cannot be applied.
+func (m *machine) stop(err error) answer {
+	m.broken = err
+	m.fatal(err)
+	return answer{Failure: newFailure(err)}
+}
+
 // Apply implements raft.FSM; it returns an answer.
 func (m *machine) Apply(l *raft.Log) any {
+	if m.broken != nil {
+		return answer{Failure: newFailure(m.broken)}
+	}
 	e, err := decodeEntry(l.Data)
 	if err != nil {
-		m.fatal(fmt.Errorf("log entry %d: %w", l.Index, err))
-		return answer{Failure: newFailure(err)}
+		return m.stop(fmt.Errorf("log entry %d: %w", l.Index, err))
 	}
 	if i, ok := m.answers[e.Request]; ok {
 		return m.ring[i]
@@ -173,9 +185,7 @@ func (m *machine) Apply(l *raft.Log) any {
 		return a
 	}
 	if next.Works() > m.level {
-		err := &TooOldError{next.Works(), m.level}
-		m.fatal(err)
-		return answer{Failure: newFailure(err)}
+		return m.stop(&TooOldError{next.Works(), m.level})
 	}
 	a.Version = next.CIB.Version()
 	m.remember(a)
@@ -255,6 +265,9 @@ func (f *frozen) Release() {}
 // Restore implements raft.FSM.
 func (m *machine) Restore(r io.ReadCloser) error {
 	defer r.Close()
+	if m.broken != nil {
+		return m.broken // not an older one instead
+	}
 	z, err := gzip.NewReader(r)
 	if err != nil {
 		return err
@@ -268,7 +281,10 @@ func (m *machine) Restore(r io.ReadCloser) error {
 	}
 	// It is the cluster's own document, however large it has grown.
 	if i.Level > m.level {
-		return &TooOldError{i.Level, m.level}
+		// Raft would ask for it for ever.
+		err := &TooOldError{i.Level, m.level}
+		m.stop(err)
+		return err
 	}
 	c, err := cib.ParseWithin(i.CIB, cib.FileLimits)
 	if err != nil {

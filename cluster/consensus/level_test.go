@@ -1,7 +1,9 @@
 package consensus
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +49,38 @@ func TestFeatureLevels(t *testing.T) {
 	if !errors.As(fatal, &old) || old.Cluster != 2 || old.Build != 1 {
 		t.Errorf("an old build: %v", fatal)
 	}
+	// Raft hands it what comes next all the same.
+	if data, err = encodeEntry(entry{Command: Command{Members: []Member{{Name: "z", State: Online}}}}); err != nil {
+		t.Fatal(err)
+	}
+	m.Apply(&raft.Log{Index: 2, Data: data})
 	if state, _ := m.current(); state.Index != 0 {
 		t.Error("the old build went on")
 	}
+	// Neither does it hang with a snapshot of such a cluster.
+	newer := newMachine()
+	if data, err = encodeEntry(entry{Command: Command{Level: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	newer.Apply(&raft.Log{Index: 1, Data: data})
+	f, err := newer.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := memorySink{}
+	if err := f.Persist(&sink); err != nil {
+		t.Fatal(err)
+	}
+	m, fatal = newMachine(), nil
+	m.level, m.fatal = 1, func(err error) { fatal = err }
+	if err := m.Restore(io.NopCloser(&sink)); !errors.As(err, &old) || !errors.As(fatal, &old) {
+		t.Errorf("a snapshot on an old build: %v, %v", err, fatal)
+	}
 }
+
+// memorySink is a snapshot in memory.
+type memorySink struct{ bytes.Buffer }
+
+func (*memorySink) ID() string    { return "s" }
+func (*memorySink) Cancel() error { return nil }
+func (*memorySink) Close() error  { return nil }

@@ -82,6 +82,8 @@ func reconcile(v view) (consensus.Command, string, bool) {
 		known, _ := v.state.Member(m.Name)
 		switch {
 		case v.held[m.Name]:
+		case s.up && m.State != consensus.Online && s.level > 0 && s.level < v.state.Works():
+			// Its daemon finds out and ends; as a member it would be fenced for that.
 		case s.up && s.incarnation > m.Expelled && (m.State != consensus.Online || m.Incarnation != s.incarnation):
 			m.State, m.Incarnation, m.Since, m.Reason = consensus.Online, s.incarnation, v.now, "heartbeats go both ways"
 			if !m.Witness {

@@ -280,3 +280,28 @@ func TestInvitedNodeIsDown(t *testing.T) {
 		t.Error("the state of the removed node of the same name is still there")
 	}
 }
+
+// TestOldBuildIsNotTakenIn: the daemon of one that was installed again in an
+// older version ends when it finds out; a member would be fenced for that, again
+// and again.
+func TestOldBuildIsNotTakenIn(t *testing.T) {
+	r := newReplica(t, "a", "b")
+	r.v.level = 2
+	r.v.seen["b"] = sight{up: true, incarnation: 10, level: 2}
+	r.settle()
+	if r.state.Works() != 2 {
+		t.Fatalf("level %d", r.state.Works())
+	}
+	r.v.seen["b"] = sight{incarnation: 10, left: true}
+	r.settle()
+	r.v.seen["b"] = sight{up: true, incarnation: 11, level: 1}
+	r.settle()
+	if got := r.member("b"); got != "left/10/10" {
+		t.Errorf("the old build is %s", got)
+	}
+	r.v.seen["b"] = sight{up: true, incarnation: 12, level: 2}
+	r.settle()
+	if got := r.member("b"); got != "online/12/10" {
+		t.Errorf("the new build is %s", got)
+	}
+}

@@ -263,6 +263,10 @@ func (w *world) invite(h *host) {
 		if n == nil {
 			continue
 		}
+		if int(h.level.Load()) < state.Works() {
+			w.note("%s is too old to join, and gets the newest build", h.name)
+			h.level.Store(consensus.FeatureLevel)
+		}
 		if m, known := state.Member(h.name); known {
 			w.net.mu.Lock()
 			h.id, h.epoch, h.since, h.joined = m.ID, state.Epoch, n.Consensus().Place(), nil
