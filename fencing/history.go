@@ -39,6 +39,8 @@ type Entry struct {
 	Text      string    `json:",omitempty"` // evidence, or why it failed
 	// Incarnation is the target's that was fenced, as far as it was known.
 	Incarnation uint64 `json:",omitempty"`
+	// Manual requests are an administrator's.
+	Manual bool `json:",omitempty"`
 }
 
 // The history keeps that many entries; when there are more, the oldest of

@@ -30,3 +30,55 @@ func TestHistoryIsLimited(t *testing.T) {
 		t.Errorf("newest %v, running %v", newest, kept)
 	}
 }
+
+// TestNextIncarnationWaitsItsTurn: a device that answers late has not fenced the
+// life that its node began meanwhile.
+func TestNextIncarnationWaitsItsTurn(t *testing.T) {
+	m := New(Config{Self: "a", Boot: "1", Draw: func(n int64) int64 { return 0 }})
+	conf, _ := Unpack(document(t, "node a\nnode b\ndevice p fence_off pcmk_host_list=a,b\n"), Sources{Agents: testAgents})
+	now := time.Unix(1_000_000, 0)
+	var asked []Execute
+	done := map[uint64]Result{}
+	step := func(in Input) {
+		now = now.Add(time.Millisecond)
+		for _, e := range m.Step(now, in) {
+			switch e := e.(type) {
+			case Execute:
+				asked = append(asked, e)
+			case Done:
+				done[e.ID] = e.Result
+			}
+		}
+	}
+	answer := func() {
+		for len(asked) > 0 {
+			x := asked[0]
+			asked = asked[1:]
+			step(Executed{x.Ref, Outcome{Power: PowerOff, Hosts: []string{"a", "b"}}})
+		}
+	}
+	step(Configure{conf})
+	step(Members{Nodes: []string{"a"}, Quorate: true})
+	step(Request{ID: 1, Target: "b", Action: Off, Incarnation: 5})
+	step(Request{ID: 2, Target: "b", Action: Off, Incarnation: 5})
+	first := asked
+	step(Request{ID: 3, Target: "b", Action: Off, Incarnation: 6})
+	if len(asked) != len(first) {
+		t.Fatalf("%d actions at once", len(asked))
+	}
+	for len(done) == 0 {
+		x := asked[0]
+		asked = asked[1:]
+		step(Executed{x.Ref, Outcome{Power: PowerOff, Hosts: []string{"a", "b"}}})
+	}
+	if _, early := done[3]; early || len(done) != 2 {
+		t.Fatalf("done after the first: %+v", done)
+	}
+	if len(asked) == 0 {
+		t.Fatal("nothing is done about the next incarnation")
+	}
+	answer()
+	if r, ok := done[3]; !ok || r.Err != nil || r.Entry.Incarnation != 6 {
+		t.Errorf("the next incarnation: %+v", r)
+	}
+}

@@ -85,11 +85,14 @@ type (
 		Stored, Live bool
 	}
 
-	// Told answers an Announce: the other nodes know of the entry. Entries are
-	// what they are carrying out themselves.
+	// Told answers an Announce. Entries are what other nodes are carrying out, or
+	// have just carried out; Nodes are those that told all that they are carrying
+	// out.
 	Told struct {
 		ID      string
 		Entries []Entry
+		Nodes   []string
+		Answer  Answer
 	}
 
 	// Forget clears the history of a node, or of all.
@@ -143,7 +146,8 @@ type (
 	}
 
 	// Announce tells the other nodes of a request before a device is asked to
-	// act, and asks what they are carrying out; Told answers it.
+	// act, and asks what they are carrying out; Told answers it, and nothing is
+	// done before.
 	Announce struct{ Entry Entry }
 
 	// Event is something an administrator may ask about later.
@@ -159,6 +163,20 @@ func (Done) effect()     {}
 func (Record) effect()   {}
 func (Announce) effect() {}
 func (Event) effect()    {}
+
+// Answer is what the nodes say to an [Announce].
+type Answer uint8
+
+const (
+	// Heard: those that are there know of it. Of two that announce themselves at
+	// once, each hears of the other.
+	Heard Answer = iota
+	// Agreed: it is committed, so that whoever leads next knows of it.
+	Agreed
+	// Again: it cannot be agreed on now, most of all since another node is at it.
+	// It has to be announced again.
+	Again
+)
 
 // Code grades an [Outcome].
 type Code uint8

@@ -1,6 +1,7 @@
 package fencing
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -31,9 +32,7 @@ const (
 	answerGrace   = 5 * time.Second  // for an answer, beyond the action's timeout
 	surveyWindow  = 20 * time.Second // for hosts to be found, once one device is known
 	watchdogSlack = 2 * time.Second  // added to the watchdogs' time
-	// newsPatience is for other nodes to be told of a request before a device
-	// acts; only those that are just being lost take that long.
-	newsPatience = 500 * time.Millisecond
+	announcePause = time.Second      // before a request is announced again
 	// elsewherePatience is for a request of another node's machine to end.
 	elsewherePatience = 10 * time.Minute
 	// silence is how long after its fencing a node may still seem to be there,
@@ -135,9 +134,15 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.remember(in)
 	case Told:
 		m.remember(Remember{Entries: in.Entries, Live: true})
+		// One that a node knows nothing of is its namesake's of the past.
+		for id := range m.heard {
+			if e := m.history[id]; containsFold(in.Nodes, e.Origin) && !slices.ContainsFunc(in.Entries, func(o Entry) bool { return o.ID == id }) {
+				delete(m.heard, id)
+			}
+		}
 		for _, op := range m.ops {
 			if op.id == in.ID {
-				op.untold = time.Time{}
+				op.told(in.Answer)
 			}
 		}
 	case Forget:
@@ -186,6 +191,7 @@ func (m *Machine) Wake() (time.Time, bool) {
 		sooner(op.deadline)
 		sooner(op.surveyEnd)
 		sooner(op.turnEnd)
+		sooner(op.again)
 	}
 	return at, !at.IsZero()
 }
@@ -222,6 +228,13 @@ func (m *Machine) members(in Members) {
 		}
 	}
 	m.online, m.quorate, m.watchdog, m.armed = slices.Sorted(slices.Values(in.Nodes)), in.Quorate, in.Watchdog, in.Armed
+	for _, op := range slices.Clone(m.ops) {
+		if op.agreed && !m.quorate && !op.touched {
+			// The others may have agreed on something else by now.
+			op.withdrawn = true
+			op.fail(errors.New("quorum was lost before a device was asked"), "")
+		}
+	}
 	for _, ref := range sortedKeys(m.pending) {
 		if c := m.pending[ref]; c != nil && !c.expires.IsZero() && gone(c.execute.Node) {
 			m.finish(c, Outcome{Code: Unreachable, Text: "node " + c.execute.Node + " was lost while it executed"})
@@ -273,8 +286,9 @@ func (m *Machine) request(r Request) {
 	}
 	for _, other := range m.ops {
 		// A node's request to fence itself ends with the node, so nobody
-		// else waits for it.
-		if strings.EqualFold(other.target, r.Target) && other.action == r.Action && !strings.EqualFold(r.Target, m.cfg.Self) {
+		// else waits for it. What was asked for an earlier incarnation may have
+		// been done before this one started.
+		if strings.EqualFold(other.target, r.Target) && other.action == r.Action && !strings.EqualFold(r.Target, m.cfg.Self) && r.Incarnation <= other.request.Incarnation {
 			op.join(other)
 			return
 		}

@@ -39,10 +39,13 @@ type operation struct {
 	started   time.Time
 	entry     Entry
 
-	// turnEnd is how long a request of another node's machine is waited for;
-	// untold, while it is not zero, until when others are being told.
+	// turnEnd is how long a request of another node's machine is waited for. asked
+	// is set while an announcement is not answered; again, if it is not zero, is
+	// when it is made once more; agreed ones wait for nobody.
 	turnEnd   time.Time
-	untold    time.Time
+	asked     bool
+	again     time.Time
+	agreed    bool
 	surveys   map[string]*survey
 	surveyEnd time.Time
 
@@ -71,36 +74,54 @@ type waiter struct {
 func (m *Machine) newOperation(r Request) *operation {
 	op := &operation{m: m, conf: m.conf, request: r, target: r.Target, action: r.Action, started: m.now, waiters: []waiter{{id: r.ID}}}
 	op.id = m.newID()
-	op.entry = Entry{ID: op.id, Target: r.Target, Action: r.Action, Client: r.Client, Origin: m.cfg.Self, Started: m.now, Reason: r.Reason, Incarnation: r.Incarnation}
+	op.entry = Entry{ID: op.id, Target: r.Target, Action: r.Action, Client: r.Client, Origin: m.cfg.Self, Started: m.now, Reason: r.Reason, Incarnation: r.Incarnation, Manual: r.Manual}
 	return op
 }
 
-// announce begins an operation. Before a device is asked to act, all nodes that
-// are there are to know: when leadership changes, the next leader asks for the
-// same node, and must not have it fenced once more. Of two that announce
-// themselves at once, each hears of the other before it decides: who answers an
-// announcement says what it is at, and if it has not decided by then it will
-// know of the asker when it does.
+// announce begins an operation. Before a device is asked to act, the others are to
+// know: when leadership changes, the next leader asks for the same node, and must
+// not have it fenced once more. With quorum it is committed; without, all nodes
+// that are there are told. Of two that do that at once, each hears of the other
+// before it decides: who answers an announcement says what it is at, and if it has
+// not decided by then it will know of the asker when it does.
 func (op *operation) announce() {
 	m := op.m
 	op.entry.State = Querying
-	if !m.cfg.Announces || !slices.ContainsFunc(m.online, func(n string) bool { return !strings.EqualFold(n, m.cfg.Self) && !strings.EqualFold(n, op.target) }) {
+	if !m.cfg.Announces {
 		m.put(op.entry)
 		return
 	}
-	op.untold = m.now.Add(newsPatience)
+	op.asked = true
 	m.keep(op.entry, true)
 	m.emit(Announce{op.entry})
+}
+
+// told is the answer to the announcement.
+func (op *operation) told(a Answer) {
+	op.asked = false
+	switch a {
+	case Agreed:
+		op.agreed = true
+	case Again:
+		op.again = op.m.now.Add(announcePause)
+	}
 }
 
 // held reports whether the operation has to wait until others know of it, or
 // for one of another node's machine.
 func (op *operation) held() bool {
-	if op.m.now.Before(op.untold) {
-		op.turnEnd = op.untold
+	m := op.m
+	if !op.again.IsZero() && !m.now.Before(op.again) {
+		op.again, op.asked = time.Time{}, true
+		m.emit(Announce{op.entry})
+	}
+	if op.turnEnd = (time.Time{}); op.asked || !op.again.IsZero() {
 		return true
 	}
-	until, busy := op.m.elsewhere(op)
+	if op.agreed {
+		return false
+	}
+	until, busy := m.elsewhere(op)
 	op.turnEnd = until
 	return busy
 }
@@ -150,8 +171,7 @@ func (op *operation) advance() bool {
 		if op.m.acting(op.target) {
 			return false
 		}
-		until, busy := op.m.elsewhere(op)
-		if op.turnEnd = until; busy {
+		if op.held() && !op.asked { // devices can be looked for meanwhile
 			return false
 		}
 		if e, ok := m.isGone(op.request); ok {
@@ -457,7 +477,7 @@ func (op *operation) tell(err error, text string, joined State) {
 // occupying their devices.
 func (op *operation) close() {
 	op.stage = over
-	op.wakeAt, op.wake, op.deadline, op.surveyEnd, op.turnEnd = time.Time{}, nil, time.Time{}, time.Time{}, time.Time{}
+	op.wakeAt, op.wake, op.deadline, op.surveyEnd, op.turnEnd, op.again = time.Time{}, nil, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	m := op.m
 	m.ops = slices.DeleteFunc(m.ops, func(x *operation) bool { return x == op })
 	for _, s := range op.surveys {

@@ -35,10 +35,10 @@ type RunnerConfig struct {
 	// fenced from being recovered. Told entries came from another node or are
 	// announced: they are not to be told here.
 	Record func(e Entry, told bool) error
-	// Announce, if set, tells all other nodes of a request that is about to be
-	// carried out, and returns when they know what they are at ([Runner.UnderWay]
-	// there). It may wait for them: the request goes on without it in the end.
-	Announce func(ctx context.Context, e Entry) []Entry
+	// Announce, if set, tells the other nodes of a request that is about to be
+	// carried out, and returns when they know, with what they are at
+	// ([Runner.UnderWay] there). The request waits for it.
+	Announce func(ctx context.Context, e Entry) Told
 	// Secrets, if set, fills in the values that are kept out of the CIB.
 	Secrets func(device string, params map[string]string) (map[string]string, error)
 	Log     *slog.Logger
@@ -215,8 +215,9 @@ func (r *Runner) step(in Input) {
 			})
 		case Announce:
 			r.wg.Go(func() {
-				at := r.cfg.Announce(r.ctx, e.Entry)
-				r.step(Told{e.Entry.ID, at})
+				told := r.cfg.Announce(r.ctx, e.Entry)
+				told.ID = e.Entry.ID
+				r.step(told)
 			})
 		case Done:
 			if ch := r.waiting[e.ID]; ch != nil {

@@ -157,7 +157,9 @@ func (c *Consensus) propose(ctx context.Context, e entry) (answer, error) {
 	}
 	r := c.current()
 	f := r.raft.Apply(data, c.cfg.Timing.IO)
-	if err := r.outcome(ctx, f); err != nil {
+	err = r.outcome(ctx, f)
+	c.stuck(r, err)
+	if err != nil {
 		return answer{}, err
 	}
 	a, ok := f.Response().(answer)

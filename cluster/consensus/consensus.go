@@ -95,6 +95,9 @@ type instance struct {
 	// acknowledged is in its state.
 	ready bool
 	term  uint64
+	// handing is since when raft refuses everything because leadership is being
+	// handed over; see stuck.
+	handing time.Time
 }
 
 const (
@@ -312,26 +315,34 @@ func (c *Consensus) follow(r *instance) {
 	})
 	r.raft.RegisterObserver(o)
 	defer r.raft.DeregisterObserver(o)
+	var again <-chan time.Time // when a leader that did not pass its barrier tries it again
 	for {
+		var leads bool
 		select {
 		case <-r.stop:
 			return
 		case <-obs:
 			c.signal()
-		case leads := <-r.notify:
-			term := r.raft.CurrentTerm()
-			if leads {
-				if err := r.outcome(context.Background(), r.raft.Barrier(0)); err != nil {
-					leads = false
-				} else if err := c.record(r); err != nil {
-					c.cfg.Log.Warn("the forced change could not be recorded", "err", err)
-				}
-			}
-			c.mu.Lock()
-			r.ready, r.term = leads, term
-			c.mu.Unlock()
-			c.signal()
+			continue
+		case leads = <-r.notify:
+		case <-again:
+			leads = r.raft.State() == raft.Leader
 		}
+		again = nil
+		term := r.raft.CurrentTerm()
+		if leads {
+			err := r.outcome(context.Background(), r.raft.Barrier(0))
+			c.stuck(r, err)
+			if err != nil {
+				leads, again = false, time.After(c.cfg.Timing.Heartbeat)
+			} else if err := c.record(r); err != nil {
+				c.cfg.Log.Warn("the forced change could not be recorded", "err", err)
+			}
+		}
+		c.mu.Lock()
+		r.ready, r.term = leads, term
+		c.mu.Unlock()
+		c.signal()
 	}
 }
 
@@ -544,6 +555,13 @@ func (c *Consensus) Indispensable(peer string) bool {
 // not.
 func (c *Consensus) LastIndex() uint64 { return c.current().raft.LastIndex() }
 
+// Applied reports whether the state machine was given all that is in this node's
+// log: nothing is left whose being committed it has not heard of yet.
+func (c *Consensus) Applied() bool {
+	r := c.current().raft
+	return r.AppliedIndex() >= r.LastIndex()
+}
+
 // Campaign asks for votes now instead of after an election timeout. It is for
 // moments when it is known that nobody leads.
 func (c *Consensus) Campaign() error {
@@ -561,10 +579,43 @@ func (c *Consensus) Transfer(to string) error {
 	if r.raft.State() != raft.Leader {
 		return nil
 	}
+	var f raft.Future
 	if to == "" {
-		return r.outcome(context.Background(), r.raft.LeadershipTransfer())
+		f = r.raft.LeadershipTransfer()
+	} else {
+		f = r.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(to))
 	}
-	return r.outcome(context.Background(), r.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(to)))
+	err := r.outcome(context.Background(), f)
+	c.stuck(r, err)
+	return err
+}
+
+// stuck starts raft again if it refuses everything for too long because
+// leadership is being handed over. In raft's library that never ends if a peer
+// did not answer while it was tried twice and leadership was lost meanwhile:
+// once this node leads again, nothing could be committed any more. Handing over
+// takes an election timeout at most, and err is the outcome of what was asked.
+func (c *Consensus) stuck(r *instance, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+		r.handing = time.Time{}
+		return
+	}
+	now := time.Now()
+	if r.handing.IsZero() {
+		r.handing = now
+	}
+	if now.Sub(r.handing) < 5*c.cfg.Timing.Election {
+		return
+	}
+	r.handing = time.Time{}
+	c.cfg.Log.Warn("leadership was to be handed over and that does not end; consensus starts again")
+	go func() {
+		if err := c.replace(func() error { return nil }); err != nil && !errors.Is(err, ErrClosed) {
+			c.cfg.Fatal(err)
+		}
+	}()
 }
 
 // AddLearner makes the leader send the log to a node, without a vote.

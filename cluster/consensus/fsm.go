@@ -219,10 +219,14 @@ type image struct {
 
 	Invitations []Invitation
 	LastID      int
-	Trial       *Trial `json:",omitempty"`
-	Lockspaces  lockspace.Table
-	Keyring     *Keyring `json:",omitempty"`
-	Level       int      `json:",omitempty"`
+
+	LastIncarnation uint64 `json:",omitempty"`
+
+	Trial      *Trial `json:",omitempty"`
+	Lockspaces lockspace.Table
+	Fencings   []Fencing `json:",omitempty"`
+	Keyring    *Keyring  `json:",omitempty"`
+	Level      int       `json:",omitempty"`
 }
 
 // Snapshot implements raft.FSM.
@@ -248,7 +252,7 @@ func (f *frozen) Persist(sink raft.SnapshotSink) error {
 	}
 	s := f.state
 	err = json.NewEncoder(z).Encode(image{Format: imageFormat, Index: s.Index, CIB: s.CIB.String(), Members: s.Members,
-		Epoch: s.Epoch, Growing: s.Growing, Forced: s.Forced, History: s.History, Answers: f.answers, Invitations: s.Invitations, LastID: s.LastID, Trial: s.Trial, Keyring: s.Keyring, Level: s.Level, Lockspaces: s.Lockspaces})
+		Epoch: s.Epoch, Growing: s.Growing, Forced: s.Forced, History: s.History, Answers: f.answers, Invitations: s.Invitations, LastID: s.LastID, LastIncarnation: s.LastIncarnation, Trial: s.Trial, Keyring: s.Keyring, Level: s.Level, Lockspaces: s.Lockspaces, Fencings: s.Fencings})
 	if err == nil {
 		err = z.Close()
 	}
@@ -295,6 +299,6 @@ func (m *machine) Restore(r io.ReadCloser) error {
 		m.remember(a)
 	}
 	m.publish(Step{Replaced: true, State: &State{Index: i.Index, CIB: c, Members: i.Members,
-		Epoch: i.Epoch, Growing: i.Growing, Forced: i.Forced, History: i.History, Invitations: i.Invitations, LastID: i.LastID, Trial: i.Trial, Keyring: i.Keyring, Level: i.Level, Lockspaces: i.Lockspaces}})
+		Epoch: i.Epoch, Growing: i.Growing, Forced: i.Forced, History: i.History, Invitations: i.Invitations, LastID: i.LastID, LastIncarnation: i.LastIncarnation, Trial: i.Trial, Keyring: i.Keyring, Level: i.Level, Lockspaces: i.Lockspaces, Fencings: i.Fencings}})
 	return nil
 }

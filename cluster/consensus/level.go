@@ -14,7 +14,8 @@ import (
 //
 //	1  the CIB, the membership, join tokens
 //	2  commits on trial, replaced keys, lockspaces
-const FeatureLevel = 2
+//	3  fencings
+const FeatureLevel = 3
 
 // baseLevel is where every cluster begins.
 const baseLevel = 1
@@ -22,6 +23,8 @@ const baseLevel = 1
 // level is what a command needs.
 func (c *Command) level() int {
 	switch {
+	case c.Fencing != nil:
+		return 3
 	case c.Verdict != nil, c.Keyring != nil, c.Lockspace != nil,
 		c.Change != nil && c.Change.Configuration != nil && c.Change.Configuration.Confirm > 0:
 		return 2

@@ -44,9 +44,15 @@ type State struct {
 	Invitations []Invitation
 	// Lockspaces is what the nodes agree on about the kernel's lock manager.
 	Lockspaces lockspace.Table
+	// Fencings are those under way, and those by which nodes are down.
+	Fencings []Fencing
 	// LastID is the highest node id that was ever given out: ids are not
 	// used again.
 	LastID int
+	// LastIncarnation is the highest incarnation that a member ever had. A machine
+	// that joins under the name of one that was removed begins above it: its
+	// heartbeats would be taken for late ones if its clock is behind.
+	LastIncarnation uint64
 }
 
 // Invitation is a join token: it is good for one node.
@@ -100,6 +106,10 @@ type Member struct {
 	Reason string `json:",omitempty"`
 	// Level is the highest feature level of its build, as last seen.
 	Level int `json:",omitempty"`
+	// Leftover are the resources that earlier incarnations left running, by the
+	// history that was forgotten when this one came in. Until they are probed
+	// nobody knows whether they still do.
+	Leftover []string `json:",omitempty"`
 }
 
 // Member returns the member with the name.
@@ -198,6 +208,8 @@ type Command struct {
 	// Lockspace is what a node says of a lockspace.
 	Lockspace *lockspace.Entry `json:",omitempty"`
 	Keyring   *Keyring         `json:",omitempty"`
+	// Fencing is what a node says of one.
+	Fencing *Fencing `json:",omitempty"`
 	// Level raises the feature level.
 	Level int `json:",omitempty"`
 }
@@ -225,7 +237,7 @@ func NewState() *State {
 func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 	next := *s
 	next.Index = index
-	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil && cmd.Growing == nil && cmd.Invite == nil && cmd.Admit == nil && cmd.Verdict == nil && cmd.Keyring == nil && cmd.Level == 0 && cmd.Lockspace == nil {
+	if cmd.Change == nil && len(cmd.Members) == 0 && len(cmd.Forget) == 0 && cmd.Forced == nil && cmd.Growing == nil && cmd.Invite == nil && cmd.Admit == nil && cmd.Verdict == nil && cmd.Keyring == nil && cmd.Level == 0 && cmd.Lockspace == nil && cmd.Fencing == nil {
 		return nil, fmt.Errorf("the command changes nothing")
 	}
 	if err := s.levelled(&cmd); err != nil {
@@ -275,6 +287,7 @@ func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 			if n, err := strconv.Atoi(m.ID); err == nil {
 				next.LastID = max(next.LastID, n)
 			}
+			next.LastIncarnation = max(next.LastIncarnation, m.Incarnation, m.Expelled)
 			if m.Name == "" {
 				return nil, fmt.Errorf("a member has no name")
 			}
@@ -289,6 +302,9 @@ func (s *State) Apply(index uint64, cmd Command) (*State, error) {
 		next.Members = slices.DeleteFunc(next.Members, func(m Member) bool { return slices.Contains(cmd.Forget, m.Name) })
 	}
 	if err := next.lock(s, cmd.Lockspace); err != nil {
+		return nil, err
+	}
+	if err := next.fence(s, cmd.Fencing); err != nil {
 		return nil, err
 	}
 	if f := cmd.Forced; f != nil {

@@ -110,7 +110,7 @@ func (c *Controller) change(what, nodeID string, edits []cib.StatusEdit, fs ...*
 	for _, f := range fs {
 		f.ref = ref
 	}
-	c.emit(Apply{Ref: ref, Change: cib.Change{
+	c.emit(Apply{Ref: ref, Term: c.term, Change: cib.Change{
 		Origin: cib.Origin{Node: c.cfg.Node, Client: operation.ControllerClient, Time: c.now, Message: c.signature(ref) + what},
 		Status: &cib.StatusChange{Edits: edits},
 	}})

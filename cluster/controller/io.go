@@ -70,10 +70,10 @@ func (NodeLost) input()     {}
 type Effect interface{ effect() }
 
 type (
-	// Apply commits a change. It must not be repeated.
+	// Apply commits a change, in Term only. It must not be repeated.
 	Apply struct {
-		Ref    uint64
-		Change cib.Change
+		Ref, Term uint64
+		Change    cib.Change
 	}
 	// Dispatch sends a job to the executor of Node (a cluster node's name).
 	Dispatch struct {
@@ -87,9 +87,10 @@ type (
 		Node  string
 		Token operation.Token
 	}
-	// Fence asks for a node to be fenced.
+	// Fence asks for a node to be fenced. What comes of it counts in Term only:
+	// after that the node may be a member again.
 	Fence struct {
-		Ref          uint64
+		Ref, Term    uint64
 		Node, NodeID string
 		Action       string // reboot, off or on
 		Timeout      time.Duration

@@ -13,10 +13,10 @@ import (
 // Cluster is what a [Runner] needs of the node's daemon. Calls come from many
 // goroutines and may wait; each ends when its context does.
 type Cluster interface {
-	// Apply commits a change through consensus, once: it must not be tried
-	// again. It returns after the change was given to the runner as
-	// [Applied].
-	Apply(ctx context.Context, change cib.Change) error
+	// Apply commits a change through consensus if this node leads in the term,
+	// once: it must not be tried again. It returns after the change was given
+	// to the runner as [Applied].
+	Apply(ctx context.Context, term uint64, change cib.Change) error
 	// Dispatch and Query talk to the executor of a node (also this one).
 	Dispatch(ctx context.Context, node string, message operation.Dispatch) error
 	Query(ctx context.Context, node string, token operation.Token) (operation.Report, error)
@@ -117,7 +117,7 @@ func (r *Runner) step(in Input) {
 		switch e := e.(type) {
 		case Apply:
 			r.call(applyLimit, func(ctx context.Context) Input {
-				return ApplyDone{Ref: e.Ref, Err: r.cluster.Apply(ctx, e.Change)}
+				return ApplyDone{Ref: e.Ref, Err: r.cluster.Apply(ctx, e.Term, e.Change)}
 			})
 		case Dispatch:
 			r.call(callLimit, func(ctx context.Context) Input {

@@ -24,7 +24,7 @@ type loopback struct {
 	hang   bool // fencing hangs
 }
 
-func (l *loopback) Apply(ctx context.Context, ch cib.Change) error {
+func (l *loopback) Apply(ctx context.Context, _ uint64, ch cib.Change) error {
 	time.Sleep(10 * time.Millisecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -45,7 +45,7 @@ func (l *loopback) Dispatch(_ context.Context, node string, d operation.Dispatch
 	go func() {
 		time.Sleep(time.Second)
 		o := operation.Outcome{RC: d.Job.ExpectedRC, CallID: 1, Run: time.Now()}
-		l.Apply(context.Background(), cib.Change{Origin: cib.Origin{Client: operation.ExecutorClient, Message: d.Job.Key},
+		l.Apply(context.Background(), 1, cib.Change{Origin: cib.Origin{Client: operation.ExecutorClient, Message: d.Job.Key},
 			Status: &cib.StatusChange{Edits: operation.Result(&d.Job, o, operation.Traits{})}})
 	}()
 	return nil
@@ -99,7 +99,7 @@ func TestRunnerCarriesOutEffects(t *testing.T) {
 			states = append(states, p)
 		}, nil)
 		for _, e := range []cib.StatusEdit{{Node: onlineEdit("a")}, {Attribute: &cib.AttributeEdit{Node: "a", Name: IncarnationAttribute, Value: "i1"}}} {
-			if err := l.Apply(t.Context(), cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{e}}}); err != nil {
+			if err := l.Apply(t.Context(), 1, cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{e}}}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -313,7 +313,7 @@ func (c *Controller) clearFailures(a *scheduler.Action) []cib.StatusEdit {
 
 func (c *Controller) fence(f *flight) {
 	a := f.action
-	e := Fence{Ref: c.nextRef(), Node: a.Node, NodeID: a.NodeID, Action: fencingAction(a),
+	e := Fence{Ref: c.nextRef(), Term: c.term, Node: a.Node, NodeID: a.NodeID, Action: fencingAction(a),
 		Timeout: a.Timeout, Reason: a.Reason}
 	f.ref = e.Ref
 	if e.Timeout <= 0 {

@@ -98,6 +98,7 @@ type JoinAnswer struct {
 	Members                 []consensus.Member
 	Epoch                   uint64
 	Since                   consensus.Place
+	Past                    uint64 // the highest incarnation of any node so far
 	DetectionInMilliseconds int64
 	FencingInMilliseconds   int64
 }
@@ -181,7 +182,7 @@ func (n *Node) join(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	a := JoinAnswer{Cluster: n.cfg.Cluster, ID: m.ID, Certificate: cert, HeartbeatKey: keys.Heartbeats[0],
-		Members: state.Members, Epoch: state.Epoch, Since: cons.Place(), DetectionInMilliseconds: n.timing.Detection.Milliseconds(), FencingInMilliseconds: n.timing.Fencing.Milliseconds()}
+		Members: state.Members, Epoch: state.Epoch, Since: cons.Place(), Past: state.LastIncarnation, DetectionInMilliseconds: n.timing.Detection.Milliseconds(), FencingInMilliseconds: n.timing.Fencing.Milliseconds()}
 	if a.AuthorityCert, a.AuthorityKey, err = keys.Authority.Export(); err != nil {
 		return nil, err
 	}
@@ -283,12 +284,20 @@ func (n *Node) markLeft(ctx context.Context, term uint64, name string, incarnati
 		return false, err
 	}
 	defer done()
+	recorded, err := n.recordNothing(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer recorded()
 	state, _ := cons.State()
 	m, ok := state.Member(name)
 	if !ok || m.Incarnation != incarnation || m.State != consensus.Online {
 		return false, nil
 	}
-	m.State, m.Since, m.Expelled, m.Reason = consensus.Left, time.Now(), m.Incarnation, "it left"
+	if unknown := unsettled(state.CIB, m); len(unknown) > 0 {
+		return false, fmt.Errorf("it is not known yet whether %s runs %s", name, strings.Join(unknown, ", "))
+	}
+	m.State, m.Since, m.Expelled, m.Leftover, m.Reason = consensus.Left, time.Now(), m.Incarnation, nil, "it left"
 	cmd := consensus.Command{Members: []consensus.Member{m}}
 	if !m.Witness {
 		change := cib.Change{Origin: cib.Origin{Client: membershipClient}, Status: &cib.StatusChange{
@@ -459,7 +468,7 @@ func (n *Node) force(ctx context.Context, peer, proof string, left bool, since u
 	s := n.seen[peer]
 	n.mu.Unlock()
 	m.Expelled = max(m.Expelled, m.Incarnation, s.incarnation)
-	m.State, m.Since, m.Reason = consensus.Down, time.Now(), proof
+	m.State, m.Since, m.Leftover, m.Reason = consensus.Down, time.Now(), nil, proof
 	if left {
 		m.State = consensus.Left
 	}

@@ -66,7 +66,10 @@ type Config struct {
 	// it is not known.
 	Epoch uint64
 	// Since is where the log was when the cluster took the node in.
-	Since       consensus.Place
+	Since consensus.Place
+	// Past is the highest incarnation that any node had by then: those of this
+	// node are above it.
+	Past        uint64
 	Credentials transport.Credentials
 	// Authority, if set, lets the node take others in.
 	Authority *transport.Authority
@@ -172,7 +175,8 @@ const incarnationFile = "incarnation"
 
 // nextIncarnation returns a number higher than at every start before, also if
 // the state folder was lost, as long as the clock does not run backwards.
-func nextIncarnation(files Files, now time.Time) (uint64, error) {
+// past is the highest one of any node when this one joined.
+func nextIncarnation(files Files, now time.Time, past uint64) (uint64, error) {
 	var last uint64
 	switch b, err := files.Read(incarnationFile); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -183,6 +187,6 @@ func nextIncarnation(files Files, now time.Time) (uint64, error) {
 			return 0, fmt.Errorf("%s is damaged: %w; remove it", incarnationFile, err)
 		}
 	}
-	next := max(last+1, uint64(now.Unix()))
+	next := max(last+1, past+1, uint64(now.Unix()))
 	return next, files.Replace(incarnationFile, []byte(strconv.FormatUint(next, 10)+"\n"))
 }

@@ -37,6 +37,11 @@ type devices struct {
 	// armed are the watchdogs that nodes said they have, by name in lower case;
 	// zero is none.
 	armed map[string]time.Duration
+	// agreed are the requests of this node that are committed and not concluded.
+	agreed map[string]bool
+	// unknown are those since when another node knows nothing of one that is to be
+	// its own.
+	unknown map[string]time.Time
 }
 
 const (
@@ -51,7 +56,7 @@ const (
 
 // startFencing makes the fencer; handlers are registered before peers call.
 func (n *Node) startFencing() error {
-	d := &devices{node: n, told: map[string]uint64{}, armed: map[string]time.Duration{strings.ToLower(n.cfg.Name): n.cfg.Watchdog}}
+	d := &devices{node: n, told: map[string]uint64{}, armed: map[string]time.Duration{strings.ToLower(n.cfg.Name): n.cfg.Watchdog}, agreed: map[string]bool{}, unknown: map[string]time.Time{}}
 	past, err := d.read()
 	if err != nil {
 		return err
@@ -72,6 +77,9 @@ func (n *Node) startFencing() error {
 	handle(n, methodFence, func(ctx context.Context, _ transport.Peer, o order) (any, error) {
 		if err := o.fits(n.incarnation); err != nil {
 			return nil, err
+		}
+		if !n.Admitted() {
+			return nil, fmt.Errorf("node %s is not a member yet", n.cfg.Name)
 		}
 		return d.runner.Execute(ctx, o.Execute), nil
 	})
@@ -118,7 +126,9 @@ func (d *devices) Fence(ctx context.Context, r controller.Fence) (string, error)
 	res, err := d.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm", Timeout: r.Timeout, Delay: r.Delay, Reason: r.Reason,
 		Incarnation: incarnation})
 	if err == nil && r.Action != fencing.On {
-		err = d.silent(ctx, r.Node, incarnation)
+		if err = d.silent(ctx, r.Node, incarnation); err != nil {
+			d.retract(r.Node)
+		}
 	}
 	if err != nil {
 		return "", err
@@ -187,26 +197,28 @@ func (n *Node) manual(ctx context.Context, r manualRequest) (string, error) {
 			if proof, err = n.cfg.Fencer.Fence(ctx, controller.Fence{Node: r.Node, Action: r.Action, Reason: "asked for by " + r.By}); err != nil {
 				return "", err
 			}
-			return proof, n.manualDone(ctx, r, proof)
+			return proof, n.manualDone(ctx, r, incarnation, proof)
 		}
 		res, err := n.devices.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm fence by " + r.By,
 			Reason: "asked for by " + r.By, Manual: true, Incarnation: incarnation})
 		if err == nil && r.Action != fencing.On {
-			err = n.devices.silent(ctx, r.Node, incarnation)
+			if err = n.devices.silent(ctx, r.Node, incarnation); err != nil {
+				n.devices.retract(r.Node)
+			}
 		}
 		if err != nil {
 			return "", err
 		}
 		proof = fmt.Sprintf("%s: %s", res.Proof, res.Evidence)
 	}
-	return proof, n.manualDone(ctx, r, proof)
+	return proof, n.manualDone(ctx, r, incarnation, proof)
 }
 
 // manualDone commits what came of a manual request. Where this node does not
 // lead, the next request of the one that does is answered from the history.
-func (n *Node) manualDone(ctx context.Context, r manualRequest, proof string) error {
+func (n *Node) manualDone(ctx context.Context, r manualRequest, incarnation uint64, proof string) error {
 	if lead, _ := n.cons.Load().Leadership(); lead.Self && r.Action != fencing.On {
-		if err := n.markDown(ctx, lead.Term, r.Node, proof); err != nil {
+		if err := n.markDown(ctx, lead.Term, r.Node, incarnation, proof); err != nil {
 			n.log.Warn("a fencing is not committed yet", "peer", r.Node, "err", err)
 		}
 	}
@@ -363,7 +375,8 @@ func (n *Node) reachableMembers(state *consensus.State) []string {
 	defer n.mu.Unlock()
 	var out []string
 	for _, m := range state.Members {
-		if m.Name == n.cfg.Name || m.State == consensus.Online && n.seen[m.Name].up {
+		// One that was started since it was taken in has to be taken in again.
+		if s := n.seen[m.Name]; m.Name == n.cfg.Name || m.State == consensus.Online && s.up && s.incarnation == m.Incarnation {
 			out = append(out, m.Name)
 		}
 	}
@@ -376,7 +389,12 @@ func (n *Node) reachableMembers(state *consensus.State) []string {
 func (d *devices) record(e fencing.Entry, told bool) error {
 	d.mu.Lock()
 	err := d.store(e)
+	conclude := e.State.Over() && d.agreed[e.ID]
+	delete(d.agreed, e.ID)
 	d.mu.Unlock()
+	if conclude {
+		d.conclude(e)
+	}
 	if told {
 		return err
 	}
@@ -399,27 +417,6 @@ func (d *devices) there() []string {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// announce tells all nodes that are there of a request that is about to be
-// carried out, and returns what they are at.
-func (d *devices) announce(ctx context.Context, e fencing.Entry) []fencing.Entry {
-	var mu sync.Mutex
-	var at []fencing.Entry
-	var all sync.WaitGroup
-	for _, name := range d.there() {
-		if strings.EqualFold(name, e.Target) {
-			continue
-		}
-		all.Go(func() {
-			entries, _ := d.say(ctx, name, remembrance{Entries: []fencing.Entry{e}, Live: true})
-			mu.Lock()
-			defer mu.Unlock()
-			at = append(at, entries...)
-		})
-	}
-	all.Wait()
-	return at
 }
 
 // say sends entries of the history, and returns what the node is at. One that

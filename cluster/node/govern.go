@@ -107,7 +107,17 @@ func (n *Node) govern() {
 			state, newer = cons.State() // as it is now
 			v := n.view(state)
 			cmd, what, due := reconcile(v)
+			recorded := func() {}
+			if leaves(cmd) {
+				if recorded, err = n.recordNothing(n.ctx); err != nil {
+					return
+				}
+				state, newer = cons.State()
+				v = n.view(state)
+				cmd, what, due = reconcile(v)
+			}
 			done := due && n.commit(term, cmd, what)
+			recorded()
 			decided()
 			switch {
 			case done:
@@ -197,6 +207,27 @@ func (n *Node) decide(ctx context.Context) (done func(), err error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// recordNothing keeps the controller from committing anything until recorded is
+// called. The caller holds what decide gives.
+func (n *Node) recordNothing(ctx context.Context) (recorded func(), err error) {
+	have := 0
+	recorded = func() {
+		for range have {
+			<-n.records
+		}
+	}
+	for range cap(n.records) {
+		select {
+		case n.records <- struct{}{}:
+			have++
+		case <-ctx.Done():
+			recorded()
+			return nil, ctx.Err()
+		}
+	}
+	return recorded, nil
 }
 
 // rule makes the controller lead in a term, or not at all (0).
@@ -366,11 +397,11 @@ func (n *Node) setGrowing(to bool) {
 	}
 }
 
-// caughtUp asks a learner how far it is.
+// caughtUp asks a node whether it is that far, and stays.
 func (n *Node) caughtUp(peer string, index uint64) bool {
 	ctx, cancel := context.WithTimeout(n.ctx, n.timing.Interval)
 	defer cancel()
 	var at appliedAnswer
 	err := n.wire.Call(ctx, peer, methodApplied, nil, &at)
-	return err == nil && at.Index >= index
+	return err == nil && at.Index >= index && !at.Leaving
 }

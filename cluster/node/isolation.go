@@ -172,6 +172,7 @@ func (n *Node) goAlone() loneliness {
 	if !cons.Indispensable(peer) {
 		return notTwo
 	}
+	applied := cons.Applied()
 	state, _ := cons.State()
 	m, ok := state.Member(peer)
 	n.mu.Lock()
@@ -181,8 +182,9 @@ func (n *Node) goAlone() loneliness {
 		return notTwo // it is there, and still there is no leader
 	}
 	var proof string
+	left := s.left && len(unsettled(state.CIB, m)) == 0 && applied
 	switch policy, _ := state.CIB.Property("no-quorum-policy"); {
-	case s.left:
+	case left:
 		proof = "node " + peer + " said that it leaves"
 	case fencingEnabled(state.CIB):
 		if n.cfg.Fencer == nil {
@@ -200,9 +202,14 @@ func (n *Node) goAlone() loneliness {
 		if n.devices != nil {
 			go n.withdraw(ctx, peer)
 		}
+		incarnation := n.incarnationOf(peer)
 		if proof, err = n.cfg.Fencer.Fence(ctx, controller.Fence{Node: peer, NodeID: m.ID, Action: action, Delay: delay,
 			Timeout: fencingTimeout(state.CIB), Reason: "it does not answer, and this node has to go on alone"}); err != nil {
 			n.log.Error("the other node could not be fenced; this node goes on waiting", "peer", peer, "err", err)
+			return notNow
+		}
+		if now := n.incarnationOf(peer); now > incarnation {
+			n.log.Warn("the other node has started anew since it was fenced; this node goes on waiting", "peer", peer, "fenced", incarnation, "now", now)
 			return notNow
 		}
 	case policy == "ignore":
@@ -215,7 +222,7 @@ func (n *Node) goAlone() loneliness {
 	if n.closing.Load() || !cons.Indispensable(peer) {
 		return notNow // meanwhile
 	}
-	if err := n.force(ctx, peer, proof, s.left, since); err != nil {
+	if err := n.force(ctx, peer, proof, left, since); err != nil {
 		if n.ctx.Err() == nil {
 			n.log.Error("this node could not go on alone", "err", err)
 		}

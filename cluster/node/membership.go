@@ -2,6 +2,8 @@ package node
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"gcrm/cib"
@@ -58,7 +60,7 @@ const membershipClient = consensus.MembershipClient
 //     [Node.Fence]); either way its transient attributes are gone, since with
 //     its shutdown attribute it would look like a node that stopped in order;
 //   - a node that said that it leaves has left; what it left running stays in
-//     its history.
+//     its history. If it is not known what that is, it is lost.
 func reconcile(v view) (consensus.Command, string, bool) {
 	if cmd, what, ok := nodeEntries(v); ok {
 		return cmd, what, true
@@ -85,6 +87,7 @@ func reconcile(v view) (consensus.Command, string, bool) {
 		case s.up && m.State != consensus.Online && s.level > 0 && s.level < v.state.Works():
 			// Its daemon finds out and ends; as a member it would be fenced for that.
 		case s.up && s.incarnation > m.Expelled && (m.State != consensus.Online || m.Incarnation != s.incarnation):
+			m.Leftover = leftover(v.state.CIB, m)
 			m.State, m.Incarnation, m.Since, m.Reason = consensus.Online, s.incarnation, v.now, "heartbeats go both ways"
 			if !m.Witness {
 				edits = append(edits, namesakes(v.state.CIB, m)...)
@@ -94,7 +97,7 @@ func reconcile(v view) (consensus.Command, string, bool) {
 		case s.up && m.State == consensus.Online && !m.Witness && !shownOnline(v.state.CIB, m.ID):
 			edits = append(edits, stateEdit(m, true, "member", "member", "online", true))
 			note("%s is shown as a member again", m.Name)
-		case !s.up && m.State == consensus.Online && s.left:
+		case !s.up && m.State == consensus.Online && s.left && len(unsettled(v.state.CIB, m)) == 0:
 			m.State, m.Since, m.Expelled, m.Reason = consensus.Left, v.now, m.Incarnation, "it left"
 			if !m.Witness {
 				edits = append(edits, leftEdits(v.state.CIB, m)...)
@@ -108,7 +111,7 @@ func reconcile(v view) (consensus.Command, string, bool) {
 				edits = append(edits, forgetAttributes(v.state.CIB, m.ID)...)
 				note("%s is lost and has to be fenced", m.Name)
 			} else {
-				m.State = consensus.Down
+				m.State, m.Leftover = consensus.Down, nil
 				if !m.Witness {
 					edits = append(edits, stateEdit(m, false, "down", "down", "offline", true))
 				}
@@ -119,7 +122,7 @@ func reconcile(v view) (consensus.Command, string, bool) {
 				}
 			}
 		case m.State == consensus.Lost && !fencing:
-			m.State, m.Since, m.Reason = consensus.Down, v.now, "fencing was switched off"
+			m.State, m.Since, m.Leftover, m.Reason = consensus.Down, v.now, nil, "fencing was switched off"
 			edits = append(edits, stateEdit(m, false, "down", "down", "offline", true))
 			note("%s is taken for down, since fencing is switched off", m.Name)
 		}
@@ -176,7 +179,7 @@ func origin(v view) cib.Origin {
 }
 
 func sameMember(a, b consensus.Member) bool {
-	return a.State == b.State && a.Incarnation == b.Incarnation && a.Expelled == b.Expelled && a.Level == b.Level
+	return a.State == b.State && a.Incarnation == b.Incarnation && a.Expelled == b.Expelled && a.Level == b.Level && slices.Equal(a.Leftover, b.Leftover)
 }
 
 // roster lists the committed members, or in a new cluster those that it is to
@@ -217,6 +220,36 @@ func leftEdits(doc *cib.CIB, m consensus.Member) []cib.StatusEdit {
 	return edits
 }
 
+// leftover are the resources that a member's incarnations so far may have left
+// running, when another one comes in whose history begins empty.
+func leftover(doc *cib.CIB, m consensus.Member) []string {
+	if m.Witness {
+		return nil
+	}
+	all := append(operation.Active(doc, m.ID), unprobed(doc, m)...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// unsettled are the resources of which nobody knows whether they run on a member
+// after it has left: nothing tells of them yet, or an action is under way.
+func unsettled(doc *cib.CIB, m consensus.Member) []string {
+	all := append(unprobed(doc, m), operation.UnderWay(doc, m.ID)...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// leaves reports whether a command has a member leave.
+func leaves(cmd consensus.Command) bool {
+	return slices.ContainsFunc(cmd.Members, func(m consensus.Member) bool { return m.State == consensus.Left })
+}
+
+// unprobed are those that an earlier incarnation may have left running, and no
+// probe was done for.
+func unprobed(doc *cib.CIB, m consensus.Member) []string {
+	return operation.Unprobed(doc, m.ID, m.Leftover)
+}
+
 // namesakes removes what is left of removed members of the same name.
 func namesakes(doc *cib.CIB, m consensus.Member) []cib.StatusEdit {
 	var edits []cib.StatusEdit
@@ -238,8 +271,8 @@ func forgetAttributes(doc *cib.CIB, id string) []cib.StatusEdit {
 	return edits
 }
 
-// nodeEntries adds what a configuration lacks: an entry for every member that
-// runs resources, and in a new cluster the properties that clusters set
+// nodeEntries adds what a configuration lacks: an entry with the right id for every
+// member that runs resources, and in a new cluster the properties that clusters set
 // themselves.
 func nodeEntries(v view) (consensus.Command, string, bool) {
 	doc := v.state.CIB
@@ -247,7 +280,7 @@ func nodeEntries(v view) (consensus.Command, string, bool) {
 	var missing []consensus.Member
 	var clean []cib.StatusEdit
 	for _, m := range roster(v) {
-		if _, ok := doc.Node(m.Name); ok || m.Witness {
+		if entry, ok := entryOf(doc, m); m.Witness || ok && entry.ID == m.ID {
 			continue
 		}
 		missing = append(missing, m)
@@ -268,6 +301,16 @@ func nodeEntries(v view) (consensus.Command, string, bool) {
 	nodes := conf.Ensure("nodes")
 	fresh := len(nodes.Children) == 0
 	for _, m := range missing {
+		if entry, ok := entryOf(doc, m); ok {
+			// With another id it would be a node that nobody has seen, and be fenced:
+			// one of a removed namesake, or of a script.
+			e := nodes.ChildByID(entry.ID)
+			if !v.state.Removed(m.Name, entry.ID) {
+				e.Set("id", m.ID)
+				continue
+			}
+			nodes.Remove(e)
+		}
 		nodes.Add(cib.NewElement("node", "id", m.ID, "uname", m.Name))
 	}
 	if fresh {
@@ -275,6 +318,12 @@ func nodeEntries(v view) (consensus.Command, string, bool) {
 	}
 	return consensus.Command{Change: &cib.Change{Origin: origin(v), Configuration: &cib.ConfigurationChange{
 		Base: doc.Version(), XML: conf.String()}}}, fmt.Sprintf("%d nodes are entered in the configuration", len(missing)), true
+}
+
+// entryOf is the entry under a member's name.
+func entryOf(doc *cib.CIB, m consensus.Member) (cib.Node, bool) {
+	n, ok := doc.Node(m.Name)
+	return n, ok && strings.EqualFold(n.Uname, m.Name)
 }
 
 // Infrastructure is the value of the property cluster-infrastructure.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -238,11 +239,15 @@ func TestIncarnationGrows(t *testing.T) {
 	now := time.Unix(1000, 0)
 	var last uint64
 	for i, at := range []time.Time{now, now, now.Add(-time.Hour), now.Add(time.Hour)} {
-		n, err := nextIncarnation(folder(dir), at)
+		n, err := nextIncarnation(folder(dir), at, 0)
 		if err != nil || n <= last {
 			t.Errorf("start %d: incarnation %d after %d, %v", i, n, last, err)
 		}
 		last = n
+	}
+	// The machine that had the name before was further, and this one's clock is behind.
+	if n, err := nextIncarnation(folder(t.TempDir()), now, 5000); err != nil || n != 5001 {
+		t.Errorf("incarnation %d after 5000, %v", n, err)
 	}
 }
 
@@ -303,5 +308,114 @@ func TestOldBuildIsNotTakenIn(t *testing.T) {
 	r.settle()
 	if got := r.member("b"); got != "online/12/10" {
 		t.Errorf("the new build is %s", got)
+	}
+}
+
+// TestLeavingInDoubt: who leaves before it is known what it runs is lost.
+func TestLeavingInDoubt(t *testing.T) {
+	ran := func(id, key string, attrs ...cib.Attr) cib.StatusEdit {
+		return cib.StatusEdit{Operation: &cib.OperationEdit{Node: "2", Resource: id, Class: "ocf", Provider: "pacemaker", Type: "Dummy",
+			Attributes: append([]cib.Attr{{Name: "id", Value: id + "_" + key}, {Name: "operation_key", Value: id + "_" + key + "_0"}, {Name: "interval", Value: "0"}}, attrs...)}}
+	}
+	done := func(id, task, rc string) cib.StatusEdit {
+		return ran(id, "last_0", cib.Attr{Name: "operation", Value: task}, cib.Attr{Name: "call-id", Value: "7"}, cib.Attr{Name: "rc-code", Value: rc}, cib.Attr{Name: "op-status", Value: "0"})
+	}
+	pending := func(id, task string) cib.StatusEdit {
+		return ran(id, "last_0", cib.Attr{Name: "operation", Value: task}, cib.Attr{Name: "call-id", Value: "-1"}, cib.Attr{Name: "rc-code", Value: "193"}, cib.Attr{Name: "op-status", Value: "-1"})
+	}
+	for _, c := range []struct {
+		name     string
+		anew     bool // its daemon was started again while p ran
+		then     []cib.StatusEdit
+		want     string
+		leftover string
+	}{
+		{name: "at rest", then: []cib.StatusEdit{done("p", "stop", "0")}, want: "left"},
+		{name: "with what it runs", want: "left"},
+		{name: "while p stops", then: []cib.StatusEdit{pending("p", "stop")}, want: "lost"},
+		{name: "while p is probed", then: []cib.StatusEdit{done("p", "stop", "0"), pending("q", "monitor")}, want: "left"},
+		{name: "before p was probed", anew: true, want: "lost", leftover: "p"},
+		{name: "while p is probed again", anew: true, then: []cib.StatusEdit{pending("p", "monitor")}, want: "lost", leftover: "p"},
+		{name: "after p was found stopped", anew: true, then: []cib.StatusEdit{done("p", "monitor", "7")}, want: "left", leftover: "p"},
+		{name: "after p was found running", anew: true, then: []cib.StatusEdit{done("p", "monitor", "0")}, want: "left", leftover: "p"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newReplica(t, "a", "b")
+			r.v.seen["b"] = sight{up: true, incarnation: 10}
+			r.settle()
+			apply := func(ch cib.Change) {
+				t.Helper()
+				next, err := r.state.Apply(r.state.Index+1, consensus.Command{Change: &ch})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.state = next
+			}
+			conf := r.state.CIB.Configuration().Clone()
+			conf.Ensure("resources").Add(cib.NewElement("primitive", "id", "p", "class", "ocf", "provider", "pacemaker", "type", "Dummy"))
+			apply(cib.Change{Configuration: &cib.ConfigurationChange{Base: r.state.CIB.Version(), XML: conf.String()}})
+			apply(cib.Change{Status: &cib.StatusChange{Edits: []cib.StatusEdit{done("p", "start", "0")}}})
+			if c.anew {
+				r.v.seen["b"] = sight{up: true, incarnation: 11}
+				r.settle()
+			}
+			m, _ := r.state.Member("b")
+			if got := strings.Join(m.Leftover, " "); got != c.leftover {
+				t.Errorf("leftover %q", got)
+			}
+			if len(c.then) > 0 {
+				apply(cib.Change{Status: &cib.StatusChange{Edits: c.then}})
+			}
+			r.v.seen["b"] = sight{incarnation: m.Incarnation, left: true}
+			r.settle()
+			if got := r.member("b"); !strings.HasPrefix(got, c.want+"/") {
+				t.Errorf("it is %s, not %s", got, c.want)
+			}
+		})
+	}
+}
+
+// TestEntryOfANamesake: the removal of a node was interrupted before its entry
+// was struck out, and another machine joins under its name.
+func TestEntryOfANamesake(t *testing.T) {
+	for _, removed := range []bool{true, false} {
+		r := newReplica(t, "a", "b")
+		r.v.seen["b"] = sight{up: true, incarnation: 10}
+		r.settle()
+		conf := r.state.CIB.Configuration().Clone()
+		for n := range conf.Child("nodes").Named("node") {
+			if n.Get("uname") == "b" {
+				n.Add(cib.NewElement("instance_attributes", "id", "nodes-2"))
+				if !removed { // a script has it by another id
+					n.Set("id", "168430090")
+				}
+			}
+		}
+		cmds := []consensus.Command{{Change: &cib.Change{Configuration: &cib.ConfigurationChange{Base: r.state.CIB.Version(), XML: conf.String()}}}}
+		want := "2"
+		if removed {
+			want = "7"
+			cmds = append(cmds, consensus.Command{Forget: []string{"b"}}, consensus.Command{Members: []consensus.Member{{Name: "b", ID: "7", State: consensus.Joining}}})
+			delete(r.v.seen, "b")
+		}
+		for _, cmd := range cmds {
+			next, err := r.state.Apply(r.state.Index+1, cmd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.state = next
+		}
+		r.settle()
+		entry, ok := r.state.CIB.Node("b")
+		if n := len(slices.Collect(r.state.CIB.Section("nodes").Named("node"))); !ok || entry.ID != want || n != 2 {
+			t.Errorf("the entry is of %q, of %d, not of %q", entry.ID, n, want)
+		}
+		kept := strings.Contains(r.state.CIB.Configuration().String(), "nodes-2")
+		if kept == removed {
+			t.Errorf("removed %v, attributes kept %v", removed, kept)
+		}
+		if removed && r.state.CIB.NodeState("7") == nil {
+			t.Error("the new one has no state: it would be fenced")
+		}
 	}
 }

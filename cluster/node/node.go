@@ -58,6 +58,10 @@ type Node struct {
 
 	// deciding has room for one; see decide.
 	deciding chan struct{}
+	// records has a token for each change that the controller commits, and is full
+	// while a member leaves: no action is recorded on it between the look at what
+	// it runs and its leaving, nor after.
+	records chan struct{}
 	// feed orders what the controller is told.
 	feed    sync.Mutex
 	newest  *cib.CIB
@@ -105,7 +109,7 @@ func Start(cfg Config) (*Node, error) {
 			}
 		}
 	}
-	n := &Node{ended: make(chan struct{}), hurry: make(chan struct{}), giving: make(chan struct{}, 1), deciding: make(chan struct{}, 1), cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
+	n := &Node{ended: make(chan struct{}), hurry: make(chan struct{}), giving: make(chan struct{}, 1), deciding: make(chan struct{}, 1), records: make(chan struct{}, 64), cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
 		seen: map[string]sight{}, held: map[string]time.Time{}, links: map[string]uint64{}, builds: map[string]string{}, progress: map[string]client.Transition{}, newest: cib.New()}
 	n.secrets = secret.NewStore(cfg.Secrets)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -117,7 +121,7 @@ func Start(cfg Config) (*Node, error) {
 		}
 		n.generation.Store(g)
 	}
-	if n.incarnation, err = nextIncarnation(cfg.Files, cfg.Clock()); err != nil {
+	if n.incarnation, err = nextIncarnation(cfg.Files, cfg.Clock(), cfg.Past); err != nil {
 		return nil, fmt.Errorf("state folder %s: %w", cfg.StateDir, err)
 	}
 	if n.peers, err = readPeers(cfg.Files); err != nil {

@@ -35,6 +35,8 @@ type appliedQuestion struct{ Members bool }
 type appliedAnswer struct {
 	Index   uint64
 	Members []Seed `json:",omitempty"`
+	// Leaving nodes are not to be given a vote or leadership.
+	Leaving bool `json:",omitempty"`
 }
 
 func (n *Node) handle() {
@@ -64,7 +66,10 @@ func (n *Node) handle() {
 		defer n.mu.Unlock()
 		return n.progress[n.cfg.Name], nil
 	})
-	handle(n, methodLeave, func(context.Context, transport.Peer, struct{}) (any, error) {
+	handle(n, methodLeave, func(_ context.Context, _ transport.Peer, o leaveOrder) (any, error) {
+		if o.Incarnation != 0 && o.Incarnation != n.incarnation {
+			return nil, errors.New("the daemon that was to leave has ended")
+		}
 		go n.cfg.Leave()
 		return nil, nil
 	})
@@ -102,7 +107,7 @@ func (n *Node) handle() {
 			return appliedAnswer{}, nil
 		}
 		s, _ := c.State()
-		a := appliedAnswer{Index: s.Index}
+		a := appliedAnswer{Index: s.Index, Leaving: n.closing.Load()}
 		if q.Members {
 			a.Members = seedsOf(s.Members)
 		}
@@ -164,18 +169,45 @@ func (n *Node) spread() {
 	}
 }
 
+// leaveOrder tells a daemon to leave, and not its node's next one when it comes
+// late.
+type leaveOrder struct{ Incarnation uint64 }
+
 // ruler is what the controller commands.
 type ruler Node
 
 // Apply implements controller.Cluster.
-func (r *ruler) Apply(ctx context.Context, change cib.Change) error {
+func (r *ruler) Apply(ctx context.Context, term uint64, change cib.Change) error {
 	n := (*Node)(r)
 	n.sign(&change)
-	n.feed.Lock()
-	term := n.ruling
-	n.feed.Unlock()
+	select {
+	case n.records <- struct{}{}:
+		defer func() { <-n.records }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if state, _ := n.cons.Load().State(); change.Status != nil {
+		if name := begunWhereGone(state, change.Status.Edits); name != "" {
+			return fmt.Errorf("node %s has left", name)
+		}
+	}
 	_, err := n.cons.Load().ApplyAsLeader(ctx, term, consensus.Command{Change: &change})
 	return err
+}
+
+// begunWhereGone finds a node on which an action is to begin, and which has left.
+func begunWhereGone(state *consensus.State, edits []cib.StatusEdit) string {
+	for _, e := range edits {
+		if e.Operation == nil {
+			continue
+		}
+		for _, m := range state.Members {
+			if m.ID == e.Operation.Node && m.State == consensus.Left {
+				return m.Name
+			}
+		}
+	}
+	return ""
 }
 
 // Dispatch implements controller.Cluster.
@@ -192,7 +224,14 @@ func (r *ruler) Query(ctx context.Context, node string, t operation.Token) (oper
 
 // Shutdown implements controller.Cluster.
 func (r *ruler) Shutdown(ctx context.Context, node, _ string) {
-	if err := r.wire.Call(ctx, node, methodLeave, struct{}{}, nil); err != nil {
+	n := (*Node)(r)
+	n.mu.Lock()
+	to := leaveOrder{n.seen[node].incarnation}
+	n.mu.Unlock()
+	if node == n.cfg.Name {
+		to.Incarnation = n.incarnation
+	}
+	if err := n.wire.Call(ctx, node, methodLeave, to, nil); err != nil {
 		r.log.Warn("a node could not be told to leave", "peer", node, "err", err)
 	}
 }
@@ -209,6 +248,7 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 		// that takes, devices and levels decide.
 		n.hold(req.Node, n.timing.FencingHold)
 	}
+	incarnation := n.incarnationOf(req.Node)
 	proof, err := n.cfg.Fencer.Fence(ctx, req)
 	n.record(fmt.Sprintf("fence node %s (%s): %s", req.Node, req.Action, proof), err)
 	if err != nil || req.Action == "on" {
@@ -216,14 +256,13 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 		return err
 	}
 	n.hold(req.Node, n.timing.RecordHold) // until the controller records it
-	n.feed.Lock()
-	term := n.ruling
-	n.feed.Unlock()
-	return n.markDown(ctx, term, req.Node, proof)
+	return n.markDown(ctx, req.Term, req.Node, incarnation, proof)
 }
 
-// markDown commits that a member is known to be down, on the leader.
-func (n *Node) markDown(ctx context.Context, term uint64, node, proof string) error {
+// markDown commits that an incarnation of a member is known to be down, if this
+// node leads in the term. A device may answer late, when another leader has the
+// node fenced and back already.
+func (n *Node) markDown(ctx context.Context, term uint64, node string, incarnation uint64, proof string) error {
 	n.log.Warn("fenced", "peer", node, "proof", proof)
 	n.wire.Disconnect(node)
 	done, err := n.decide(ctx)
@@ -236,7 +275,10 @@ func (n *Node) markDown(ctx context.Context, term uint64, node, proof string) er
 	if !ok || m.State == consensus.Down {
 		return nil
 	}
-	m.Expelled = max(m.Expelled, m.Incarnation)
+	if m.Incarnation > incarnation {
+		return fmt.Errorf("node %s was fenced as incarnation %d, and has started as %d since", node, incarnation, m.Incarnation)
+	}
+	m.Expelled, m.Leftover = max(m.Expelled, m.Incarnation), nil
 	m.State, m.Since, m.Reason = consensus.Down, time.Now(), "fenced: "+proof
 	cmd := consensus.Command{Members: []consensus.Member{m}}
 	if !m.Witness {

@@ -3,6 +3,7 @@ package operation
 import (
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -128,6 +129,58 @@ func Active(doc *cib.CIB, nodeID string) []string {
 		}
 	}
 	return out
+}
+
+// Unprobed returns those resources of which a node's history does not tell
+// whether they run there, and the configuration still has.
+func Unprobed(doc *cib.CIB, nodeID string, resources []string) []string {
+	told := map[string]bool{}
+	if state := NodeState(doc, nodeID); state != nil {
+		for r := range Resources(state) {
+			for op := range r.Named("lrm_rsc_op") {
+				if _, known := leavesActive(op); known {
+					told[r.ID()] = true
+				}
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(resources), func(id string) bool { return told[id] || !configured(doc, id) })
+}
+
+// UnderWay returns the resources on which a node's history has anything but a
+// probe or a monitor under way. Fence devices are left out.
+func UnderWay(doc *cib.CIB, nodeID string) []string {
+	state := NodeState(doc, nodeID)
+	if state == nil {
+		return nil
+	}
+	var out []string
+	for r := range Resources(state) {
+		for op := range r.Named("lrm_rsc_op") {
+			if IsPending(op) && op.Get("operation") != "monitor" && r.Get("class") != "stonith" {
+				out = append(out, r.ID())
+				break
+			}
+		}
+	}
+	return out
+}
+
+// configured reports whether the configuration has the resource of an instance,
+// or the bundle that it is a part of.
+func configured(doc *cib.CIB, instance string) bool {
+	id, _, _ := strings.Cut(instance, ":")
+	for p := range doc.Primitives() {
+		if p.ID() == id {
+			return true
+		}
+	}
+	for e := range doc.Section("resources").Named("bundle") {
+		if strings.HasPrefix(id, e.ID()+"-") {
+			return true
+		}
+	}
+	return false
 }
 
 // leavesActive tells whether an entry of the history means that the resource

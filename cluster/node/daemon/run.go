@@ -158,7 +158,7 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, k *keeper.Keeper, ar
 		pulse = func(quorate bool) { k.Told(quorate, true) }
 	}
 	n, err := node.Start(node.Config{Cluster: s.Cluster, Name: s.Name, ID: s.ID, StateDir: o.StateDir, RunDir: filepath.Join(o.RunDir, "agents"),
-		Socket: o.Socket, Program: o.Program, Seeds: s.Seeds, Bootstrap: s.First, Epoch: s.Epoch, Since: s.Since,
+		Socket: o.Socket, Program: o.Program, Seeds: s.Seeds, Bootstrap: s.First, Epoch: s.Epoch, Since: s.Since, Past: s.Past,
 		Detection: time.Duration(s.DetectionMilliseconds) * time.Millisecond, FencingTime: time.Duration(s.FencingMilliseconds) * time.Millisecond, Credentials: keys.Credentials, Authority: keys.Authority, Keystore: store,
 		HeartbeatKeys: keys.Heartbeats, Listener: l, Links: links, Agents: o.Agents, Schedule: o.Schedule, Fencer: o.Fencer, Fencing: o.Fencing,
 		Expelled: func(why string) { expelled <- why },

@@ -53,6 +53,8 @@ type Settings struct {
 	Epoch uint64 `json:",omitempty"`
 	// Since is where the cluster's log was then.
 	Since consensus.Place `json:",omitzero"`
+	// Past is the highest incarnation that any node had then.
+	Past uint64 `json:",omitempty"`
 	// DetectionMilliseconds is how long a crash may go unnoticed,
 	// FencingMilliseconds how long a fencing may take (a minute if 0).
 	DetectionMilliseconds int64
@@ -159,7 +161,7 @@ func Join(ctx context.Context, o JoinOptions) (*Settings, error) {
 	if err := node.StoreKey(filepath.Join(pki, keyFile), a.HeartbeatKey); err != nil {
 		return nil, err
 	}
-	s.Cluster, s.ID, s.Epoch, s.Since, s.Witness = a.Cluster, a.ID, a.Epoch, a.Since, o.Witness
+	s.Cluster, s.ID, s.Epoch, s.Since, s.Past, s.Witness = a.Cluster, a.ID, a.Epoch, a.Since, a.Past, o.Witness
 	s.DetectionMilliseconds, s.FencingMilliseconds = a.DetectionInMilliseconds, a.FencingInMilliseconds
 	for _, m := range a.Members {
 		s.Seeds = append(s.Seeds, seedOf(m))

@@ -7,8 +7,9 @@
 //	go run ./cluster/simtest/replay -break all                 builds without a safeguard
 //
 // Everything in a simulation follows from its seed but for what Go's runtime
-// decides by dice or by the real time: which ready case a select takes, in
-// which order a map is walked and timers of the same instant fire, when a
+// decides by dice, by the real time or by addresses: which ready case a select
+// takes, in which order a map is walked, the children of a context are cancelled
+// and timers of the same instant fire, when a
 // goroutine that runs for long or waits in the kernel gives way, and when a
 // mutex turns fair. The command builds the tests with a copy of some files of
 // the runtime in which the dice of a synctest bubble always fall the same, and
@@ -28,20 +29,21 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
-// change is one replacement in a file of the runtime.
+// change is one replacement in a file of the standard library.
 type change struct{ file, old, new string }
 
 var changes = []change{
-	{"synctest.go", "	done    bool   // true if main has exited\n", "	done    bool   // true if main has exited\n	dice    uint64\n"},
-	{"rand.go", "	mp := getg().m\n	c := &mp.chacha8\n", `	mp := getg().m
+	{"runtime/synctest.go", "	done    bool   // true if main has exited\n", "	done    bool   // true if main has exited\n	dice    uint64\n"},
+	{"runtime/rand.go", "	mp := getg().m\n	c := &mp.chacha8\n", `	mp := getg().m
 	if gp := mp.curg; gp != nil && gp.bubble != nil {
 		return uint64(bubbleDice(gp.bubble))<<32 | uint64(bubbleDice(gp.bubble))
 	}
 	c := &mp.chacha8
 `},
-	{"rand.go", "//go:linkname maps_rand internal/runtime/maps.rand\n", `//go:nosplit
+	{"runtime/rand.go", "//go:linkname maps_rand internal/runtime/maps.rand\n", `//go:nosplit
 func bubbleDice(b *synctestBubble) uint32 {
 	b.dice += 0xa0761d6478bd642f
 	hi, lo := math.Mul64(b.dice, b.dice^0xe7037ed1a0b428db)
@@ -50,27 +52,41 @@ func bubbleDice(b *synctestBubble) uint32 {
 
 //go:linkname maps_rand internal/runtime/maps.rand
 `},
-	{"select.go", "		j := cheaprandn(uint32(norder + 1))\n", `		var j uint32
+	{"runtime/select.go", "		j := cheaprandn(uint32(norder + 1))\n", `		var j uint32
 		if b := getg().bubble; b != nil {
 			j = uint32((uint64(bubbleDice(b)) * uint64(norder+1)) >> 32)
 		} else {
 			j = cheaprandn(uint32(norder + 1))
 		}
 `},
-	{"time.go", "			t.rand = cheaprand()\n", "			t.rand = bubbleDice(getg().bubble)\n"},
-	{"alg.go", "		key[i] = bootstrapRand()\n", "		key[i] = 0x9e3779b97f4a7c15 * uint64(i+1)\n"},
-	{"sema.go", "func internal_sync_nanotime() int64 {\n", `func internal_sync_nanotime() int64 {
+	{"runtime/time.go", "			t.rand = cheaprand()\n", "			t.rand = bubbleDice(getg().bubble)\n"},
+	{"runtime/alg.go", "		key[i] = bootstrapRand()\n", "		key[i] = 0x9e3779b97f4a7c15 * uint64(i+1)\n"},
+	{"runtime/sema.go", "func internal_sync_nanotime() int64 {\n", `func internal_sync_nanotime() int64 {
 	if b := getg().bubble; b != nil {
 		return b.now
 	}
 `},
-	{"proc.go", "		// Take the P. Note: because we have the scan bit, the goroutine\n", `		if sched.gcwaiting.Load() == false {
+	{"runtime/proc.go", "		// Take the P. Note: because we have the scan bit, the goroutine\n", `		if sched.gcwaiting.Load() == false {
 			thread.resume()
 			goto done
 		}
 		// Take the P. Note: because we have the scan bit, the goroutine
 `},
-	{"proc.go", "const forcePreemptNS = 10 * 1000 * 1000 // 10ms\n", "const forcePreemptNS = 1000 * 1000 * 1000 * 1000\n"},
+	{"runtime/proc.go", "const forcePreemptNS = 10 * 1000 * 1000 // 10ms\n", "const forcePreemptNS = 1000 * 1000 * 1000 * 1000\n"},
+	// Children of a context are cancelled in the order in which they were made.
+	{"context/context.go", "	children map[canceler]struct{} // set to nil by the first cancel call\n", "	children map[canceler]uint64 // set to nil by the first cancel call\n"},
+	{"context/context.go", "				p.children = make(map[canceler]struct{})\n", "				p.children = make(map[canceler]uint64)\n"},
+	{"context/context.go", "			p.children[child] = struct{}{}\n", "			p.children[child] = made.Add(1)\n"},
+	{"context/context.go", "// A cancelCtx can be canceled. When", "var made atomic.Uint64\n\n// A cancelCtx can be canceled. When"},
+	{"context/context.go", "	for child := range c.children {\n", `	for len(c.children) > 0 {
+		var child canceler
+		for other, n := range c.children {
+			if child == nil || n < c.children[child] {
+				child = other
+			}
+		}
+		delete(c.children, child)
+`},
 }
 
 func main() {
@@ -100,7 +116,7 @@ type options struct {
 	seed, first                 uint64
 	worlds, patience, schedules int
 	hours                       float64
-	faults                      string
+	faults, total               string
 }
 
 func (o options) arguments() []string {
@@ -108,7 +124,7 @@ func (o options) arguments() []string {
 	if o.seed != 0 {
 		return append(args, "-seed", fmt.Sprint(o.seed))
 	}
-	return append(args, "-first", fmt.Sprint(o.first), "-worlds", fmt.Sprint(o.worlds), "-hours", fmt.Sprint(o.hours), "-patience", fmt.Sprint(o.patience))
+	return append(args, "-first", fmt.Sprint(o.first), "-worlds", fmt.Sprint(o.worlds), "-traces", "-total", o.total)
 }
 
 func run(o options, twice bool, broken string) error {
@@ -137,12 +153,16 @@ func run(o options, twice bool, broken string) error {
 		return err
 	}
 	defer os.Remove(binary)
+	run := life
+	if o.seed == 0 {
+		run = lives
+	}
 	if !twice {
-		return life(binary, o, os.Stdout)
+		return run(binary, o, os.Stdout)
 	}
 	var first, second bytes.Buffer
-	err = life(binary, o, io.MultiWriter(os.Stdout, &first))
-	life(binary, o, &second)
+	err = run(binary, o, io.MultiWriter(os.Stdout, &first))
+	run(binary, o, &second)
 	return errors.Join(err, compare(first.String(), second.String()))
 }
 
@@ -178,10 +198,45 @@ func timed(line string) bool {
 	return strings.HasPrefix(line, "---") || strings.HasPrefix(line, "ok") || strings.Contains(line, "of processor")
 }
 
-// life runs worlds.
+// lives runs many worlds, each in a process of its own, since addresses, and by
+// them the order in which some maps are walked, depend on what was before.
+func lives(binary string, o options, out io.Writer) error {
+	// The length of arguments moves what is in memory, too.
+	total := fmt.Sprintf("%s.%010d", filepath.Join(os.TempDir(), "gcrm-replay-total"), os.Getpid())
+	defer os.Remove(total)
+	one := o
+	one.worlds, one.total = 1, total
+	bad := 0
+	for began, n := time.Now(), 0; bad < o.patience && (n < o.worlds || time.Since(began).Hours() < o.hours); n++ {
+		one.first = o.first + uint64(n)
+		var told bytes.Buffer
+		if err := life(binary, one, &told); err == nil {
+			for line := range strings.Lines(told.String()) {
+				if strings.Contains(line, " trace ") {
+					io.WriteString(out, line)
+				}
+			}
+			continue
+		}
+		bad++
+		if _, err := told.WriteTo(out); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "replay: go run ./cluster/simtest/replay -seed %d -schedules %d\n", one.first, o.schedules)
+	}
+	one.worlds = 0
+	if err := life(binary, one, out); err != nil {
+		return err
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d bad worlds", bad)
+	}
+	return nil
+}
+
+// life runs one world.
 func life(binary string, o options, out io.Writer) error {
 	c := exec.Command(binary, o.arguments()...)
-	c.Args = append(c.Args, "-traces")
 	c.Env = append(os.Environ(), "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
 	c.Stdout, c.Stderr = out, out
 	return c.Run()
@@ -228,8 +283,8 @@ func withoutDice(dir string) (overlay string, replace map[string]string, err err
 	var list []change
 	replace = map[string]string{}
 	for _, c := range changes {
-		file := filepath.Join(strings.TrimSpace(string(root)), "src", "runtime", c.file)
-		replace[file] = filepath.Join(dir, c.file)
+		file := filepath.Join(strings.TrimSpace(string(root)), "src", c.file)
+		replace[file] = filepath.Join(dir, filepath.Base(c.file))
 		list = append(list, change{file, c.old, c.new})
 	}
 	overlay, err = writeOverlay(dir, list, map[string]string{})

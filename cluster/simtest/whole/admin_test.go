@@ -269,7 +269,7 @@ func (w *world) invite(h *host) {
 		}
 		if m, known := state.Member(h.name); known {
 			w.net.mu.Lock()
-			h.id, h.epoch, h.since, h.joined = m.ID, state.Epoch, n.Consensus().Place(), nil
+			h.id, h.epoch, h.since, h.past, h.joined = m.ID, state.Epoch, n.Consensus().Place(), state.LastIncarnation, nil
 			for _, o := range state.Members {
 				h.joined = append(h.joined, node.Seed{Name: o.Name, ID: o.ID, Addresses: o.Addresses, Witness: o.Witness})
 			}

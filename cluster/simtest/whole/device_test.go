@@ -128,13 +128,25 @@ func (w *world) asked(l *life, target *host) {
 	if !l.quorate.Load() {
 		w.violated("%s has %s fenced and was never a member since it started", l.host.name, target.name)
 	}
+	life := target.lastLife()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.shot[target.name] == life {
+		w.stats.Repeated++
+		w.noteLocked("%s has %s fenced, which has not started since it was", l.host.name, target.name)
+	}
 	if w.quiet {
 		if w.lately[target.name]++; w.lately[target.name] > 2 {
 			w.violatedLocked("%s is fenced for the %dth time since everything works", target.name, w.lately[target.name])
 		}
 	}
+}
+
+// lastLife is the number of the present or last life of a host.
+func (h *host) lastLife() int {
+	h.w.net.mu.Lock()
+	defer h.w.net.mu.Unlock()
+	return h.lives
 }
 
 // switches takes the power away, and gives it back after a reboot.
@@ -143,7 +155,9 @@ func (w *world) switches(l *life, c fencing.Call, how string) {
 	if w.closed() {
 		return
 	}
+	life := target.lastLife()
 	w.mu.Lock()
+	w.shot[target.name] = life
 	w.stats.Fencings++
 	w.fenced[target.name]++
 	w.noteLocked("%s: the switch does %s of %s %s", l.host.name, c.Action, target.name, how)

@@ -27,6 +27,7 @@ var (
 	onlyFaults = flag.String("faults", "", "names of the only faults that come, with semicolons between")
 	schedules  = flag.Int("schedules", 8, "fault schedules in the life of a cluster")
 	hours      = flag.Float64("hours", 0, "simulate for that long instead")
+	totalFile  = flag.String("total", "", "add what happened to the counts in this file")
 )
 
 // draw makes up a world from a seed.
@@ -151,14 +152,19 @@ func TestSchedules(t *testing.T) {
 		}
 		return
 	}
-	var total stats
+	total, err := readStats(*totalFile)
+	if err != nil {
+		t.Fatal(err)
+	}
 	began, used, n := time.Now(), processor(), 0
 	for seed := *firstSeed; ; seed++ {
 		if *hours > 0 && time.Since(began).Hours() > *hours || *hours == 0 && n >= *worlds {
 			break
 		}
 		n++
+		before := processor()
 		w := live(t, draw(seed), *schedules)
+		w.stats.Clusters, w.stats.Processor = 1, processor()-before
 		total.add(w.stats)
 		if *traces {
 			fmt.Printf("seed %d trace %016x\n", seed, w.trace())
@@ -176,8 +182,11 @@ func TestSchedules(t *testing.T) {
 			break
 		}
 	}
-	t.Logf("%d clusters in %v, %.1f ms of processor for a schedule\n%s", n, time.Since(began).Round(time.Millisecond),
-		(processor()-used).Seconds()*1000/float64(total.Schedules), &total)
+	if err := total.write(*totalFile); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d clusters in %v, %.1f ms of processor for a schedule\n%s", total.Clusters, time.Since(began).Round(time.Millisecond),
+		total.Processor.Seconds()*1000/float64(total.Schedules), &total)
 }
 
 // again runs a bad world once more with the log of all its nodes.
@@ -186,7 +195,7 @@ func again(t *testing.T, seed uint64, before *world) string {
 	p.log = slog.LevelDebug
 	w := live(t, p, *schedules)
 	if w.trace() != before.trace() {
-		return fmt.Sprintf("A second run went another way (%d violations): only the command that builds it with a runtime without dice replays exactly:\n"+
+		return fmt.Sprintf("A second run, in a process that had another one before, went another way (%d violations); only this replays exactly:\n"+
 			"go run ./cluster/simtest/replay -seed %d -schedules %d", len(w.violations), seed, *schedules)
 	}
 	return fmt.Sprintf("The same once more with the logs of the nodes:\n%s\nreplay: go run ./cluster/simtest/replay -seed %d -schedules %d",

@@ -1,10 +1,14 @@
 package whole
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
 	"maps"
 	"math/bits"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -12,14 +16,17 @@ import (
 
 // stats counts what happened in worlds.
 type stats struct {
-	Bad, Schedules, Commits, Unknown, Starts, Actions, Fencings, Expulsions, Forced int
-	Simulated                                                                       time.Duration
-	Datagrams                                                                       uint64
+	Clusters, Bad, Schedules, Commits, Unknown, Starts, Actions, Fencings, Repeated, Expulsions, Forced int
+	Simulated                                                                                           time.Duration
+	Datagrams                                                                                           uint64
+	Processor                                                                                           time.Duration
 	// Faults counts those that came, by kind.
 	Faults map[string]int
 }
 
 func (s *stats) add(o stats) {
+	s.Clusters += o.Clusters
+	s.Processor += o.Processor
 	s.Bad += o.Bad
 	s.Schedules += o.Schedules
 	s.Commits += o.Commits
@@ -27,6 +34,7 @@ func (s *stats) add(o stats) {
 	s.Starts += o.Starts
 	s.Actions += o.Actions
 	s.Fencings += o.Fencings
+	s.Repeated += o.Repeated
 	s.Expulsions += o.Expulsions
 	s.Forced += o.Forced
 	s.Simulated += o.Simulated
@@ -39,11 +47,37 @@ func (s *stats) add(o stats) {
 	}
 }
 
+// readStats returns the counts in a file; none if it is not there.
+func readStats(file string) (s stats, err error) {
+	if file == "" {
+		return s, nil
+	}
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &s)
+	}
+	return s, err
+}
+
+func (s *stats) write(file string) error {
+	if file == "" {
+		return nil
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, b, 0o600)
+}
+
 func (s *stats) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d schedules, %v simulated, %d datagrams\n", s.Schedules, s.Simulated.Round(time.Second), s.Datagrams)
-	fmt.Fprintf(&b, "%d commits, %d with unknown outcome; %d agent actions, %d of them starts; %d fencings, %d forced electorates, %d expulsions\n",
-		s.Commits, s.Unknown, s.Actions, s.Starts, s.Fencings, s.Forced, s.Expulsions)
+	fmt.Fprintf(&b, "%d commits, %d with unknown outcome; %d agent actions, %d of them starts; %d fencings, %d of nodes that were fenced already, %d forced electorates, %d expulsions\n",
+		s.Commits, s.Unknown, s.Actions, s.Starts, s.Fencings, s.Repeated, s.Forced, s.Expulsions)
 	for _, k := range slices.Sorted(maps.Keys(s.Faults)) {
 		fmt.Fprintf(&b, "%8d  %s\n", s.Faults[k], k)
 	}

@@ -77,6 +77,7 @@ type world struct {
 	promised []string
 	marker   int
 	fenced   map[string]int // power-offs by the device, by host
+	shot     map[string]int // the number of the life that the last one ended
 	// switching is how the power switch fails; see switchDelay.
 	switching   deviceMode
 	switchDelay time.Duration
@@ -117,6 +118,7 @@ type host struct {
 	joined []node.Seed
 	epoch  uint64
 	since  consensus.Place // of the log, when it joined
+	past   uint64          // the highest incarnation then
 	hangs  time.Time       // until when
 }
 
@@ -199,7 +201,7 @@ func newWorld(t *testing.T, p plan) *world {
 	}
 	w := &world{T: t, plan: p, net: newNetwork(p.seed), began: time.Now(), rng: rand.New(rand.NewPCG(p.seed, 1)), agents: rand.New(rand.NewPCG(p.seed, 2)),
 		ended: map[incarnation]uint64{}, membersFrom: map[string]uint64{}, removedAt: map[string]uint64{},
-		active: map[string]map[string]bool{}, busy: map[string]string{}, entries: map[uint64]string{}, fenced: map[string]int{},
+		active: map[string]map[string]bool{}, busy: map[string]string{}, entries: map[uint64]string{}, fenced: map[string]int{}, shot: map[string]int{},
 		stopFails: map[string]bool{}, agentFaults: map[string]agentFault{}}
 	for i := range p.nodes {
 		h := &host{w: w, name: nodeName(i), id: fmt.Sprint(i + 1), number: i + 1,
@@ -352,14 +354,14 @@ func (w *world) config(l *life) node.Config {
 	}
 	logger := slog.New(journaler{w: w, level: w.log})
 	w.net.mu.Lock()
-	id, seeds, epoch, since := h.id, h.joined, h.epoch, h.since
+	id, seeds, epoch, since, past := h.id, h.joined, h.epoch, h.since, h.past
 	w.net.mu.Unlock()
 	founds := seeds == nil
 	if founds {
 		seeds = w.seeds()
 	}
 	return node.Config{Cluster: "whole", Name: h.name, ID: id, StateDir: "/nonexistent", NoAPI: true, Storage: s, Files: s,
-		Seeds: seeds, Bootstrap: founds, Epoch: epoch, Since: since, Level: int(h.level.Load()), Clock: h.clock, Detection: w.detection, JoinPatience: 5 * w.detection,
+		Seeds: seeds, Bootstrap: founds, Epoch: epoch, Since: since, Past: past, Level: int(h.level.Load()), Clock: h.clock, Detection: w.detection, JoinPatience: 5 * w.detection,
 		Credentials: credentials.of(h.name, id), HeartbeatKeys: [][]byte{[]byte("a key for simulations of clusters")},
 		Listener: l.port, Links: links, Dial: l.dial,
 		Locate: func(name string) []netip.AddrPort {

@@ -1,0 +1,86 @@
+package consensus
+
+import (
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// A node that tried to hand leadership to one that does not answer, and lost it
+// to another one meanwhile, can lead again.
+func TestHandoverThatNeverEnds(t *testing.T) {
+	const patience = 2 * time.Minute
+	c := newPatientCluster(t, 3, t.TempDir(), patience)
+	lead, _ := c.leader().Leadership()
+	leader := lead.Leader
+	var silent, other string
+	for _, name := range c.names {
+		switch {
+		case name == leader:
+		case silent == "":
+			silent = name
+		default:
+			other = name
+		}
+	}
+	// Whoever connects to the silent one from now on gets no answer.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	asked := make(chan net.Conn, 16)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				close(asked)
+				return
+			}
+			asked <- conn
+		}
+	}()
+	c.mu.Lock()
+	c.addrs[silent] = l.Addr().String()
+	c.mu.Unlock()
+	c.kill(silent)
+	conn := <-asked // under way for as long as its patience
+	defer conn.Close()
+	first := c.nodes[leader]
+	commit := func(state MemberState) error {
+		_, err := first.Apply(within(t, patience), NewRequest(), Command{Members: []Member{{Name: silent, State: state}}})
+		return err
+	}
+	if err := commit(Lost); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := first.Transfer(silent); err == nil {
+			t.Fatal("it was handed to a node that does not answer")
+		}
+	}
+	if err := first.Transfer(other); !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+		t.Fatalf("the handover has ended: %v", err)
+	}
+	leads := func(name string) {
+		for {
+			if lead, _ := c.nodes[name].Leadership(); lead.Self {
+				return
+			}
+			if err := c.nodes[name].Campaign(); err != nil {
+				t.Logf("campaign of %s: %v", name, err)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+	leads(other)
+	leads(leader)
+	begun := time.Now()
+	if err := commit(Down); err != nil {
+		t.Errorf("after %v: %v", time.Since(begun), err)
+	}
+	t.Logf("committed after %v", time.Since(begun))
+}
