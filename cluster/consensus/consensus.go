@@ -496,6 +496,11 @@ func (c *Consensus) Leadership() (Leadership, <-chan struct{}) {
 	ready, term := r.ready, r.term
 	c.mu.Unlock()
 	_, id := r.raft.LeaderWithID()
+	if r.raft.State() == raft.Leader {
+		// A last heartbeat of the leader before, answered by another goroutine of
+		// raft's library just when this node won, makes that one the leader again.
+		id = raft.ServerID(c.node)
+	}
 	// After a forced change its record comes first: it says why the others
 	// are not there.
 	state, _ := r.machine.current()

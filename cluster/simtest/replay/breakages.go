@@ -30,7 +30,7 @@ func breakages() []breakage {
 			{isolationFile, "n.closing.Load() || !cons.Indispensable(peer) {", "n.closing.Load() {"},
 		}, "network splits;one is cut off"},
 		{"one of two goes on alone without having fenced the other", []change{
-			{isolationFile, "	case s.left:\n", "	case true:\n"}}, ""},
+			{isolationFile, "	case left:\n", "	case true:\n"}}, ""},
 		{"the cluster recovers what a lost node ran without having fenced it", []change{
 			{"cluster/node/rpc.go", "	proof, err := n.cfg.Fencer.Fence(ctx, req)\n", "	proof, err := \"nobody looked\", error(nil)\n"}}, ""},
 		{"a node that was never a member since it started fences others", []change{
