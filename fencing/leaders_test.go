@@ -186,7 +186,7 @@ func (p *pair) input(n string, in Input) {
 			other := map[string]string{"a": "b", "b": "a"}[n]
 			p.after(p.news(), func() {
 				p.input(other, Remember{Entries: []Entry{e.Entry}, Live: true})
-				at := p.machines[other].UnderWay()
+				at := p.machines[other].UnderWay(p.now)
 				if p.log == nil {
 					p.after(p.news(), func() { p.input(n, Told{ID: e.Entry.ID, Entries: at, Nodes: []string{other}}) })
 				}

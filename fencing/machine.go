@@ -33,6 +33,7 @@ const (
 	surveyWindow  = 20 * time.Second // for hosts to be found, once one device is known
 	watchdogSlack = 2 * time.Second  // added to the watchdogs' time
 	announcePause = time.Second      // before a request is announced again
+	newsLife      = time.Minute      // how long an ended request is still told of
 	// elsewherePatience is for a request of another node's machine to end.
 	elsewherePatience = 10 * time.Minute
 	// silence is how long after its fencing a node may still seem to be there,
@@ -161,12 +162,18 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 // History returns a copy of the history, the latest first.
 func (m *Machine) History() []Entry { return m.history.Sorted() }
 
-// UnderWay returns the requests that this machine is carrying out.
-func (m *Machine) UnderWay() []Entry {
+// UnderWay returns the requests that this machine is carrying out, and those that
+// ended within the last minute: the news of their end may still be on the way.
+func (m *Machine) UnderWay(now time.Time) []Entry {
 	var out []Entry
 	for _, op := range m.ops {
 		if !op.answered && op.stage != over {
 			out = append(out, op.entry)
+		}
+	}
+	for _, e := range m.history.Sorted() {
+		if e.State.Over() && strings.EqualFold(e.Origin, m.cfg.Self) && now.Sub(e.Completed) < newsLife {
+			out = append(out, e)
 		}
 	}
 	return out

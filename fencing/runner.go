@@ -164,11 +164,12 @@ func (r *Runner) Remember(entries []Entry, live bool) {
 	r.step(Remember{Entries: entries, Live: live})
 }
 
-// UnderWay returns the requests that this node's machine is carrying out.
+// UnderWay returns the requests that this node's machine is carrying out, or has
+// just carried out.
 func (r *Runner) UnderWay() []Entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.machine.UnderWay()
+	return r.machine.UnderWay(time.Now())
 }
 
 // Restore adds what an earlier run recorded.
