@@ -120,6 +120,8 @@ location d2 d 100: node2`)
 	if m.BootID("node1") != boots[0] {
 		t.Error("node1 was reset, too")
 	}
+	// The node may be back before the time is over that it is given for its mailbox.
+	m.Until("node1", "the fencing is over", "! gcrm fence history | grep -q 'under way'")
 	if out := m.Run("node1", "gcrm fence history"); !slices.ContainsFunc(strings.Split(out, "\n"), func(l string) bool { return strings.Contains(l, "node2") }) || !strings.Contains(out, "message on 1 of 1 disks") {
 		t.Errorf("history: %s", out)
 	}
