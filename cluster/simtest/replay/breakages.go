@@ -36,6 +36,7 @@ func breakages() []breakage {
 		{"a node that was never a member since it started fences others", []change{
 			{isolationFile, "n.quorate() || !admitted {", "n.quorate() || !admitted && n.closing.Load() {"}}, "one is cut off over several boots;power failure of all"},
 		{"an old proof of fencing counts after the others were back", []change{
+			{isolationFile, "n.incarnationOf(peer); now > incarnation {", "n.incarnationOf(peer); now > incarnation && now == 0 {"},
 			{"cluster/consensus/force.go", "lead.Self || c.LastIndex() != since {", "lead.Self {"}}, "two meet before the switch answers;link flaps"},
 		{"an incarnation that the cluster went on without comes back", []change{
 			{membershipFile, "		case s.up && s.incarnation > m.Expelled && (m.State", "		case s.up && (m.State"},
@@ -47,6 +48,8 @@ func breakages() []breakage {
 			{"cluster/consensus/apply.go", "lead, _ := c.Leadership(); !lead.Self || lead.Term != term {", "lead, _ := c.Leadership(); !lead.Self {"}}, "agents are slow;one is cut off;network splits"},
 		{"what a node leaves running when it leaves is forgotten", []change{
 			{membershipFile, "len(operation.Active(doc, m.ID)) == 0", "true"}}, "leaves what it runs behind;leaves;maintenance mode"},
+		{"who leaves while it is not known what it runs is taken for idle", []change{
+			{membershipFile, "	all := append(unprobed(doc, m), operation.UnderWay(doc, m.ID)...)\n", "	var all []string\n"}}, "leaves what it runs behind;daemon killed;agents are slow"},
 	}
 }
 
