@@ -1,7 +1,6 @@
 package consensus
 
 import (
-	"net"
 	"testing"
 	"time"
 )
@@ -12,29 +11,7 @@ func TestForceDoesNotWaitForTheDead(t *testing.T) {
 	c := newPatientCluster(t, 2, t.TempDir(), patience)
 	c.leader()
 	survivor := c.nodes["node1"]
-	// Whoever connects to the other one from now on gets no answer.
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	asked := make(chan net.Conn, 16)
-	go func() {
-		for {
-			conn, err := silent.Accept()
-			if err != nil {
-				close(asked)
-				return
-			}
-			asked <- conn
-		}
-	}()
-	c.mu.Lock()
-	c.addrs["node2"] = silent.Addr().String()
-	c.mu.Unlock()
-	c.kill("node2")
-	conn := <-asked // under way for as long as its patience
-	defer conn.Close()
+	c.silence("node2")
 	for lead, _ := survivor.Leadership(); lead.Self; lead, _ = survivor.Leadership() {
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -2,7 +2,6 @@ package consensus
 
 import (
 	"errors"
-	"net"
 	"testing"
 	"time"
 
@@ -26,29 +25,7 @@ func TestHandoverThatNeverEnds(t *testing.T) {
 			other = name
 		}
 	}
-	// Whoever connects to the silent one from now on gets no answer.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	asked := make(chan net.Conn, 16)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				close(asked)
-				return
-			}
-			asked <- conn
-		}
-	}()
-	c.mu.Lock()
-	c.addrs[silent] = l.Addr().String()
-	c.mu.Unlock()
-	c.kill(silent)
-	conn := <-asked // under way for as long as its patience
-	defer conn.Close()
+	c.silence(silent)
 	first := c.nodes[leader]
 	commit := func(state MemberState) error {
 		_, err := first.Apply(within(t, patience), NewRequest(), Command{Members: []Member{{Name: silent, State: state}}})

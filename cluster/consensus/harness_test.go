@@ -149,6 +149,36 @@ func (c *testCluster) separate(a, b string) {
 	y.wire.Disconnect(a)
 }
 
+// silence kills a node, and lets whoever connects to its address wait for as long
+// as the cluster is patient. It returns when somebody does.
+func (c *testCluster) silence(name string) {
+	c.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	asked := make(chan net.Conn, 16)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				close(asked)
+				return
+			}
+			asked <- conn
+		}
+	}()
+	c.mu.Lock()
+	c.addrs[name] = l.Addr().String()
+	c.mu.Unlock()
+	c.kill(name)
+	conn := <-asked
+	c.t.Cleanup(func() {
+		conn.Close()
+		l.Close()
+	})
+}
+
 func (c *testCluster) heal() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

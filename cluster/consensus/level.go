@@ -17,6 +17,9 @@ import (
 //	3  fencings
 const FeatureLevel = 3
 
+// LevelFencings is the level from which on fencings are agreed on.
+const LevelFencings = 3
+
 // baseLevel is where every cluster begins.
 const baseLevel = 1
 
@@ -24,7 +27,7 @@ const baseLevel = 1
 func (c *Command) level() int {
 	switch {
 	case c.Fencing != nil:
-		return 3
+		return LevelFencings
 	case c.Verdict != nil, c.Keyring != nil, c.Lockspace != nil,
 		c.Change != nil && c.Change.Configuration != nil && c.Change.Configuration.Confirm > 0:
 		return 2

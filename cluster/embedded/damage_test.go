@@ -23,6 +23,11 @@ func TestDamagedNodeComesBackFromTheOthers(t *testing.T) {
 	})
 	set(t, one, "stonith-action", "off") // so that it does not start by itself
 	set(t, one, "marker", "precious")
+	eventually(t, patience, "node2, too, has the marker", func() bool {
+		s, _ := c.nodes()["node2"].Consensus().State()
+		m, _ := s.CIB.Property("marker")
+		return m == "precious"
+	})
 	if err := c.Kill(2); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,26 +23,19 @@ const news = 500 * time.Millisecond
 // announce implements fencing.RunnerConfig.Announce.
 func (d *devices) announce(ctx context.Context, e fencing.Entry) fencing.Told {
 	state, _ := d.node.cons.Load().State()
-	if e.Action == fencing.On || !d.node.quorate() || state.Works() < fencingsLevel {
+	if e.Action == fencing.On || !d.node.quorate() || state.Works() < consensus.LevelFencings {
 		return d.spreadNews(ctx, e)
 	}
 	return d.agree(ctx, e)
 }
-
-// fencingsLevel is the feature level from which on fencings are committed.
-const fencingsLevel = 3
 
 // agree commits a request, or says whose it has to wait for.
 func (d *devices) agree(ctx context.Context, e fencing.Entry) fencing.Told {
 	n, c := d.node, d.node.cons.Load()
 	ctx, cancel := context.WithTimeout(ctx, 2*n.timing.IO)
 	defer cancel()
-	f := consensus.Fencing{ID: e.ID, Target: e.Target, Incarnation: e.Incarnation, Origin: n.cfg.Name, OriginIncarnation: n.incarnation,
-		Manual: e.Manual, Action: e.Action}
-	d.mu.Lock()
-	d.agreed[e.ID] = true // also if it is unknown whether it was
-	d.mu.Unlock()
-	_, err := c.Apply(ctx, consensus.NewRequest(), consensus.Command{Fencing: &f})
+	_, err := c.Apply(ctx, d.number(e.ID), consensus.Command{Fencing: &consensus.Fencing{ID: e.ID, Target: e.Target, Incarnation: e.Incarnation,
+		Origin: n.cfg.Name, OriginIncarnation: n.incarnation, Manual: e.Manual, Action: e.Action}})
 	if err == nil {
 		return fencing.Told{Answer: fencing.Agreed}
 	}
@@ -55,52 +47,44 @@ func (d *devices) agree(ctx context.Context, e fencing.Entry) fencing.Told {
 		}
 		return d.spreadNews(ctx, e) // quorum was lost meanwhile
 	}
-	state, err := c.Read(ctx)
-	if err != nil {
-		return fencing.Told{Answer: fencing.Again}
+	d.mu.Lock()
+	delete(d.agreed, e.ID) // it was answered: the next try is another request
+	d.mu.Unlock()
+	told := fencing.Told{Answer: fencing.Again}
+	if state, err := c.Read(ctx); err == nil {
+		if f, ok := state.Fencing(e.Target); ok && f.Over {
+			told.Entries = []fencing.Entry{{ID: f.ID, Target: e.Target, Action: f.Action, Client: "gcrm", Origin: f.Origin, State: fencing.Succeeds,
+				Started: e.Started, Completed: f.At, Proof: fencing.Proof(f.Proof), Text: f.Evidence, Incarnation: f.Incarnation, Reason: e.Reason}}
+		}
 	}
-	old, ok := state.Fencing(e.Target)
-	switch {
-	case !ok || old.ID == e.ID:
-	case old.Over:
-		return fencing.Told{Answer: fencing.Again, Entries: []fencing.Entry{{ID: old.ID, Target: e.Target, Action: old.Action, Client: "gcrm", Origin: old.Origin, State: fencing.Succeeds,
-			Started: e.Started, Completed: old.At, Proof: fencing.Proof(old.Proof), Text: old.Evidence, Incarnation: old.Incarnation, Reason: e.Reason}}}
-	case d.abandoned(ctx, old):
-		d.settle(consensus.Fencing{ID: old.ID, Target: old.Target, Over: true})
-	}
-	return fencing.Told{Answer: fencing.Again}
+	return told
 }
 
-// abandoned reports whether the node in whose name a fencing is under way knows
-// nothing of it, time and again: it gave the fencing up before it was committed.
-func (d *devices) abandoned(ctx context.Context, f consensus.Fencing) bool {
-	at, err := d.say(ctx, f.Origin, remembrance{Live: true})
+// number is that of the request to consensus by which a fencing is agreed on. As
+// long as it is unknown what came of it, it is repeated under the same one.
+func (d *devices) number(id string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err != nil || slices.ContainsFunc(at, func(e fencing.Entry) bool { return e.ID == f.ID }) {
-		delete(d.unknown, f.ID)
-		return false
+	if d.agreed[id] == "" {
+		d.agreed[id] = consensus.NewRequest()
 	}
-	since, ok := d.unknown[f.ID]
-	if !ok {
-		d.unknown[f.ID] = time.Now()
-		return false
-	}
-	return time.Since(since) > abandonment
+	return d.agreed[id]
 }
-
-// abandonment is longer than it takes to commit what came of a fencing.
-const abandonment = 10 * time.Second
 
 // conclude commits what came of a request, without waiting for it. Should this
 // node end before, nobody waits for it any more.
-func (d *devices) conclude(e fencing.Entry) {
+func (d *devices) conclude(e fencing.Entry, number string) {
+	d.mu.Lock()
+	delete(d.agreed, e.ID)
+	d.mu.Unlock()
 	f := consensus.Fencing{ID: e.ID, Target: e.Target, Incarnation: e.Incarnation, Origin: d.node.cfg.Name, OriginIncarnation: d.node.incarnation,
 		Over: true, Action: e.Action, At: e.Completed}
 	if e.State == fencing.Succeeds {
 		f.Proof, f.Evidence = string(e.Proof), e.Text
 	}
-	d.settle(f)
+	// Under the number of the beginning first: if that is still on its way it is
+	// never applied now, and if it was, this is not.
+	d.settle(f, number, consensus.NewRequest())
 }
 
 // retract takes back what the log says of a node that still sends heartbeats
@@ -109,20 +93,25 @@ func (d *devices) retract(target string) {
 	state, _ := d.node.cons.Load().State()
 	if f, ok := state.Fencing(target); ok && f.Over {
 		f.Proof = ""
-		d.settle(f)
+		d.settle(f, consensus.NewRequest())
 	}
 }
 
-func (d *devices) settle(f consensus.Fencing) {
+// settle commits a fencing under each of some numbers, one after the other, and
+// does not give up.
+func (d *devices) settle(f consensus.Fencing, numbers ...string) {
 	n := d.node
 	n.wg.Go(func() {
-		for n.ctx.Err() == nil {
-			c := n.cons.Load()
+		for n.ctx.Err() == nil && len(numbers) > 0 {
 			ctx, cancel := context.WithTimeout(n.ctx, 2*n.timing.IO)
-			_, err := c.Apply(ctx, consensus.NewRequest(), consensus.Command{Fencing: &f})
+			_, err := n.cons.Load().Apply(ctx, numbers[0], consensus.Command{Fencing: &f})
 			cancel()
 			var refused *consensus.RefusedError
-			if err == nil || errors.As(err, &refused) || errors.Is(err, consensus.ErrClosed) {
+			switch {
+			case err == nil, errors.As(err, &refused):
+				numbers = numbers[1:]
+				continue
+			case errors.Is(err, consensus.ErrClosed):
 				return
 			}
 			select {

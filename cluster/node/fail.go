@@ -27,7 +27,13 @@ func (b *backend) Drill(ctx context.Context, r client.DrillRequest) error {
 	if _, ok := state.Member(r.Node); !ok {
 		return &client.Error{Code: client.CodeNotFound, Text: "the cluster has no node " + r.Node}
 	}
-	return n.wire.Call(ctx, r.Node, methodDrill, r, nil)
+	return n.wire.Call(ctx, r.Node, methodDrill, drillOrder{r, n.addressee(r.Node)}, nil)
+}
+
+// drillOrder tells a daemon to fail.
+type drillOrder struct {
+	client.DrillRequest
+	addressee
 }
 
 // failNow is the failing node's part. It answers before it fails.

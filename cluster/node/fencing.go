@@ -37,11 +37,9 @@ type devices struct {
 	// armed are the watchdogs that nodes said they have, by name in lower case;
 	// zero is none.
 	armed map[string]time.Duration
-	// agreed are the requests of this node that are committed and not concluded.
-	agreed map[string]bool
-	// unknown are those since when another node knows nothing of one that is to be
-	// its own.
-	unknown map[string]time.Time
+	// agreed are the requests of this node to fence that were given to consensus
+	// and not concluded: with what number, by their id in the history.
+	agreed map[string]string
 }
 
 const (
@@ -56,7 +54,7 @@ const (
 
 // startFencing makes the fencer; handlers are registered before peers call.
 func (n *Node) startFencing() error {
-	d := &devices{node: n, told: map[string]uint64{}, armed: map[string]time.Duration{strings.ToLower(n.cfg.Name): n.cfg.Watchdog}, agreed: map[string]bool{}, unknown: map[string]time.Time{}}
+	d := &devices{node: n, told: map[string]uint64{}, armed: map[string]time.Duration{strings.ToLower(n.cfg.Name): n.cfg.Watchdog}, agreed: map[string]string{}}
 	past, err := d.read()
 	if err != nil {
 		return err
@@ -75,7 +73,7 @@ func (n *Node) startFencing() error {
 	n.devices, n.cfg.Fencer = d, d
 	n.cfg.Agents = n.cfg.Agents.With(stonith.Class, stonith.Finder{Registry: n.cfg.Fencing, Asker: d.runner})
 	handle(n, methodFence, func(ctx context.Context, _ transport.Peer, o order) (any, error) {
-		if err := o.fits(n.incarnation); err != nil {
+		if err := n.meets(o.addressee); err != nil {
 			return nil, err
 		}
 		if !n.Admitted() {
@@ -126,9 +124,7 @@ func (d *devices) Fence(ctx context.Context, r controller.Fence) (string, error)
 	res, err := d.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm", Timeout: r.Timeout, Delay: r.Delay, Reason: r.Reason,
 		Incarnation: incarnation})
 	if err == nil && r.Action != fencing.On {
-		if err = d.silent(ctx, r.Node, incarnation); err != nil {
-			d.retract(r.Node)
-		}
+		err = d.silent(ctx, r.Node, incarnation)
 	}
 	if err != nil {
 		return "", err
@@ -149,26 +145,14 @@ func (n *Node) incarnationOf(node string) uint64 {
 func (d *devices) Execute(ctx context.Context, node string, x fencing.Execute) (fencing.Outcome, error) {
 	var o fencing.Outcome
 	n := d.node
-	n.mu.Lock()
-	to := order{x, n.seen[node].incarnation}
-	n.mu.Unlock()
-	err := n.wire.Call(ctx, node, methodFence, to, &o)
+	err := n.wire.Call(ctx, node, methodFence, order{x, n.addressee(node)}, &o)
 	return o, err
 }
 
 // order lets another node carry out an action.
 type order struct {
 	fencing.Execute
-	// Incarnation is the daemon that is meant, 0 any. One that was lost was given
-	// up: its node must not do it at its next start, when it finds the order.
-	Incarnation uint64 `json:",omitempty"`
-}
-
-func (o order) fits(incarnation uint64) error {
-	if o.Incarnation != 0 && o.Incarnation != incarnation {
-		return fmt.Errorf("%s of %s was meant for a daemon that has ended", o.Action, o.Target)
-	}
-	return nil
+	addressee
 }
 
 // manualRequest is an administrator's, on its way to the leader.
@@ -202,9 +186,7 @@ func (n *Node) manual(ctx context.Context, r manualRequest) (string, error) {
 		res, err := n.devices.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm fence by " + r.By,
 			Reason: "asked for by " + r.By, Manual: true, Incarnation: incarnation})
 		if err == nil && r.Action != fencing.On {
-			if err = n.devices.silent(ctx, r.Node, incarnation); err != nil {
-				n.devices.retract(r.Node)
-			}
+			err = n.devices.silent(ctx, r.Node, incarnation)
 		}
 		if err != nil {
 			return "", err
@@ -389,11 +371,10 @@ func (n *Node) reachableMembers(state *consensus.State) []string {
 func (d *devices) record(e fencing.Entry, told bool) error {
 	d.mu.Lock()
 	err := d.store(e)
-	conclude := e.State.Over() && d.agreed[e.ID]
-	delete(d.agreed, e.ID)
+	number, given := d.agreed[e.ID]
 	d.mu.Unlock()
-	if conclude {
-		d.conclude(e)
+	if given && e.State.Over() {
+		d.conclude(e, number)
 	}
 	if told {
 		return err

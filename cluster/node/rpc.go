@@ -66,9 +66,9 @@ func (n *Node) handle() {
 		defer n.mu.Unlock()
 		return n.progress[n.cfg.Name], nil
 	})
-	handle(n, methodLeave, func(_ context.Context, _ transport.Peer, o leaveOrder) (any, error) {
-		if o.Incarnation != 0 && o.Incarnation != n.incarnation {
-			return nil, errors.New("the daemon that was to leave has ended")
+	handle(n, methodLeave, func(_ context.Context, _ transport.Peer, a addressee) (any, error) {
+		if err := n.meets(a); err != nil {
+			return nil, err
 		}
 		go n.cfg.Leave()
 		return nil, nil
@@ -85,8 +85,11 @@ func (n *Node) handle() {
 		}
 		return n.manual(ctx, r)
 	})
-	handle(n, methodDrill, func(_ context.Context, from transport.Peer, r client.DrillRequest) (any, error) {
-		return nil, n.failNow(from.Name, r)
+	handle(n, methodDrill, func(_ context.Context, from transport.Peer, r drillOrder) (any, error) {
+		if err := n.meets(r.addressee); err != nil {
+			return nil, err
+		}
+		return nil, n.failNow(from.Name, r.DrillRequest)
 	})
 	handle(n, methodRehearse, func(ctx context.Context, _ transport.Peer, jobs []operation.Job) (any, error) {
 		return n.rehearseHere(ctx, jobs)
@@ -169,10 +172,6 @@ func (n *Node) spread() {
 	}
 }
 
-// leaveOrder tells a daemon to leave, and not its node's next one when it comes
-// late.
-type leaveOrder struct{ Incarnation uint64 }
-
 // ruler is what the controller commands.
 type ruler Node
 
@@ -224,14 +223,7 @@ func (r *ruler) Query(ctx context.Context, node string, t operation.Token) (oper
 
 // Shutdown implements controller.Cluster.
 func (r *ruler) Shutdown(ctx context.Context, node, _ string) {
-	n := (*Node)(r)
-	n.mu.Lock()
-	to := leaveOrder{n.seen[node].incarnation}
-	n.mu.Unlock()
-	if node == n.cfg.Name {
-		to.Incarnation = n.incarnation
-	}
-	if err := n.wire.Call(ctx, node, methodLeave, to, nil); err != nil {
+	if err := r.wire.Call(ctx, node, methodLeave, (*Node)(r).addressee(node), nil); err != nil {
 		r.log.Warn("a node could not be told to leave", "peer", node, "err", err)
 	}
 }

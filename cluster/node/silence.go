@@ -35,6 +35,7 @@ func (d *devices) silent(ctx context.Context, node string, incarnation uint64) e
 		case <-limit.C:
 			err := fmt.Errorf("the fence device reports that node %s is off, but its heartbeats still arrive: the device switches something else; "+
 				"correct its ports (pcmk_host_map) and rehearse with 'gcrm fence test %s'", node, node)
+			d.retract(node)
 			if e := n.expel(ctx, node, incarnation); e != nil {
 				n.log.Warn("a node that should be off could not be expelled yet", "peer", node, "err", e)
 			}

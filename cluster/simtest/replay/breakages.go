@@ -74,13 +74,13 @@ func tryBreakages(dir, root string, replace map[string]string, text string, o op
 			return fmt.Errorf("%s: %w", b.name, err)
 		}
 		o := o
-		o.seed, o.first, o.worlds, o.hours, o.patience, o.faults = 0, 1, seeds, 0, 1, b.faults
+		o.seed, o.first, o.worlds, o.hours, o.patience, o.faults, o.total = 0, 1, seeds, 0, 1, b.faults, totalFile()
 		var out bytes.Buffer
 		binary, err := build(dir, overlay)
 		if err != nil {
 			return fmt.Errorf("%s: %w", b.name, err)
 		}
-		life(binary, o, &out)
+		lives(binary, o, &out) // who is bad is what is looked for
 		os.Remove(binary)
 		m, run := caught.FindStringSubmatch(out.String()), schedules.FindAllStringSubmatch(out.String(), -1)
 		if len(run) == 0 {

@@ -119,12 +119,12 @@ type options struct {
 	faults, total               string
 }
 
+// arguments are of one length, whatever is asked for: they lie in memory before
+// all that follows.
 func (o options) arguments() []string {
-	args := []string{"-test.run", "^TestSchedules$", "-test.v", "-test.timeout", "0", "-schedules", fmt.Sprint(o.schedules), "-faults", o.faults}
-	if o.seed != 0 {
-		return append(args, "-seed", fmt.Sprint(o.seed))
-	}
-	return append(args, "-first", fmt.Sprint(o.first), "-worlds", fmt.Sprint(o.worlds), "-traces", "-total", o.total)
+	number := func(n uint64) string { return fmt.Sprintf("%#018x", n) }
+	return []string{"-test.run", "^TestSchedules$", "-test.v", "-test.timeout", "0", "-schedules", fmt.Sprint(o.schedules), "-faults", o.faults,
+		"-seed", number(o.seed), "-first", number(o.first), "-worlds", number(uint64(o.worlds)), "-traces", "-total", o.total}
 }
 
 func run(o options, twice bool, broken string) error {
@@ -153,6 +153,7 @@ func run(o options, twice bool, broken string) error {
 		return err
 	}
 	defer os.Remove(binary)
+	o.total = totalFile()
 	run := life
 	if o.seed == 0 {
 		run = lives
@@ -198,14 +199,17 @@ func timed(line string) bool {
 	return strings.HasPrefix(line, "---") || strings.HasPrefix(line, "ok") || strings.Contains(line, "of processor")
 }
 
+// totalFile is where worlds add up what happened; its name is always as long.
+func totalFile() string {
+	return fmt.Sprintf("%s.%010d", filepath.Join(os.TempDir(), "gcrm-replay-total"), os.Getpid())
+}
+
 // lives runs many worlds, each in a process of its own, since addresses, and by
 // them the order in which some maps are walked, depend on what was before.
 func lives(binary string, o options, out io.Writer) error {
-	// The length of arguments moves what is in memory, too.
-	total := fmt.Sprintf("%s.%010d", filepath.Join(os.TempDir(), "gcrm-replay-total"), os.Getpid())
-	defer os.Remove(total)
+	defer os.Remove(o.total)
 	one := o
-	one.worlds, one.total = 1, total
+	one.worlds = 1
 	bad := 0
 	for began, n := time.Now(), 0; bad < o.patience && (n < o.worlds || time.Since(began).Hours() < o.hours); n++ {
 		one.first = o.first + uint64(n)
@@ -222,7 +226,12 @@ func lives(binary string, o options, out io.Writer) error {
 		if _, err := told.WriteTo(out); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "replay: go run ./cluster/simtest/replay -seed %d -schedules %d\n", one.first, o.schedules)
+		fmt.Fprintln(out, "The same once more, with the logs of the nodes:")
+		alone := one
+		alone.seed = one.first
+		if life(binary, alone, out) == nil {
+			fmt.Fprintln(out, "it went another way")
+		}
 	}
 	one.worlds = 0
 	if err := life(binary, one, out); err != nil {
@@ -293,7 +302,7 @@ func withoutDice(dir string) (overlay string, replace map[string]string, err err
 
 // build builds the tests. Whoever builds the next ones does not disturb these.
 func build(dir, overlay string) (string, error) {
-	binary := filepath.Join(dir, fmt.Sprintf("whole.test.%d", os.Getpid()))
+	binary := filepath.Join(dir, fmt.Sprintf("whole.test.%010d", os.Getpid()))
 	build := exec.Command("go", "test", "-c", "-overlay", overlay, "-o", binary, "gcrm/cluster/simtest/whole")
 	build.Stderr = os.Stderr
 	build.Env = append(os.Environ(), "GOEXPERIMENT=norandomizedheapbase64")

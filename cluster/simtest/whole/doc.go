@@ -7,7 +7,7 @@
 //	go test ./cluster/simtest/whole -worlds 1000     more clusters than usual
 //	go test ./cluster/simtest/whole -first 1001      other ones than usual
 //	go test ./cluster/simtest/whole -seed 42 -v      one, with its journal
-//	go test ./cluster/simtest/whole -hours 2         as many as that time gives
+//	go run ./cluster/simtest/replay -hours 2         as many as that time gives
 //
 // A world is one cluster, that lives through a number of schedules: in each,
 // some faults come, everything is healed, and the cluster has to come to rest

@@ -47,27 +47,21 @@ func (s *stats) add(o stats) {
 	}
 }
 
-// readStats returns the counts in a file; none if it is not there.
-func readStats(file string) (s stats, err error) {
-	if file == "" {
-		return s, nil
-	}
-	b, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &s)
-	}
-	return s, err
-}
-
-func (s *stats) write(file string) error {
+// accumulate adds what is in a file, and writes the sum there.
+func (s *stats) accumulate(file string) error {
 	if file == "" {
 		return nil
 	}
-	b, err := json.Marshal(s)
-	if err != nil {
+	var before stats
+	b, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(b, &before)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s.add(before)
+	if b, err = json.Marshal(s); err != nil {
 		return err
 	}
 	return os.WriteFile(file, b, 0o600)
