@@ -61,6 +61,8 @@ type Runner struct {
 	// acting counts the actions on each device, asking ends monitors.
 	acting map[string]int
 	asking map[string][]context.CancelFunc
+	// executing are the actions that this node carries out, for whomever.
+	executing int
 }
 
 // NewRunner makes a runner; Close ends it.
@@ -319,7 +321,13 @@ func (r *Runner) Ask(ctx context.Context, device string, timeout time.Duration) 
 func (r *Runner) Execute(ctx context.Context, x Execute) Outcome {
 	r.mu.Lock()
 	conf := r.conf
+	r.executing++
 	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		r.executing--
+		r.mu.Unlock()
+	}()
 	if conf == nil || conf.Devices[x.Device] == nil {
 		return Fail("", "node %s does not know the device %s yet", r.cfg.Self, x.Device)
 	}
@@ -340,6 +348,13 @@ func (r *Runner) Execute(ctx context.Context, x Execute) Outcome {
 		}()
 	}
 	return r.run(ctx, d, x)
+}
+
+// Executing reports whether an action is being carried out on this node.
+func (r *Runner) Executing() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.executing > 0
 }
 
 // run calls the method of a device.

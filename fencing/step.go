@@ -1,6 +1,7 @@
 package fencing
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -88,6 +89,12 @@ func (s *step) send(action, target string, timeout time.Duration, done func(Outc
 // act makes an attempt.
 func (s *step) act() {
 	op, d := s.op, s.device
+	if op.agreed && !op.m.quorate && s.as != On && !op.answered {
+		// Those who have a quorum know of it, and have the node fenced.
+		op.withdrawn = true
+		op.fail(errors.New("quorum was lost before it succeeded"), "")
+		return
+	}
 	op.touched = true
 	s.attempt++
 	timeout := s.timeout()

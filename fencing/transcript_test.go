@@ -139,6 +139,8 @@ func document(t testing.TB, text string) *cib.CIB {
 //	request ID TARGET [ACTION] [client=c] [timeout=..] [tolerance=..] [delay=..] [incarnation=7] [manual]
 //	answer REF ok|failed|timeout|unreachable|on|off|read-off|hosts=a,b [text=..] [hint=..]
 //	remember ORIGIN ACTION TARGET STATE [incarnation=7] [number=1] [past]    an entry of another node
+//	announces                            requests are announced from now on; the first command
+//	told ENTRY agreed|again              the answer to an announcement
 //	abandon ID | withdraw TARGET | confirm TARGET by=NAME | forget [TARGET]
 //	tick 10s                             lets time pass to the next wake-ups within it
 //	history
@@ -227,6 +229,10 @@ func (s *script) command(t *testing.T, td *datadriven.TestData) string {
 			t.Fatalf("unknown answer %q", arg(1))
 		}
 		s.step(Executed{ref, o})
+	case "announces":
+		s.m = New(Config{Self: "a", Boot: "1", Draw: func(n int64) int64 { return min(s.random, n-1) }, Announces: true})
+	case "told":
+		s.step(Told{ID: arg(0), Answer: map[string]Answer{"agreed": Agreed, "again": Again}[arg(1)]})
 	case "abandon":
 		id, _ := strconv.ParseUint(arg(0), 10, 64)
 		s.step(Abandon{id})
@@ -301,6 +307,8 @@ func (s *script) step(in Input) {
 				how = "keep"
 			}
 			fmt.Fprintf(&s.out, "%s %s %s %s\n", at, how, e.Entry.ID, e.Entry.State)
+		case Announce:
+			fmt.Fprintf(&s.out, "%s announce %s\n", at, e.Entry.ID)
 		case Event:
 			fmt.Fprintf(&s.out, "%s %s %s: %s\n", at, e.Level, e.Target, e.Text)
 		}

@@ -207,6 +207,13 @@ func ValidName(name string) error {
 // farewell leaves the cluster in order: the others are told, and take the vote
 // away, before this node is gone.
 func (n *Node) farewell() {
+	// Who is gone is not waited for: others would do once more what it is at.
+	for told := false; n.devices != nil && n.devices.runner.Executing() && !n.hurried(); told = true {
+		if !told {
+			n.log.Info("this node leaves when the fence device has answered that it has asked")
+		}
+		time.Sleep(n.timing.Interval)
+	}
 	cons := n.cons.Load()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*n.timing.IO)
 	defer cancel()
@@ -242,6 +249,16 @@ func (n *Node) farewell() {
 		}
 	}
 	n.beat.Leave()
+}
+
+// hurried reports whether the node was told not to take its time.
+func (n *Node) hurried() bool {
+	select {
+	case <-n.hurry:
+		return true
+	default:
+		return false
+	}
 }
 
 // missed reports whether anybody with a vote stays when this node goes.

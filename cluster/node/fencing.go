@@ -76,8 +76,11 @@ func (n *Node) startFencing() error {
 		if err := n.meets(o.addressee); err != nil {
 			return nil, err
 		}
-		if !n.Admitted() {
+		switch {
+		case !n.Admitted():
 			return nil, fmt.Errorf("node %s is not a member yet", n.cfg.Name)
+		case n.closing.Load():
+			return nil, fmt.Errorf("node %s is leaving", n.cfg.Name)
 		}
 		return d.runner.Execute(ctx, o.Execute), nil
 	})
@@ -375,6 +378,9 @@ func (d *devices) record(e fencing.Entry, told bool) error {
 	d.mu.Unlock()
 	if given && e.State.Over() {
 		d.conclude(e, number)
+	}
+	if e.State == fencing.Succeeds && e.Action != fencing.On && e.Proof != fencing.ProofHuman {
+		d.node.wasShot(e.Target)
 	}
 	if told {
 		return err

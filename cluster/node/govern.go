@@ -57,6 +57,11 @@ func (n *Node) view(state *consensus.State) view {
 			held[name] = true
 		}
 	}
+	for name, s := range n.shot {
+		if now := n.seen[name]; now.up && now.incarnation == s.incarnation && time.Now().Before(s.until) {
+			held[name] = true
+		}
+	}
 	var armed map[string]time.Duration
 	if n.devices != nil {
 		armed = n.devices.watchdogs()
@@ -266,6 +271,22 @@ func (n *Node) release(name string) {
 	n.mu.Unlock()
 	if held {
 		n.signal()
+	}
+}
+
+// shot is what was seen of a node in the moment in which it was fenced. That may
+// be a later incarnation than the one that was to be fenced: until its silence
+// shows, it is not known whether it was hit as well, and it does not come in.
+type shot struct {
+	incarnation uint64
+	until       time.Time
+}
+
+func (n *Node) wasShot(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s := n.seen[name]; s.up {
+		n.shot[name] = shot{s.incarnation, time.Now().Add(n.timing.DeadAfter + 2*n.timing.Interval)}
 	}
 }
 

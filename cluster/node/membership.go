@@ -38,7 +38,8 @@ type view struct {
 	cluster     string
 	now         time.Time
 	// held are nodes whose fencing is not yet recorded; they do not come in
-	// before, or the record would undo it.
+	// before, or the record would undo it. Those that were hit a moment ago
+	// do not either.
 	held map[string]bool
 	// armed are the watchdogs of the nodes that said whether they have one, by
 	// name in lower case; zero is none.

@@ -197,6 +197,20 @@ func networkFaults() []kind {
 				time.Sleep(w.between(0.05, 0.4))
 			}
 		}},
+		{name: "streams stall", do: func(w *world, h *host) {
+			back := w.between(0.5, 6)
+			for _, to := range w.hosts {
+				if to == h || w.chance(0.4) {
+					continue
+				}
+				w.note("what %s sends to %s in streams does not arrive", h.name, to.name)
+				w.net.stall(h.name, to.name, true)
+				w.wg.Go(func() {
+					time.Sleep(back)
+					w.net.stall(h.name, to.name, false)
+				})
+			}
+		}},
 		{name: "packets lost, doubled, late, out of order", do: func(w *world, _ *host) {
 			w.net.mu.Lock()
 			w.net.loss, w.net.doubling, w.net.spike = w.rng.Float64()*0.3, w.rng.Float64()*0.2, w.rng.Float64()*0.05

@@ -27,8 +27,11 @@ type network struct {
 	// cut holds directions that nothing passes, on one link or (-1) on all.
 	cut   map[direction]bool
 	lines map[direction]*line
-	pipes map[*pipe]bool
-	made  int // pipes
+	// stalled are directions in which streams carry nothing, on all links, as
+	// where large packets are lost: what is sent arrives late.
+	stalled map[direction]bool
+	pipes   map[*pipe]bool
+	made    int // pipes
 
 	// How bad datagrams fare, and everything else.
 	loss, doubling, spike float64
@@ -48,7 +51,7 @@ type direction struct {
 type line struct{ rng *rand.Rand }
 
 func newNetwork(seed uint64) *network {
-	return &network{seed: seed, hosts: map[string]*host{}, cut: map[direction]bool{}, lines: map[direction]*line{}, pipes: map[*pipe]bool{}}
+	return &network{seed: seed, hosts: map[string]*host{}, cut: map[direction]bool{}, lines: map[direction]*line{}, stalled: map[direction]bool{}, pipes: map[*pipe]bool{}}
 }
 
 // line returns the random numbers of a direction; the lock is held.
@@ -95,6 +98,7 @@ func (n *network) set(from, to string, link int, cut bool) {
 func (n *network) heal() {
 	n.mu.Lock()
 	clear(n.cut)
+	clear(n.stalled)
 	n.loss, n.doubling, n.spike, n.tardy = 0, 0, 0, 0
 	for _, h := range n.hosts {
 		h.hangs = time.Time{}
@@ -108,6 +112,16 @@ func (n *network) hang(h *host, d time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	h.hangs = time.Now().Add(d)
+}
+
+// stall keeps what a host sends to another in streams until it is said to go on.
+func (n *network) stall(from, to string, on bool) {
+	n.mu.Lock()
+	n.stalled[direction{from, to, -1}] = on
+	n.mu.Unlock()
+	if !on {
+		n.kick()
+	}
 }
 
 // awake returns when the host does not hang any more, or ctx or life end.
@@ -365,7 +379,7 @@ func (p *pipe) pumpLocked() {
 		return
 	}
 	for len(p.chunks) > 0 {
-		if p.net.isCut(p.d.from, p.d.to, p.d.link) {
+		if p.net.isCut(p.d.from, p.d.to, p.d.link) || p.net.stalled[direction{p.d.from, p.d.to, -1}] {
 			return // heal comes back to it
 		}
 		c := p.chunks[0]
