@@ -45,7 +45,7 @@ func breakages() []breakage {
 		{"who does not lead any more goes on acting", []change{
 			{"cluster/node/govern.go", "		if !lead.Self || lead.Term != term {\n			n.rule(0)", "		if false {\n			n.rule(0)"},
 			{"cluster/executor/core.go", "	if d.Token.Less(c.floor) {\n		return nil", "	if false {\n		return nil"},
-			{"cluster/consensus/apply.go", "lead, _ := c.Leadership(); !lead.Self || lead.Term != term {", "lead, _ := c.Leadership(); !lead.Self {"}}, "agents are slow;one is cut off;network splits"},
+			{"cluster/consensus/apply.go", "lead, _ := c.Leadership(); !lead.Self || lead.Term != term {", "lead, _ := c.Leadership(); !lead.Self {"}}, "overtaken while an order is on its way"},
 		{"what a node leaves running when it leaves is forgotten", []change{
 			{membershipFile, "len(operation.Active(doc, m.ID)) == 0", "true"}}, "leaves what it runs behind;leaves;maintenance mode"},
 		{"who leaves while it is not known what it runs is taken for idle", []change{

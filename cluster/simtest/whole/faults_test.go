@@ -197,6 +197,9 @@ func networkFaults() []kind {
 				time.Sleep(w.between(0.05, 0.4))
 			}
 		}},
+		{name: "overtaken while an order is on its way", chosen: true, do: func(w *world, _ *host) {
+			w.administer(func() { w.overtaken(w.leader()) })
+		}},
 		{name: "streams stall", do: func(w *world, h *host) {
 			back := w.between(0.5, 6)
 			for _, to := range w.hosts {

@@ -78,12 +78,7 @@ func (w *world) meets() {
 	w.mu.Unlock()
 	w.note("the nodes are cut from each other; the switch answers when they are so again")
 	w.sever(a, b, true)
-	happens := func(limit float64, f func() bool) {
-		for end := time.Now().Add(time.Duration(limit * float64(w.detection))); time.Now().Before(end) && !f(); {
-			time.Sleep(w.detection / 20)
-		}
-	}
-	happens(5, func() bool { return w.timesFenced(a) > before[a] || w.timesFenced(b) > before[b] })
+	w.happens(5, func() bool { return w.timesFenced(a) > before[a] || w.timesFenced(b) > before[b] })
 	w.sever(a, b, false)
 	settled := func() bool {
 		for _, h := range w.hosts {
@@ -93,7 +88,7 @@ func (w *world) meets() {
 		}
 		return true
 	}
-	happens(8, settled)
+	w.happens(8, settled)
 	w.note("they are cut from each other again")
 	w.sever(a, b, true)
 	time.Sleep(w.between(1, 2.5))
