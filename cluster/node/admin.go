@@ -273,7 +273,7 @@ func (n *Node) missed() bool {
 	defer n.mu.Unlock()
 	for _, v := range voters {
 		m, ok := state.Member(v)
-		if v != n.cfg.Name && !(ok && (m.State == consensus.Left || m.State == consensus.Down)) && !n.seen[v].left {
+		if v != n.cfg.Name && !(ok && (m.State == consensus.Left || m.State == consensus.Down)) && !n.seen[v].hasLeft(m.Incarnation) {
 			return true
 		}
 	}

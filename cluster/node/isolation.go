@@ -182,7 +182,7 @@ func (n *Node) goAlone() loneliness {
 		return notTwo // it is there, and still there is no leader
 	}
 	var proof string
-	left := s.left && len(unsettled(state.CIB, m)) == 0 && applied
+	left := s.hasLeft(m.Incarnation) && len(unsettled(state.CIB, m)) == 0 && applied
 	switch policy, _ := state.CIB.Property("no-quorum-policy"); {
 	case left:
 		proof = "node " + peer + " said that it leaves"

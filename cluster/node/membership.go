@@ -26,6 +26,13 @@ type sight struct {
 	level       int  // feature level of its build
 }
 
+// hasLeft reports whether that incarnation of the node has said that it leaves, or a
+// later one: who comes back may be a member already when this node has not heard
+// of it yet.
+func (s sight) hasLeft(incarnation uint64) bool {
+	return s.left && s.incarnation >= incarnation
+}
+
 // view is all that the membership depends on.
 type view struct {
 	state *consensus.State
@@ -98,7 +105,7 @@ func reconcile(v view) (consensus.Command, string, bool) {
 		case s.up && m.State == consensus.Online && !m.Witness && !shownOnline(v.state.CIB, m.ID):
 			edits = append(edits, stateEdit(m, true, "member", "member", "online", true))
 			note("%s is shown as a member again", m.Name)
-		case !s.up && m.State == consensus.Online && s.left && len(unsettled(v.state.CIB, m)) == 0:
+		case !s.up && m.State == consensus.Online && s.hasLeft(m.Incarnation) && len(unsettled(v.state.CIB, m)) == 0:
 			m.State, m.Since, m.Expelled, m.Reason = consensus.Left, v.now, m.Incarnation, "it left"
 			if !m.Witness {
 				edits = append(edits, leftEdits(v.state.CIB, m)...)

@@ -134,6 +134,15 @@ func TestMembership(t *testing.T) {
 	if strings.Contains(r.state.CIB.Status().String(), "shutdown") {
 		t.Error("transient attributes outlived a restart")
 	}
+	// Another one led when it came in; all that was heard of it here is that the
+	// one before left.
+	before := r.state
+	r.v.seen["b"] = sight{incarnation: 20, left: true}
+	r.settle()
+	if got := r.member("b"); got != "lost/22/22" {
+		t.Errorf("an earlier farewell makes it %s", got)
+	}
+	r.state = before
 	// It leaves.
 	r.v.seen["b"] = sight{incarnation: 22, left: true}
 	r.settle()
