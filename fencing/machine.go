@@ -135,6 +135,11 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.remember(in)
 	case Told:
 		m.remember(Remember{Entries: in.Entries, Live: true})
+		if in.Answer == Again {
+			for _, e := range in.Entries {
+				m.noteGone(e) // it may be in the history since before the last start
+			}
+		}
 		// One that a node knows nothing of is its namesake's of the past.
 		for id := range m.heard {
 			if e := m.history[id]; containsFold(in.Nodes, e.Origin) && !slices.ContainsFunc(in.Entries, func(o Entry) bool { return o.ID == id }) {

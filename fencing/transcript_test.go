@@ -140,7 +140,7 @@ func document(t testing.TB, text string) *cib.CIB {
 //	answer REF ok|failed|timeout|unreachable|on|off|read-off|hosts=a,b [text=..] [hint=..]
 //	remember ORIGIN ACTION TARGET STATE [incarnation=7] [number=1] [past]    an entry of another node
 //	announces                            requests are announced from now on; the first command
-//	told ENTRY agreed|again              the answer to an announcement
+//	told ENTRY agreed|again [ORIGIN ACTION TARGET STATE ...]    the answer to an announcement, with an entry as in remember
 //	abandon ID | withdraw TARGET | confirm TARGET by=NAME | forget [TARGET]
 //	tick 10s                             lets time pass to the next wake-ups within it
 //	history
@@ -183,6 +183,14 @@ func (s *script) command(t *testing.T, td *datadriven.TestData) string {
 	number := func(name string) uint64 {
 		n, _ := strconv.ParseUint(opts[name], 10, 64)
 		return n
+	}
+	entry := func(words []string) Entry {
+		e := Entry{ID: words[0] + "/1/" + cmp.Or(opts["number"], "1"), Origin: words[0], Action: words[1], Target: words[2], State: State(words[3]), Client: "other",
+			Started: s.now, Incarnation: number("incarnation")}
+		if e.State.Over() {
+			e.Completed, e.Proof, e.Text = s.now, ProofReadBack, "fenced by "+e.Origin
+		}
+		return e
 	}
 	switch td.Cmd {
 	case "cib":
@@ -232,7 +240,11 @@ func (s *script) command(t *testing.T, td *datadriven.TestData) string {
 	case "announces":
 		s.m = New(Config{Self: "a", Boot: "1", Draw: func(n int64) int64 { return min(s.random, n-1) }, Announces: true})
 	case "told":
-		s.step(Told{ID: arg(0), Answer: map[string]Answer{"agreed": Agreed, "again": Again}[arg(1)]})
+		told := Told{ID: arg(0), Answer: map[string]Answer{"agreed": Agreed, "again": Again}[arg(1)]}
+		if len(words) > 2 {
+			told.Entries = []Entry{entry(words[2:])}
+		}
+		s.step(told)
 	case "abandon":
 		id, _ := strconv.ParseUint(arg(0), 10, 64)
 		s.step(Abandon{id})
@@ -242,12 +254,7 @@ func (s *script) command(t *testing.T, td *datadriven.TestData) string {
 		s.step(Confirm{arg(0), opts["by"], number("incarnation")})
 	case "remember":
 		_, past := opts["past"]
-		e := Entry{ID: arg(0) + "/1/" + cmp.Or(opts["number"], "1"), Origin: arg(0), Action: arg(1), Target: arg(2), State: State(arg(3)), Client: "other",
-			Started: s.now, Incarnation: number("incarnation")}
-		if e.State.Over() {
-			e.Completed, e.Proof, e.Text = s.now, ProofReadBack, "fenced by "+arg(0)
-		}
-		s.step(Remember{Entries: []Entry{e}, Live: !past})
+		s.step(Remember{Entries: []Entry{entry(words)}, Live: !past})
 	case "forget":
 		s.step(Forget{arg(0)})
 	case "tick":

@@ -22,7 +22,7 @@ import (
 // actions. Case i of a run has the seed -differential.seed + i; a failing
 // case prints its seed and a CIB shrunk as far as the difference stays.
 var (
-	differentialN    = flag.Int("differential.n", 150, "random CIBs that TestDifferential compares")
+	differentialN    = flag.Int("differential.n", 100, "random CIBs that TestDifferential compares")
 	differentialSeed = flag.Uint64("differential.seed", 1, "seed of the first CIB of TestDifferential")
 	differentialKeep = flag.String("differential.keep", "", "folder that TestDifferential writes shrunk CIBs and explanations to")
 	differentialRule = flag.String("differential.rule", "", "take what falls under rules with this text for unexplained, to look at it")

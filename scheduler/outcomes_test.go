@@ -21,8 +21,14 @@ var (
 
 // eachOutcome simulates the CIBs of a run; check returns what is wrong.
 func eachOutcome(t *testing.T, check func(c *cib.CIB, s *Simulated) string) {
+	t.Helper()
+	someOutcomes(t, *outcomesN, check)
+}
+
+func someOutcomes(t *testing.T, n int, check func(c *cib.CIB, s *Simulated) string) {
+	t.Helper()
 	bad := 0
-	for i := range *outcomesN {
+	for i := range n {
 		seed := *outcomesSeed + uint64(i)
 		c := drawCIB(seed)
 		s, err := Simulate(c, SimulateOptions{Execute: true})
@@ -398,7 +404,7 @@ func TestOutcomeIsStableAsInThePeer(t *testing.T) {
 	stable, incomplete := 0, 0
 	kinds, examples := map[string]int{}, map[string][]uint64{}
 	seed := *outcomesSeed - 1
-	eachOutcome(t, func(c *cib.CIB, s *Simulated) string {
+	someOutcomes(t, (*outcomesN+1)/2, func(c *cib.CIB, s *Simulated) string { // since the peer is slow
 		seed++
 		if !s.Complete {
 			incomplete++
