@@ -22,9 +22,13 @@ const (
 	needProto91  verdict = -1091
 )
 
-// missedFinish is the rule by which the peer is source of a resync that this node has
-// finished already.
-const missedFinish = 35
+const (
+	// missedEnd is the rule by which this node is source of a resync that the peer has
+	// finished already.
+	missedEnd = 34
+	// missedFinish is the same, seen from that peer.
+	missedFinish = 35
+)
 
 // side is what the comparison knows of one node.
 type side struct {
@@ -67,7 +71,7 @@ func compare(self, peer side, resolver bool, version int, writeSame bool) compar
 			}
 			if same(s.Bitmap, p.History[0]) && same(s.History[0], p.History[1]) {
 				s.SetBitmap(0)
-				return is(bitmapSource, 34)
+				return is(bitmapSource, missedEnd)
 			}
 			return is(bitmapSource, 36)
 		case empty(s.Bitmap) && !empty(p.Bitmap):

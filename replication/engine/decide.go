@@ -173,6 +173,13 @@ func (e *Engine) settle(ps wire.State, peerDisk wire.Disk) (wire.Conn, bool) {
 		return 0, false
 	}
 	if c.self != e.super.UUID {
+		if c.rule == missedEnd && e.bitmap.Count() > 0 {
+			// From here on the identifiers of both nodes are the same, and only the bits
+			// tell what this node wrote since. A crash, or the end of the connection,
+			// before the resync has an identifier must not make them forgotten: a
+			// crashed Primary is the source again, or the target of a Primary.
+			e.crashed = true
+		}
 		e.super.UUID = c.self
 		e.persist()
 	}

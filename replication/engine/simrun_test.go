@@ -21,9 +21,12 @@ func simConfig() Config {
 // TestSimulationOfWeakerPolicies runs schedules in which writes may be lost, and
 // split brains happen and are resolved by policy: afterwards the nodes are equal.
 func TestSimulationOfWeakerPolicies(t *testing.T) {
-	count := uint64(3)
+	count, first := uint64(3), *simFirst
 	if *simCount > 0 {
 		count = uint64(*simCount)
+	}
+	if *simSeed != 0 {
+		count, first = 1, *simSeed
 	}
 	for name, change := range map[string]func(*Config){
 		"protocol A":    func(c *Config) { c.Protocol = ProtocolA },
@@ -44,7 +47,7 @@ func TestSimulationOfWeakerPolicies(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := *simFirst; seed < *simFirst+count; seed++ {
+			for seed := first; seed < first+count; seed++ {
 				cfg := simConfig()
 				change(&cfg)
 				verbose := *simSeed == seed
