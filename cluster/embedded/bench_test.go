@@ -99,3 +99,75 @@ func running(doc *cib.CIB) int {
 	})
 	return n
 }
+
+// BenchmarkGroupMoves measures what it costs to move a group of ten from one of
+// two nodes to the other, one action after the other: processors, and entries of
+// the log, for each of its twenty actions (without monitors).
+func BenchmarkGroupMoves(b *testing.B) {
+	const size = 10
+	c, err := Start(b.Context(), Config{Nodes: 2, StateDir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Stop(context.Background())
+	h, err := c.Client(1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer h.Close()
+	change := func(f func(conf *cib.Element)) {
+		doc, err := h.CIB(b.Context(), true)
+		if err != nil {
+			b.Fatal(err)
+		}
+		conf := doc.Configuration().Clone()
+		f(conf)
+		if _, err := h.Apply(b.Context(), cib.Change{Configuration: &cib.ConfigurationChange{Base: doc.Version(), XML: conf.String()}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	wait := func(node string) {
+		for {
+			doc, err := h.CIB(b.Context(), false)
+			if err != nil {
+				b.Fatal(err)
+			}
+			there := 0
+			for i := range size {
+				if where(doc, fmt.Sprintf("d%d", i+1)) == node+" " {
+					there++
+				}
+			}
+			if there == size {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	change(func(conf *cib.Element) {
+		g := cib.NewElement("group", "id", "g")
+		for i := range size {
+			p := primitive(fmt.Sprintf("d%d", i+1), "Dummy")
+			p.Remove(p.Child("operations"))
+			g.Add(p)
+		}
+		conf.Child("resources").Add(g)
+		conf.Ensure("crm_config").Ensure("cluster_property_set").Add(cib.NewElement("nvpair", "id", "no-fencing", "name", "stonith-enabled", "value", "false"))
+		conf.Ensure("constraints").Add(cib.NewElement("rsc_location", "id", "home", "rsc", "g", "node", "node1", "score", "100"))
+	})
+	wait("node1")
+	entries := func() uint64 {
+		s, _ := c.nodes()["node1"].Consensus().State()
+		return s.Index
+	}
+	first, before, moves := entries(), processorTime(), 0
+	for b.Loop() {
+		to := []string{"node2", "node1"}[moves%2]
+		moves++
+		change(func(conf *cib.Element) { conf.Child("constraints").ChildByID("home").Set("node", to) })
+		wait(to)
+	}
+	actions := float64(2 * size * moves)
+	b.ReportMetric(float64((processorTime()-before).Microseconds())/1000/actions, "cpu-ms/action")
+	b.ReportMetric(float64(entries()-first)/actions, "entries/action")
+}
