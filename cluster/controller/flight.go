@@ -137,6 +137,9 @@ func (c *Controller) applyDone(in ApplyDone) {
 		return // what was waited for came with Applied
 	}
 	failed := append(c.flights.byRef(in.Ref, committing), c.flights.byRef(in.Ref, changing)...)
+	if len(failed) > 0 {
+		c.retryAt = c.now.Add(c.cfg.Retry)
+	}
 	for _, f := range failed {
 		c.event(slog.LevelWarn, f.node, "%s: the CIB could not be changed: %v", f, in.Err)
 		c.flights.remove(f)
@@ -144,11 +147,9 @@ func (c *Controller) applyDone(in ApplyDone) {
 		for _, n := range c.nodes {
 			if n.id == f.nodeID {
 				n.doubt(c.now)
+				n.askAt = c.retryAt // its answer may lead to the same change
 			}
 		}
-	}
-	if len(failed) > 0 {
-		c.retryAt = c.now.Add(c.cfg.Retry)
 	}
 }
 

@@ -123,7 +123,7 @@ type options struct {
 // all that follows.
 func (o options) arguments() []string {
 	number := func(n uint64) string { return fmt.Sprintf("%#018x", n) }
-	return []string{"-test.run", "^TestSchedules$", "-test.v", "-test.timeout", "0", "-schedules", fmt.Sprint(o.schedules), "-faults", o.faults,
+	return []string{"-test.run", "^TestSchedules$", "-test.v", "-test.timeout", "10m", "-schedules", fmt.Sprint(o.schedules), "-faults", o.faults,
 		"-seed", number(o.seed), "-first", number(o.first), "-worlds", number(uint64(o.worlds)), "-traces", "-total", o.total}
 }
 
