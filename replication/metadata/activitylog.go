@@ -136,6 +136,7 @@ type ReplayedLog struct {
 	Valid   int      // blocks with a right checksum
 	Invalid int      // torn or unreadable blocks; one is normal after a crash
 	Updates int      // blocks that were written by a running node
+	newest  int      // the block written last, when there are Updates
 }
 
 // ReplayLog computes the active set from the blocks of the ring. Blocks that are
@@ -144,7 +145,8 @@ type ReplayedLog struct {
 func ReplayLog(ring [][]byte) ReplayedLog {
 	var r ReplayedLog
 	var trs []Transaction
-	for _, b := range ring {
+	var last uint32
+	for i, b := range ring {
 		t, err := DecodeTransaction(b)
 		if err != nil {
 			r.Invalid++
@@ -152,7 +154,9 @@ func ReplayLog(ring [][]byte) ReplayedLog {
 		}
 		r.Valid++
 		if !t.Initialised {
-			r.Updates++
+			if r.Updates++; r.Updates == 1 || int32(t.Number-last) > 0 {
+				last, r.newest = t.Number, i
+			}
 			trs = append(trs, t)
 		}
 	}

@@ -128,14 +128,42 @@ func (a *Area) clearBitmap(size uint64) error {
 
 // initLog writes the whole ring empty. It is durable after the next Sync.
 func (a *Area) initLog() error {
-	block := make([]byte, BlockSize)
-	(&Transaction{Initialised: true}).Encode(block)
-	for i := range a.Layout.LogBlocks {
-		if err := a.write(block, a.Layout.Log+uint64(i)*sectorsPerBlock); err != nil {
-			return fmt.Errorf("activity log, block %d: %w", i, err)
+	for i := range int(a.Layout.LogBlocks) {
+		if err := a.initLogBlock(i); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (a *Area) initLogBlock(i int) error {
+	block := make([]byte, BlockSize)
+	(&Transaction{Initialised: true}).Encode(block)
+	if err := a.write(block, a.Layout.Log+uint64(i)*sectorsPerBlock); err != nil {
+		return fmt.Errorf("activity log, block %d: %w", i, err)
+	}
+	return nil
+}
+
+// emptyLog empties the log of a crashed Primary, whose extents are in the bitmap. A crash
+// meanwhile may tear every block that is being written, and a log of which nothing is left
+// would be taken for a lost one: the newest block goes last, when all others are durable.
+func (a *Area) emptyLog(r ReplayedLog) error {
+	if r.Updates == 0 {
+		return a.initLog()
+	}
+	for i := range int(a.Layout.LogBlocks) {
+		if i == r.newest {
+			continue
+		}
+		if err := a.initLogBlock(i); err != nil {
+			return err
+		}
+	}
+	if err := a.Dev.Sync(); err != nil {
+		return err
+	}
+	return a.initLogBlock(r.newest)
 }
 
 // WriteLog writes one transaction and waits until it is durable.
@@ -260,8 +288,14 @@ func (a *Area) ApplyLog() (Applied, error) {
 		if err := a.WriteBitmap(b); err != nil {
 			return r, fmt.Errorf("apply activity log: %w", err)
 		}
+		if r.NewBits == 0 {
+			// A process that was killed here may have written them, and not waited.
+			if err := a.Dev.Sync(); err != nil {
+				return r, fmt.Errorf("apply activity log: %w", err)
+			}
+		}
 	}
-	if err := a.initLog(); err != nil {
+	if err := a.emptyLog(r.Log); err != nil {
 		return r, fmt.Errorf("apply activity log: %w", err)
 	}
 	if err := a.Dev.Sync(); err != nil {
