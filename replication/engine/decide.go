@@ -183,6 +183,9 @@ func (e *Engine) settle(ps wire.State, peerDisk wire.Disk) (wire.Conn, bool) {
 		e.super.UUID = c.self
 		e.persist()
 	}
+	if !metadata.SameGeneration(c.self.Current, c.peer.Current) || c.self.Bitmap == 0 {
+		e.unheard = endHeard
+	}
 	u.Current, u.Bitmap, u.History = c.peer.Current, c.peer.Bitmap, c.peer.History
 	disk := e.state.Disk()
 	if disk == wire.Negotiating {

@@ -52,6 +52,10 @@ func (e *Engine) Attach(now time.Duration, d LocalDisk) error {
 	e.hasDisk, e.capacity, e.super, e.layout = true, d.Capacity, d.Super, d.Layout
 	flags := d.Super.Flags
 	e.crashed = flags&(metadata.FlagPrimary|metadata.FlagCrashedPrimary) != 0
+	e.unheard = endHeard
+	if flags&metadata.FlagConnected != 0 && e.super.UUID.Bitmap != 0 {
+		e.unheard = endUnlikely
+	}
 	e.size, e.bitmap = d.Super.AgreedSectors, d.Bitmap
 	if e.size == 0 {
 		if e.size = known; !connected || known == 0 {

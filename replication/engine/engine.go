@@ -43,6 +43,8 @@ type Engine struct {
 	olderAttach bool
 	// exposed is the generation of the data the applications see.
 	exposed uint64
+	// unheard is what may have happened to the last resync, whose source this node was.
+	unheard unheardEnd
 	// newUUIDPending: a new generation is due as soon as I/O is thawed.
 	newUUIDPending bool
 
@@ -149,7 +151,7 @@ func (e *Engine) flags() metadata.Flags {
 	}
 	set(disk > wire.Inconsistent, metadata.FlagConsistent)
 	set(s.Role() == wire.Primary || pdsk < wire.Inconsistent && s.Peer() == wire.Primary && !e.onTrial, metadata.FlagPrimary)
-	set(s.Conn() > wire.WFReportParams, metadata.FlagConnected)
+	set(s.Conn() > wire.WFReportParams || e.unheard != endHeard, metadata.FlagConnected)
 	set(disk > wire.Outdated, metadata.FlagWasUpToDate)
 	// A target becomes good by itself, and this node may never hear of it.
 	syncing := s.Conn() == wire.SyncSource || s.Conn() == wire.PausedSyncS
@@ -284,7 +286,7 @@ func (e *Engine) afterChange(os, ns wire.State) {
 // newGenerationIfAlone starts a new generation when the peer's data was lost sight
 // of, so that what is written from now on is known to be newer.
 func (e *Engine) newGenerationIfAlone(os, ns wire.State) bool {
-	if !e.hasDisk || ns.Disk() != wire.UpToDate || e.super.UUID.Bitmap != 0 || e.onTrial {
+	if !e.hasDisk || ns.Disk() != wire.UpToDate || !e.mayFork(ns) || e.onTrial {
 		return false
 	}
 	known := func(d wire.Disk) bool { return d >= wire.Inconsistent && d != wire.DUnknown && d != wire.Outdated }
@@ -301,6 +303,14 @@ func (e *Engine) newGenerationIfAlone(os, ns wire.State) bool {
 	}
 	e.newGeneration()
 	return true
+}
+
+// mayFork tells whether a new generation can begin: the bitmap describes no differences to
+// another one, or the peer, which may have finished the resync from it, is not known to be
+// out of the way.
+func (e *Engine) mayFork(ns wire.State) bool {
+	away := ns.PeerDisk() == wire.Inconsistent || ns.PeerDisk() == wire.Outdated
+	return e.super.UUID.Bitmap == 0 || e.unheard != endHeard && !away
 }
 
 // accepted ends the trial: the Primary without a disk works with the data of this node,
@@ -321,8 +331,16 @@ func (e *Engine) accepted() {
 
 // newGeneration starts a new generation of the data; the caller persists.
 func (e *Engine) newGeneration() {
-	e.newUUIDPending = false
-	e.super.UUID.NewCurrent(e.randomUUID(), e.state.Role() == wire.Primary)
+	g, random, primary := &e.super.UUID, e.randomUUID(), e.state.Role() == wire.Primary
+	if e.unheard == endLikely {
+		g.FinishSource()
+	}
+	if e.unheard == endUnlikely {
+		g.Fork(random, primary)
+	} else {
+		g.NewCurrent(random, primary)
+	}
+	e.newUUIDPending, e.unheard = false, endHeard
 	e.exposed = e.super.UUID.Current
 	e.note("new current UUID")
 }

@@ -14,6 +14,7 @@ func (e *Engine) loseLink(cause wire.Conn, wasUp bool) {
 		// it is not to be taken for one that cannot be promoted.
 		if c := e.state.Conn(); (c == wire.SyncSource || c == wire.PausedSyncS) && e.targetMayBeDone() {
 			ns = ns.WithPeerDisk(wire.DUnknown)
+			e.unheard = endLikely
 		}
 		e.beforeLoss()
 	}

@@ -30,6 +30,12 @@ func (p *pair) tell(n *pairNode, do func(e *Engine, tag uint64)) {
 	p.effects(n)
 }
 
+// fenced ends the handler that fences the peer, if it runs.
+func (p *pair) fenced(n *pairNode) {
+	n.e.HandlerDone(p.now, "fence-peer", fencePeerStonithed)
+	p.effects(n)
+}
+
 // missedEndPair is a pair whose source a does not know that its target b has everything: the
 // connection broke when b had just finished.
 func missedEndPair(t *testing.T, cfg Config) *pair {
@@ -38,6 +44,7 @@ func missedEndPair(t *testing.T, cfg Config) *pair {
 	p := connectedPair(t, pairDisk, cfg, 1)
 	a, b := p.nodes[0], p.nodes[1]
 	p.drop()
+	p.fenced(a)
 	p.writeBlock(a, 3, 0x33)
 	p.link(1)
 	p.runUntil(func(from int, m *wire.Message) bool {
@@ -92,5 +99,96 @@ func TestCorrectionIsNoEnd(t *testing.T) {
 		if n := a.e.OutOfSync(); n != 0 {
 			t.Errorf("crash %v: %d sectors are out of sync", crash, n)
 		}
+	}
+}
+
+// TestSplitBrainAfterMissedEnd: the source of a resync does not know that its target has
+// everything and may be promoted. When both are used alone, that is a split brain, however
+// the source lost sight of its target.
+func TestSplitBrainAfterMissedEnd(t *testing.T) {
+	promote := func(p *pair, n *pairNode) {
+		p.tell(n, func(e *Engine, tag uint64) { e.Promote(p.now, false, tag) })
+	}
+	demote := func(p *pair, n *pairNode) {
+		p.run(true)
+		p.tell(n, func(e *Engine, tag uint64) { e.Demote(p.now, tag) })
+	}
+	for name, lose := range map[string]func(p *pair, a *pairNode){
+		"it goes on":                         func(p *pair, a *pairNode) {},
+		"it is promoted again":               func(p *pair, a *pairNode) { demote(p, a); promote(p, a) },
+		"it crashes":                         func(p *pair, a *pairNode) { p.crash(a); p.up(a); promote(p, a) },
+		"it is stopped, crashes, comes back": func(p *pair, a *pairNode) { demote(p, a); p.crash(a); p.up(a); promote(p, a) },
+	} {
+		for _, used := range []bool{true, false} {
+			p := missedEndPair(t, Defaults())
+			a, b := p.nodes[0], p.nodes[1]
+			lose(p, a)
+			p.writeBlock(a, 7, 0x77)
+			demote(p, a)
+			if used {
+				promote(p, b)
+				p.writeBlock(b, 9, 0x99)
+			}
+			p.link(1)
+			if !used {
+				p.awaitSync()
+				if b.disk.sector(7 * 8)[0] != 0x77 {
+					t.Errorf("%s: the peer does not have what was written", name)
+				}
+				continue
+			}
+			p.run(true)
+			for i, n := range p.nodes {
+				if s := n.e.State(); s.Conn() >= wire.Connected {
+					t.Errorf("%s: node %d does not see a split brain: %v", name, i, s)
+				}
+			}
+			if a.disk.sector(7 * 8)[0] != 0x77 || b.disk.sector(9 * 8)[0] != 0x99 {
+				t.Errorf("%s: data was overwritten", name)
+			}
+		}
+	}
+}
+
+// TestSourceThatCrashedGoesOn: a source that crashes in the middle of a resync, and is used
+// alone, goes on with the resync where it was; it does not begin from the start.
+func TestSourceThatCrashedGoesOn(t *testing.T) {
+	cfg := Defaults()
+	cfg.PlanAhead, cfg.ResyncRate = 0, 100000
+	p := connectedPair(t, pairDisk, cfg, 1)
+	a, b := p.nodes[0], p.nodes[1]
+	p.drop()
+	p.writeBlock(a, 3, 0x33)
+	p.link(1)
+	p.runUntil(func(from int, m *wire.Message) bool { return m.Command == wire.CmdResyncReply })
+	p.crash(a)
+	p.drop()
+	p.up(a)
+	p.tell(a, func(e *Engine, tag uint64) { e.Promote(p.now, false, tag) })
+	p.writeBlock(a, 7, 0x77)
+	known := a.e.OutOfSync()
+	p.link(1)
+	p.runUntil(func(int, *wire.Message) bool { return a.e.State().Conn() == wire.SyncSource })
+	if n := a.e.OutOfSync(); n > known || known == a.e.Size() {
+		t.Errorf("%d sectors are out of sync of %d, the bitmap had %d", n, a.e.Size(), known)
+	}
+	p.awaitSync()
+	if b.disk.sector(7 * 8)[0] != 0x77 || b.disk.sector(3 * 8)[0] != 0x33 {
+		t.Error("the peer does not have what was written")
+	}
+}
+
+// TestFencedPeerNeedsNoGeneration: with the peer fenced, nobody can use it alone, and the
+// identifiers stay those of the resync that was cut short.
+func TestFencedPeerNeedsNoGeneration(t *testing.T) {
+	cfg := Defaults()
+	cfg.Fencing = FencingStonith
+	p := missedEndPair(t, cfg)
+	a := p.nodes[0]
+	before := a.e.Generations()
+	p.fenced(a)
+	p.writeBlock(a, 7, 0x77)
+	if s := a.e.State(); s&anySuspended != 0 || a.e.Generations() != before {
+		t.Errorf("%v, identifiers %X, before %X", s, a.e.Generations(), before)
 	}
 }

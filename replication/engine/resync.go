@@ -30,6 +30,22 @@ type resyncRun struct {
 	peerDone bool
 }
 
+// unheardEnd is what the source of a resync knows of its end. A target that finishes is
+// as good as the source, in the same generation, and may be promoted before the source
+// hears of it; a source that is used alone then has to begin a generation, or nobody would
+// see the split brain. The kernel does not.
+type unheardEnd uint8
+
+const (
+	endHeard unheardEnd = iota // the target has not finished, or this node knows that it has
+	// endLikely: the connection broke when nothing was left to be done. A target that had
+	// not finished gets all data again.
+	endLikely
+	// endUnlikely: this node, or its process, stopped in the middle. A target that had
+	// finished gets all data again.
+	endUnlikely
+)
+
 const (
 	// stepTime is how often the target asks for more.
 	stepTime = 100 * time.Millisecond
@@ -97,6 +113,8 @@ func (e *Engine) receiveBitmap(m *wire.Message) {
 
 // startSource makes the identifier of this resync and tells the target.
 func (e *Engine) startSource() {
+	// The target has said that its data is outdated, and what it misses has an identifier.
+	e.unheard, e.newUUIDPending = endHeard, false
 	sync := e.super.UUID.StartSource(e.randomUUID())
 	e.resync = resyncRun{total: e.bitmap.Count(), started: e.now}
 	e.persist()

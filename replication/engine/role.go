@@ -275,7 +275,10 @@ func (e *Engine) promoted(mask wire.State) {
 func (e *Engine) startPrimary(ns wire.State) {
 	forced := e.cmd.of == e && e.cmd.promote && e.cmd.force && e.cmd.mask&wire.MaskDisk != 0
 	alone := ns.Conn() < wire.Connected || ns.PeerDisk() <= wire.Failed
-	if forced || alone && e.super.UUID.Bitmap == 0 && ns.Disk() == wire.UpToDate {
+	if e.cmd.of == e && e.cmd.mask&wire.MaskPeerDisk != 0 {
+		ns = ns.WithPeerDisk(wire.DUnknown) // it is only said to be outdated, by force
+	}
+	if forced || alone && e.mayFork(ns) && ns.Disk() == wire.UpToDate {
 		e.newGeneration()
 	}
 	e.super.UUID.MarkPrimary(true)
@@ -437,10 +440,11 @@ func (e *Engine) SuspendIO(now time.Duration, tag uint64) {
 
 // thaw lets I/O go on with ns. A generation that was put off comes first.
 func (e *Engine) thaw(ns wire.State) {
-	if e.newUUIDPending && e.hasDisk {
+	if e.newUUIDPending && e.hasDisk && e.mayFork(ns) {
 		e.newGeneration()
 		e.persist()
 	}
+	e.newUUIDPending = false
 	e.change(ns&^anySuspended, hard)
 }
 

@@ -158,7 +158,7 @@ func TestBrokenRunnersAreCaught(t *testing.T) {
 	}{
 		{"no activity log", 17, 0}, {"a flush that does nothing", 4, 0}, {"writes reported before they are done", 1, 0}, {"bitmap not written", 2, 0},
 		{"generations not written", 13, 0}, {"flags not written", 1, 0}, {"a fence that does not fence", 3, 0},
-		{"messages out of order", 7, 0}, {"metadata durable before the data", 65, 0},
+		{"messages out of order", 7, 0}, {"metadata durable before the data", 57, 0},
 		{"an epoch that is flushed on one disk", 1, 2}, {"all messages about the first volume", 1, 2},
 	} {
 		t.Run(c.broken, func(t *testing.T) {

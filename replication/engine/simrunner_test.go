@@ -122,7 +122,11 @@ func (n *simCopy) carryOut(f Effect) {
 			n.metaFailed = true
 			return
 		}
-		if w.r.IntN(400) == 0 && w.mayFail() {
+		odds := 400
+		if w.broken == "metadata durable before the data" {
+			odds = 30 // that is when it shows
+		}
+		if w.r.IntN(odds) == 0 && w.mayFail() {
 			n.crash() // just before
 			return
 		}
@@ -141,14 +145,14 @@ func (n *simCopy) carryOut(f Effect) {
 		if w.broken == "flags not written" {
 			f.Super.Flags = n.area.Super.Flags
 		}
-		if w.r.IntN(400) == 0 && w.mayFail() {
+		if w.r.IntN(odds) == 0 && w.mayFail() {
 			n.crash() // between bitmap and super block
 			return
 		}
 		if err := n.area.WriteSuperblock(f.Super); err != nil {
 			w.fail("node %d: %v", n.id, err)
 		}
-		if w.r.IntN(400) == 0 && w.mayFail() {
+		if w.r.IntN(odds) == 0 && w.mayFail() {
 			n.crash() // just after
 		}
 	case Complete:
@@ -209,6 +213,9 @@ func (n *simCopy) carryOut(f Effect) {
 		n.hangUp()
 	case Note:
 		w.logf("%d %s", n.id, f.Name)
+		if f.Name == "resync done" && w.split != nil && !w.quiet && !w.cut && w.r.IntN(4) == 0 {
+			w.cutFor(4 * time.Second) // one node knows that they are equal, the other one does not
+		}
 		if f.Name == "the data can only be compared with a newer protocol" {
 			n.incomparable = true
 		}

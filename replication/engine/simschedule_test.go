@@ -26,6 +26,13 @@ func (w *world) heal() {
 	w.dial()
 }
 
+// cutFor cuts the network for some time, at most for longest.
+func (w *world) cutFor(longest time.Duration) {
+	w.logf("network cut")
+	w.cut = true
+	w.after(w.between(50*time.Millisecond, longest), w.heal)
+}
+
 // trouble makes things go wrong.
 func (w *world) trouble() {
 	if w.quiet {
@@ -50,9 +57,7 @@ func (w *world) trouble() {
 		w.nodes[w.r.IntN(2)].crash()
 	case 2:
 		if !w.cut {
-			w.logf("network cut")
-			w.cut = true
-			w.after(w.between(50*time.Millisecond, longest), w.heal)
+			w.cutFor(longest)
 		}
 	case 3:
 		w.logf("connection reset")

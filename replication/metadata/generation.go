@@ -41,6 +41,14 @@ func (g *Generations) NewCurrent(random uint64, primary bool) {
 	g.SetCurrent(random, primary)
 }
 
+// Fork starts a new generation with the given random value while the bitmap goes on to
+// describe the differences to a peer in the middle of a resync. A peer that had finished it
+// has the old generation, which goes to the history.
+func (g *Generations) Fork(random uint64, primary bool) {
+	g.rotate(g.Current)
+	g.SetCurrent(random, primary)
+}
+
 // SetBitmap stores v as bitmap generation, the previous one goes to the history. 0
 // means that the bitmap has no meaning any more.
 func (g *Generations) SetBitmap(v uint64) {
