@@ -332,13 +332,14 @@ func (e *Engine) accepted() {
 // newGeneration starts a new generation of the data; the caller persists.
 func (e *Engine) newGeneration() {
 	g, random, primary := &e.super.UUID, e.randomUUID(), e.state.Role() == wire.Primary
-	if e.unheard == endLikely {
-		g.FinishSource()
-	}
-	if e.unheard == endUnlikely {
+	switch e.unheard {
+	case endUnlikely:
 		g.Fork(random, primary)
-	} else {
+	case endLikely:
+		g.FinishSource()
 		g.NewCurrent(random, primary)
+	default:
+		g.NewCurrent(random, primary) // in the place of the identifier of a resync of nothing
 	}
 	e.newUUIDPending, e.unheard = false, endHeard
 	e.exposed = e.super.UUID.Current

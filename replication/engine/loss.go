@@ -14,7 +14,9 @@ func (e *Engine) loseLink(cause wire.Conn, wasUp bool) {
 		// it is not to be taken for one that cannot be promoted.
 		if c := e.state.Conn(); (c == wire.SyncSource || c == wire.PausedSyncS) && e.targetMayBeDone() {
 			ns = ns.WithPeerDisk(wire.DUnknown)
-			e.unheard = endLikely
+			if e.unheard = endLikely; e.resync.total == 0 {
+				e.unheard = endOfNothing
+			}
 		}
 		e.beforeLoss()
 	}
@@ -116,9 +118,14 @@ func (e *Engine) releaseHeld() {
 		switch {
 		case o.kind == appRead:
 			e.runRead(o)
-		case o.local == partOK || o.net == partOK:
+		case e.stored(o):
 			e.complete(o, nil, nil)
 			e.retire(o)
+		case e.link.up && e.state.PeerDisk() == wire.UpToDate:
+			// It waited for good data, which the peer has.
+			e.releaseLog(o)
+			o.dropped, o.unsure = false, false
+			e.restart(o)
 		default:
 			e.complete(o, nil, ErrIO)
 			e.retire(o)

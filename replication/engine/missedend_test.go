@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"testing"
 
 	"gcrm/replication/metadata"
@@ -60,13 +61,11 @@ func missedEndPair(t *testing.T, cfg Config) *pair {
 	return p
 }
 
+func filled(v byte) []byte { return bytes.Repeat([]byte{v}, metadata.BlockSize) }
+
 // writeBlock writes a block on a node, and runs what is under way.
 func (p *pair) writeBlock(n *pairNode, block uint64, v byte) {
-	data := make([]byte, metadata.BlockSize)
-	for i := range data {
-		data[i] = v
-	}
-	p.tell(n, func(e *Engine, tag uint64) { e.Write(p.now, tag, block*8, data, false) })
+	p.tell(n, func(e *Engine, tag uint64) { e.Write(p.now, tag, block*8, filled(v), false) })
 	p.run(true)
 }
 
@@ -190,5 +189,37 @@ func TestFencedPeerNeedsNoGeneration(t *testing.T) {
 	p.writeBlock(a, 7, 0x77)
 	if s := a.e.State(); s&anySuspended != 0 || a.e.Generations() != before {
 		t.Errorf("%v, identifiers %X, before %X", s, a.e.Generations(), before)
+	}
+}
+
+// TestVictimThatMissedTheResync: after a split brain the data of b is thrown away, there is
+// nothing to copy, and b stops before it has noted that the resync began. The data that was
+// given up is given up again; it must not count as unrelated.
+func TestVictimThatMissedTheResync(t *testing.T) {
+	p := connectedPair(t, pairDisk, Defaults(), 1)
+	a, b := p.nodes[0], p.nodes[1]
+	p.drop()
+	p.tell(b, func(e *Engine, tag uint64) { e.Promote(p.now, false, tag) })
+	p.tell(b, func(e *Engine, tag uint64) { e.Demote(p.now, tag) })
+	rejoin := func() {
+		for i, n := range p.nodes {
+			if n.e.State().Conn() != wire.StandAlone {
+				p.tell(n, func(e *Engine, tag uint64) { e.Disconnect(p.now, true, tag) })
+			}
+			p.tell(n, func(e *Engine, tag uint64) { e.Connect(p.now, i == 1, tag) })
+		}
+		p.link(1)
+	}
+	rejoin()
+	p.runUntil(func(_ int, m *wire.Message) bool { return m.Command == wire.CmdSyncUUID })
+	p.crash(b)
+	p.drop()
+	p.up(b)
+	p.writeBlock(a, 7, 0x77)
+	rejoin()
+	p.awaitSync()
+	p.run(true)
+	if b.disk.sector(7 * 8)[0] != 0x77 {
+		t.Error("b does not have what was written")
 	}
 }

@@ -321,13 +321,14 @@ func (e *Engine) settleWrite(o *op) {
 		return
 	}
 	if !o.completed {
-		if o.local != partOK && o.net != partOK && e.state&anySuspended == 0 {
-			e.complete(o, nil, ErrIO)
-		} else if e.mustHold(o) {
+		switch {
+		case e.mustHold(o):
 			o.held = true
 			e.sending.keep(o)
 			return
-		} else {
+		case !e.stored(o):
+			e.complete(o, nil, ErrIO)
+		default:
 			e.complete(o, nil, nil)
 		}
 		if o.inLog && o.epoch == e.epochs.epoch && e.link.up {
@@ -342,9 +343,15 @@ func (e *Engine) settleWrite(o *op) {
 }
 
 // mustHold tells whether a completion has to wait: the write is not on the peer, and
-// the peer is not yet known to be out of the way.
+// the peer is not yet known to be out of the way, or good data may come back.
 func (e *Engine) mustHold(o *op) bool {
-	return e.state&anySuspended != 0 && o.net != partOK
+	return e.state&anySuspended != 0 && (o.net != partOK || !e.stored(o))
+}
+
+// stored tells whether a write is on a disk whose data is good. One that only the target of
+// a resync has would be overwritten by the next resync, or is missed where the good data is.
+func (e *Engine) stored(o *op) bool {
+	return o.local == partOK && e.state.Disk() == wire.UpToDate || o.net == partOK && e.state.PeerDisk() != wire.Inconsistent
 }
 
 // keep remembers a request that is done but not completed.

@@ -41,6 +41,9 @@ const (
 	// endLikely: the connection broke when nothing was left to be done. A target that had
 	// not finished gets all data again.
 	endLikely
+	// endOfNothing: the same, and there never was anything to be done; a target that does not
+	// know of the resync yet is as likely.
+	endOfNothing
 	// endUnlikely: this node, or its process, stopped in the middle. A target that had
 	// finished gets all data again.
 	endUnlikely
@@ -506,6 +509,7 @@ func (e *Engine) finishTarget() {
 		u := e.peer.uuids
 		source := metadata.Generations{Current: u.Current, Bitmap: u.Bitmap, History: u.History}
 		e.super.UUID.FinishTarget(source, e.state.Role() == wire.Primary)
+		e.peerIsEqual()
 		e.exposed = e.super.UUID.Current
 		e.crashed = false
 		ns = ns.WithDisk(wire.UpToDate)
@@ -556,6 +560,7 @@ func (e *Engine) maybeFinishSource() {
 func (e *Engine) finishSource() {
 	e.resync = resyncRun{}
 	e.super.UUID.FinishSource()
+	e.peerIsEqual()
 	e.crashed = false
 	e.note("resync done")
 	e.change(e.state.WithConn(wire.Connected).WithPeerDisk(wire.UpToDate), hard)
@@ -563,6 +568,15 @@ func (e *Engine) finishSource() {
 	inSync := func(e *Engine) bool { return e.state.Disk() == wire.UpToDate && e.state.PeerDisk() == wire.UpToDate }
 	if !e.any(func(o *Engine) bool { return !inSync(o) }) {
 		e.emit(Effect{Kind: RunHandler, Name: "unfence-peer"})
+	}
+}
+
+// peerIsEqual notes the identifiers that the peer has after a resync. It does not send them,
+// and may be the source of the next one on this connection.
+func (e *Engine) peerIsEqual() {
+	if u := e.peer.uuids; u != nil {
+		g := e.super.UUID
+		u.Current, u.Bitmap, u.History = g.Current, g.Bitmap, g.History
 	}
 }
 
