@@ -223,6 +223,8 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	flagsBefore := e.super.Flags
 	if os.Role() == wire.Primary && ns.Role() != wire.Primary {
 		e.super.UUID.MarkPrimary(false)
+		// The peer misses writes in the same generation: a crash must not make it an equal.
+		e.crashed = e.crashed || ns.Conn() == wire.Ahead
 	}
 	if os.Role() != wire.Primary && ns.Role() == wire.Primary && e.hasDisk {
 		// Before anything is persisted: a disk must not become UpToDate by force in
@@ -291,7 +293,7 @@ func (e *Engine) newGenerationIfAlone(os, ns wire.State) bool {
 	}
 	known := func(d wire.Disk) bool { return d >= wire.Inconsistent && d != wire.DUnknown && d != wire.Outdated }
 	lost := known(os.PeerDisk()) && !known(ns.PeerDisk()) || os.PeerDisk() == wire.Outdated && os.Conn() >= wire.Connected && ns.Conn() < wire.Connected
-	inUse := ns.Role() == wire.Primary || ns.Peer() == wire.Primary
+	inUse := ns.Role() == wire.Primary || ns.Peer() == wire.Primary || os.Conn() == wire.Ahead // or was, and the peer misses it
 	// A Primary without a disk writes here from now on: what its own disk holds is older.
 	diskless := ns.PeerDisk() < wire.Inconsistent && ns.Peer() == wire.Primary && (os.Peer() != wire.Primary || os.Disk() < wire.UpToDate)
 	if !(lost && inUse) && !diskless {

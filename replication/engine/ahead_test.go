@@ -1,0 +1,52 @@
+package engine
+
+import (
+	"testing"
+
+	"gcrm/replication/wire"
+)
+
+// TestDemotedWhileAhead: a node pulls ahead, is demoted, and loses its peer, or crashes,
+// before the resync that makes up for it. The peer does not have what was written
+// meanwhile, in the same generation: the nodes must not connect as equals.
+func TestDemotedWhileAhead(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		cfg := Defaults()
+		cfg.Protocol, cfg.OnCongestion, cfg.CongestionFill = ProtocolA, CongestionPullAhead, 8
+		p := connectedPair(t, pairDisk, cfg, 1)
+		a, b := p.nodes[0], p.nodes[1]
+		for block := uint64(1); block < 6; block++ {
+			p.tell(a, func(e *Engine, tag uint64) { e.Write(p.now, tag, block*8, filled(0x77), false) })
+			for len(a.work) > 0 { // the disk is faster than the network
+				queue := p.wire
+				p.wire = nil
+				p.step(true)
+				p.wire = append(queue, p.wire...)
+			}
+		}
+		p.run(true)
+		if s := a.e.State(); s.Conn() != wire.Ahead {
+			t.Fatal(s)
+		}
+		p.tell(a, func(e *Engine, tag uint64) { e.Demote(p.now, tag) })
+		p.run(true)
+		if crash {
+			p.crash(a)
+		}
+		p.drop()
+		if crash {
+			p.up(a)
+		}
+		p.link(1)
+		p.awaitSync()
+		p.run(true)
+		for block := uint64(1); block < 6; block++ {
+			if got := b.disk.sector(block * 8)[0]; got != 0x77 {
+				t.Errorf("crash %v: both nodes are UpToDate, and b has %#x in block %d", crash, got, block)
+			}
+		}
+		if n := a.e.OutOfSync(); n != 0 {
+			t.Errorf("crash %v: %d sectors are out of sync", crash, n)
+		}
+	}
+}
