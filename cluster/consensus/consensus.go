@@ -281,12 +281,7 @@ func (c *Consensus) start() error {
 		// No pipelines: in raft's library one that is full when a peer of a newer
 		// term answers waits for ever, and so does the end of raft.
 		MaxRPCsInFlight: 1, MaxPool: 3, Timeout: c.cfg.Timing.IO, Logger: &raftLog{log: c.cfg.Log}})
-	trans := &network{NetworkTransport: r.net, await: c.cfg.Await, disk: r.disk, inbox: r.net.Consumer(), stop: r.stop}
-	if r.disk.newcomer() {
-		inbox := make(chan raft.RPC)
-		trans.inbox = inbox
-		r.done.Go(func() { trans.listen(inbox) })
-	}
+	trans := &network{NetworkTransport: r.net, await: c.cfg.Await, disk: r.disk, inbox: make(chan raft.RPC), stop: r.stop}
 	r.raft, err = raft.NewRaft(c.raftConfig(r.notify), r.machine, cache, r.disk, r.disk, trans)
 	if err != nil {
 		close(r.stop)
@@ -297,6 +292,7 @@ func (c *Consensus) start() error {
 		}
 		return fmt.Errorf("consensus of node %s: %w", c.node, err)
 	}
+	r.done.Go(func() { trans.listen(r.raft) })
 	c.mu.Lock()
 	c.run = r
 	c.mu.Unlock()

@@ -1,10 +1,6 @@
 package consensus
 
-import (
-	"errors"
-
-	"github.com/hashicorp/raft"
-)
+import "errors"
 
 // Place is a place in the log.
 type Place struct {
@@ -35,64 +31,6 @@ func (s *steady) newcomer() bool {
 	}
 	s.arrived.Store(true) // for good
 	return false
-}
-
-// network is raft's network transport for a node that may be a newcomer. It does
-// not try absent peers.
-type network struct {
-	*raft.NetworkTransport
-	await func(peer string, stop <-chan struct{}) // may be nil
-	disk  *steady
-	inbox <-chan raft.RPC
-	stop  chan struct{}
-}
-
-// listen hands on what others ask until it is stopped. A newcomer does not say either
-// that it would vote for somebody; votes end where they would be written down.
-func (n *network) listen(inbox chan<- raft.RPC) {
-	for {
-		select {
-		case rpc := <-n.NetworkTransport.Consumer():
-			if _, ok := rpc.Command.(*raft.RequestPreVoteRequest); ok && n.disk.newcomer() {
-				rpc.Respond(&raft.RequestPreVoteResponse{}, errNewcomer)
-				continue
-			}
-			select {
-			case inbox <- rpc:
-			case <-n.stop:
-				return
-			}
-		case <-n.stop:
-			return
-		}
-	}
-}
-
-// Consumer implements raft.Transport.
-func (n *network) Consumer() <-chan raft.RPC { return n.inbox }
-
-// AppendEntries implements raft.Transport.
-func (n *network) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if n.await != nil {
-		n.await(string(id), n.stop)
-	}
-	return n.NetworkTransport.AppendEntries(id, target, args, resp)
-}
-
-// RequestPreVote implements raft.WithPreVote.
-func (n *network) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	if n.disk.newcomer() {
-		return errNewcomer
-	}
-	return n.NetworkTransport.RequestPreVote(id, target, args, resp)
-}
-
-// RequestVote implements raft.Transport.
-func (n *network) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	if n.disk.newcomer() {
-		return errNewcomer
-	}
-	return n.NetworkTransport.RequestVote(id, target, args, resp)
 }
 
 // Place is where the log is now. A node that is taken in remembers it.

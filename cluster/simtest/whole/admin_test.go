@@ -17,7 +17,7 @@ func resourceName(i int) string { return fmt.Sprintf("p%d", i) }
 const extra = "extra"
 
 // administer does what an administrator does, who will undo it once all faults
-// are over.
+// are over, for the rest of the world's life.
 func (w *world) administer(f func()) {
 	w.mu.Lock()
 	w.untidy = true
@@ -25,7 +25,8 @@ func (w *world) administer(f func()) {
 	w.wg.Go(f)
 }
 
-// tidy undoes what administrators did; true as long as that is not done.
+// tidy undoes what administrators did; true as long as that is not done. What
+// was given up may still be committed.
 func (w *world) tidy() bool {
 	w.mu.Lock()
 	untidy := w.untidy
@@ -33,7 +34,7 @@ func (w *world) tidy() bool {
 	if !untidy {
 		return false
 	}
-	err := w.change(func(conf *cib.Element) {
+	undo := func(conf *cib.Element) {
 		for n := range conf.Ensure("nodes").Named("node") {
 			if set := n.Child("instance_attributes"); set != nil {
 				putPair(set, "standby", "")
@@ -45,14 +46,19 @@ func (w *world) tidy() bool {
 		if r := conf.Child("resources"); r != nil {
 			r.Remove(r.ChildByID(extra))
 		}
-	})
-	if err != nil {
+	}
+	l := w.leader()
+	if l == nil {
 		return true
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.untidy = false
-	return false
+	n := l.running()
+	if n == nil {
+		return true
+	}
+	s, _ := n.Consensus().State()
+	conf := s.CIB.Configuration().Clone()
+	undo(conf)
+	return conf.String() != s.CIB.Configuration().String() && w.change(undo) != nil
 }
 
 // change edits the configuration through the leader.
