@@ -404,7 +404,8 @@ func TestOutcomeIsStableAsInThePeer(t *testing.T) {
 	stable, incomplete := 0, 0
 	kinds, examples := map[string]int{}, map[string][]uint64{}
 	seed := *outcomesSeed - 1
-	someOutcomes(t, (*outcomesN+1)/2, func(c *cib.CIB, s *Simulated) string { // since the peer is slow
+	n := (*outcomesN + 1) / 2 // the peer is slow
+	someOutcomes(t, n, func(c *cib.CIB, s *Simulated) string {
 		seed++
 		if !s.Complete {
 			incomplete++
@@ -442,8 +443,8 @@ func TestOutcomeIsStableAsInThePeer(t *testing.T) {
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		t.Logf("not stable in the peer either: %5d  %s, as %d", kinds[kind], kind, examples[kind])
 	}
-	if stable < *outcomesN/2 {
-		t.Errorf("only %d of %d outcomes are stable", stable, *outcomesN)
+	if stable < n/2 {
+		t.Errorf("only %d of %d outcomes are stable", stable, n)
 	}
 }
 
