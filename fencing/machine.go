@@ -135,11 +135,6 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.remember(in)
 	case Told:
 		m.remember(Remember{Entries: in.Entries, Live: true})
-		if in.Answer == Again {
-			for _, e := range in.Entries {
-				m.noteGone(e) // it may be in the history since before the last start
-			}
-		}
 		// One that a node knows nothing of is its namesake's of the past.
 		for id := range m.heard {
 			if e := m.history[id]; containsFold(in.Nodes, e.Origin) && !slices.ContainsFunc(in.Entries, func(o Entry) bool { return o.ID == id }) {
@@ -374,14 +369,15 @@ func (m *Machine) isGone(r Request) (Entry, bool) {
 // remember takes entries of others.
 func (m *Machine) remember(in Remember) {
 	for _, e := range in.Entries {
-		if !m.history.Put(e) {
-			continue
-		}
-		if !in.Stored {
+		isNew := m.history.Put(e)
+		if isNew && !in.Stored {
 			m.emit(Record{e, true})
 		}
 		if in.Live {
-			m.noteGone(e)
+			m.noteGone(e) // it may be in the history since before the last start
+		}
+		if !isNew {
+			continue
 		}
 		if _, known := m.heard[e.ID]; e.State.Over() {
 			delete(m.heard, e.ID)

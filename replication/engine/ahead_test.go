@@ -30,16 +30,7 @@ func TestDemotedWhileAhead(t *testing.T) {
 		}
 		p.tell(a, func(e *Engine, tag uint64) { e.Demote(p.now, tag) })
 		p.run(true)
-		if crash {
-			p.crash(a)
-		}
-		p.drop()
-		if crash {
-			p.up(a)
-		}
-		p.link(1)
-		p.awaitSync()
-		p.run(true)
+		p.meetAgain(a, crash)
 		for block := uint64(1); block < 6; block++ {
 			if got := b.disk.sector(block * 8)[0]; got != 0x77 {
 				t.Errorf("crash %v: both nodes are UpToDate, and b has %#x in block %d", crash, got, block)

@@ -69,6 +69,21 @@ func (p *pair) writeBlock(n *pairNode, block uint64, v byte) {
 	p.run(true)
 }
 
+// meetAgain breaks the connection, by a crash of a node if crash is set, and lets the
+// nodes come to rest.
+func (p *pair) meetAgain(n *pairNode, crash bool) {
+	if crash {
+		p.crash(n)
+	}
+	p.drop()
+	if crash {
+		p.up(n)
+	}
+	p.link(1)
+	p.awaitSync()
+	p.run(true)
+}
+
 // TestCorrectionIsNoEnd: a source that missed the end of a resync goes on alone, and
 // writes. When it meets its peer it corrects its identifiers (rule 34): the nodes have the
 // same ones from then on. If it crashes before the resync that follows has begun, or only
@@ -82,16 +97,7 @@ func TestCorrectionIsNoEnd(t *testing.T) {
 		p.run(true)
 		p.link(1)
 		p.runUntil(func(int, *wire.Message) bool { return a.e.State().Conn() == wire.WFBitMapS })
-		if crash {
-			p.crash(a)
-		}
-		p.drop()
-		if crash {
-			p.up(a)
-		}
-		p.link(1)
-		p.awaitSync()
-		p.run(true)
+		p.meetAgain(a, crash)
 		if got := b.disk.sector(7 * 8)[0]; got != 0x77 {
 			t.Errorf("crash %v: both nodes are UpToDate, and b has %#x where a wrote 0x77", crash, got)
 		}

@@ -73,18 +73,7 @@ func openOn(t testing.TB, dev Device, size uint64) *Area {
 // ApplyLog, several times in a row. The next one finds what it needs, and in the end every
 // extent of the log is marked.
 func TestApplyLogLosesPower(t *testing.T) {
-	const size = 16 << 20
-	base := &memory{data: make([]byte, size)}
-	a, err := Create(base, size, Internal, CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := a.Super
-	s.AgreedSectors = a.Layout.DataSectors
-	s.Magic, s.Flags = MagicUnclean, FlagConsistent|FlagWasUpToDate|FlagPrimary
-	if err := a.WriteSuperblock(s); err != nil {
-		t.Fatal(err)
-	}
+	base, a := crashedPrimary(t)
 	for i := range a.Layout.LogBlocks {
 		tr := Transaction{Number: i + 100, Size: 67, Context: []uint32{0, 1, 2}}
 		if err := a.WriteLog(tr); err != nil {
@@ -98,7 +87,7 @@ func TestApplyLogLosesPower(t *testing.T) {
 		copy(dev.safe[meta:], base.data[meta:])
 		for range r.IntN(4) {
 			dev.last = r.IntN(30)
-			if _, err := openOn(t, dev, size).ApplyLog(); err != nil && !errors.Is(err, errDead) {
+			if _, err := openOn(t, dev, uint64(len(base.data))).ApplyLog(); err != nil && !errors.Is(err, errDead) {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			if dev.last = 1 << 30; r.IntN(3) > 0 {
@@ -106,11 +95,11 @@ func TestApplyLogLosesPower(t *testing.T) {
 			}
 			dev.steps = 0
 		}
-		if _, err := openOn(t, dev, size).ApplyLog(); err != nil {
+		if _, err := openOn(t, dev, uint64(len(base.data))).ApplyLog(); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		dev.crash(r, 0)
-		b, err := openOn(t, dev, size).ReadBitmap()
+		b, err := openOn(t, dev, uint64(len(base.data))).ReadBitmap()
 		if err != nil {
 			t.Fatal(err)
 		}

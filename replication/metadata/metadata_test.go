@@ -123,12 +123,11 @@ func TestBitmapPagesSurvive(t *testing.T) {
 	}
 }
 
-// TestApplyLogCrashes stops ApplyLog after every single write, tears that write, and
-// runs it again: the result is always the same.
-func TestApplyLogCrashes(t *testing.T) {
-	const size = 16 << 20
-	base := &memory{data: make([]byte, size)}
-	a, err := Create(base, size, Internal, CreateOptions{})
+// crashedPrimary is a device of 16 MiB, and its metadata, that a Primary was using.
+func crashedPrimary(t *testing.T) (*memory, *Area) {
+	t.Helper()
+	base := &memory{data: make([]byte, 16<<20)}
+	a, err := Create(base, uint64(len(base.data)), Internal, CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,6 +137,13 @@ func TestApplyLogCrashes(t *testing.T) {
 	if err := a.WriteSuperblock(s); err != nil {
 		t.Fatal(err)
 	}
+	return base, a
+}
+
+// TestApplyLogCrashes stops ApplyLog after every single write, tears that write, and
+// runs it again: the result is always the same.
+func TestApplyLogCrashes(t *testing.T) {
+	base, a := crashedPrimary(t)
 	set := NewActiveSet(a.Layout, 67)
 	for _, e := range []uint32{0, 3, 2} {
 		tr, _, ok := set.Begin(e, e)

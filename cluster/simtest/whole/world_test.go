@@ -88,7 +88,7 @@ type world struct {
 	changedAt   time.Time // when somebody last lost or got somebody else
 	journal     []string
 	violations  []string
-	untidy      bool // something is to be undone
+	untidy      bool // there is or was something to be undone
 	// quiet is set while nothing is made to go wrong; lately counts fencings since.
 	quiet  bool
 	lately map[string]int
