@@ -347,7 +347,10 @@ func (m *Machine) keep(e Entry, told bool) {
 // noteGone keeps that a node was just fenced.
 func (m *Machine) noteGone(e Entry) {
 	if e.State == Succeeds && e.Action != On && e.Incarnation > 0 {
-		m.gone[strings.ToLower(e.Target)] = gone{e, m.now}
+		// What is told may be of an earlier incarnation than what is known.
+		if key := strings.ToLower(e.Target); e.Incarnation >= m.gone[key].entry.Incarnation {
+			m.gone[key] = gone{e, m.now}
+		}
 		// What is under way for the same incarnation must not hit the next.
 		for _, op := range slices.Clone(m.ops) {
 			r := op.request
