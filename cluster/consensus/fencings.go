@@ -39,6 +39,17 @@ func (s *State) Fencing(target string) (Fencing, bool) {
 	return s.Fencings[i], true
 }
 
+// UnderWay lists the fencings that are not over and whose origin is a member still.
+func (s *State) UnderWay() []Fencing {
+	var list []Fencing
+	for _, f := range s.Fencings {
+		if m, ok := s.Member(f.Origin); ok && !f.Over && m.State == Online && m.Incarnation == f.OriginIncarnation {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
 // fence drops what the members have outlived, and applies what a node says of a
 // fencing.
 func (s *State) fence(before *State, f *Fencing) error {

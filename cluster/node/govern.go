@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"gcrm/cib"
@@ -61,6 +62,9 @@ func (n *Node) view(state *consensus.State) view {
 		if now := n.seen[name]; now.up && now.incarnation == s.incarnation && time.Now().Before(s.until) {
 			held[name] = true
 		}
+	}
+	for _, name := range n.awaited(state) {
+		held[name] = true
 	}
 	var armed map[string]time.Duration
 	if n.devices != nil {
@@ -272,6 +276,31 @@ func (n *Node) release(name string) {
 	if held {
 		n.signal()
 	}
+}
+
+// awaited are the nodes that another one is having fenced: who led before may
+// have asked for that. What started anew meanwhile would be hit as a member, and
+// does not come in before it is over. Only those are waited for that are members
+// themselves in the incarnation that asked, as far as is seen, and no longer than
+// a fencing can take. The caller holds mu.
+func (n *Node) awaited(state *consensus.State) []string {
+	var targets []string
+	begun := map[string]time.Time{}
+	for _, f := range state.UnderWay() {
+		i := slices.IndexFunc(state.Members, func(m consensus.Member) bool { return strings.EqualFold(m.Name, f.Target) })
+		if s := n.seen[f.Origin]; i < 0 || !s.up || s.incarnation != f.OriginIncarnation || !n.seen[state.Members[i].Name].up {
+			continue
+		}
+		since, known := n.begun[f.ID]
+		if !known {
+			since = time.Now()
+		}
+		if begun[f.ID] = since; time.Since(since) < n.timing.FencingHold {
+			targets = append(targets, state.Members[i].Name)
+		}
+	}
+	n.begun = begun
+	return targets
 }
 
 // shot is what was seen of a node in the moment in which it was fenced. That may

@@ -45,8 +45,8 @@ type view struct {
 	cluster     string
 	now         time.Time
 	// held are nodes whose fencing is not yet recorded; they do not come in
-	// before, or the record would undo it. Those that were hit a moment ago
-	// do not either.
+	// before, or the record would undo it. Those that were hit a moment ago, or
+	// that another node is having fenced, do not either.
 	held map[string]bool
 	// armed are the watchdogs of the nodes that said whether they have one, by
 	// name in lower case; zero is none.
@@ -381,7 +381,7 @@ func integrated(v view, waited, limit time.Duration) bool {
 			return false
 		}
 		// A node that is seen is about to be taken in.
-		if s := v.seen[m.Name]; s.up && s.incarnation > m.Expelled && (m.State != consensus.Online || m.Incarnation != s.incarnation) {
+		if s := v.seen[m.Name]; !v.held[m.Name] && s.up && s.incarnation > m.Expelled && (m.State != consensus.Online || m.Incarnation != s.incarnation) {
 			return false
 		}
 	}
