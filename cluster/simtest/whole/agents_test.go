@@ -137,8 +137,8 @@ func (w *world) startsLocked(l *life, id string) {
 // promise that nothing runs twice.
 func (w *world) overlapAllowed() bool { return w.unfenced }
 
-// mayNotStart tells why a life may not start anything: it has been without a
-// majority for so long that it must know.
+// mayNotStart tells why a life may not start anything: no leader that has a
+// majority could have ordered it for so long that it must know.
 func (w *world) mayNotStart(l *life) string {
 	if w.divergence() || time.Since(w.changedAt) < 3*w.detection {
 		return ""
@@ -149,22 +149,31 @@ func (w *world) mayNotStart(l *life) string {
 	if n == nil {
 		return ""
 	}
-	voters, _, err := n.Consensus().Electorate()
+	names, _, err := n.Consensus().Electorate()
 	if err != nil {
 		return ""
 	}
-	reach := 0
-	for _, v := range voters {
-		for _, h := range w.hosts {
-			if h.name == v && (h == l.host || h.current() != nil && w.net.both(l.host.name, h.name, w.links)) {
-				reach++
-			}
+	var voters []*host
+	for _, h := range w.hosts {
+		if slices.Contains(names, h.name) {
+			voters = append(voters, h)
 		}
 	}
-	if 2*reach <= len(voters) {
-		return fmt.Sprintf("it reaches %d of its %d voters for %v", reach, len(voters), time.Since(w.changedAt))
+	reaches := func(from, to *host) bool {
+		return from == to || from.current() != nil && to.current() != nil && w.net.both(from.name, to.name, w.links)
 	}
-	return ""
+	for _, leader := range voters {
+		n := 0
+		for _, v := range voters {
+			if reaches(leader, v) {
+				n++
+			}
+		}
+		if reaches(l.host, leader) && 2*n > len(names) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("for %v it reaches nobody whom a majority of its voters (%v) reaches", time.Since(w.changedAt), names)
 }
 
 // idle stands for the resource of a fence device.
