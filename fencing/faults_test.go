@@ -193,7 +193,7 @@ func (w *world) membership() {
 
 func (w *world) step(in Input) {
 	w.say("%s < %T%v", w.now.Sub(time.Unix(0, 0)), in, brief(in))
-	for _, e := range w.m.Step(w.now, in) {
+	for _, e := range stepped(w.t, w.m, w.now, in) {
 		w.say("%s > %T%v", w.now.Sub(time.Unix(0, 0)), e, e)
 		switch e := e.(type) {
 		case Execute:
@@ -202,6 +202,16 @@ func (w *world) step(in Input) {
 			w.done(e)
 		}
 	}
+}
+
+// stepped is a step after which nothing is due that the machine did not do: its
+// runner would turn in a circle.
+func stepped(t testing.TB, m *Machine, now time.Time, in Input) []Effect {
+	effects := m.Step(now, in)
+	if at, ok := m.Wake(); ok && !at.After(now) {
+		t.Fatalf("after %T at %v a tick is due at %v", in, now, at)
+	}
+	return effects
 }
 
 func brief(in Input) any {

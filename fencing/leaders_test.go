@@ -175,7 +175,7 @@ func (p *pair) demand() {
 }
 
 func (p *pair) input(n string, in Input) {
-	for _, e := range p.machines[n].Step(p.now, in) {
+	for _, e := range stepped(p.t, p.machines[n], p.now, in) {
 		if *seed != 0 {
 			p.t.Logf("%s %s (leads: %s) %T%+v", p.now.Sub(time.Unix(0, 0)), n, p.lead, e, e)
 		}

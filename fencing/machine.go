@@ -198,7 +198,6 @@ func (m *Machine) Wake() (time.Time, bool) {
 		sooner(op.deadline)
 		sooner(op.surveyEnd)
 		sooner(op.turnEnd)
-		sooner(op.again)
 	}
 	return at, !at.IsZero()
 }

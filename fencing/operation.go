@@ -115,10 +115,10 @@ func (op *operation) held() bool {
 		op.again, op.asked = time.Time{}, true
 		m.emit(Announce{op.entry})
 	}
-	if op.turnEnd = (time.Time{}); op.asked || !op.again.IsZero() {
+	switch op.turnEnd = op.again; {
+	case op.asked || !op.again.IsZero():
 		return true
-	}
-	if op.agreed {
+	case op.agreed:
 		return false
 	}
 	until, busy := m.elsewhere(op)
@@ -156,6 +156,7 @@ func (op *operation) refuse(err error, hint string) {
 // advance does what is due now and reports whether anything happened.
 func (op *operation) advance() bool {
 	m := op.m
+	op.turnEnd = time.Time{} // what else holds it up ends with an input
 	switch {
 	case op.stage == over:
 		return false

@@ -293,7 +293,7 @@ func arguments(td *datadriven.TestData) (words []string, opts map[string]string)
 }
 
 func (s *script) step(in Input) {
-	for _, e := range s.m.Step(s.now, in) {
+	for _, e := range stepped(s.t, s.m, s.now, in) {
 		at := s.now.Sub(s.start)
 		switch e := e.(type) {
 		case Execute:
