@@ -127,7 +127,18 @@ func compare(self, peer side, resolver bool, version int, writeSame bool) compar
 		return is(bitmapSource, 71)
 	case same(p.Current, s.History[0]) || same(p.Current, s.History[1]):
 		return is(fullSource, 80)
-	case same(s.Bitmap, p.Bitmap) && !empty(s.Bitmap):
+	}
+	// A resync that was begun and cut short, and whose identifier the source has replaced since:
+	// it follows from the one that the target had before. The kernel does not look for it.
+	for i := range s.History {
+		switch {
+		case !empty(p.History[i]) && same(s.Current, p.History[i]+step):
+			return is(fullTarget, 52)
+		case !empty(s.History[i]) && same(p.Current, s.History[i]+step):
+			return is(fullSource, 72)
+		}
+	}
+	if same(s.Bitmap, p.Bitmap) && !empty(s.Bitmap) {
 		return is(splitBrain, 90)
 	}
 	for _, a := range s.History {

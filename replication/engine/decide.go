@@ -246,6 +246,10 @@ func (e *Engine) settle(ps wire.State, peerDisk wire.Disk) (wire.Conn, bool) {
 // settleSplitBrain asks the policies and then the administrator's choice.
 func (e *Engine) settleSplitBrain(v verdict, peer side) (verdict, bool) {
 	u := e.peer.uuids
+	if e.peer.state.Disk() == wire.Negotiating && e.state.Conn() >= wire.Connected {
+		// It attaches a disk, and will decide by what it is told next.
+		e.sending.bitsTold = e.bitmap.Count()
+	}
 	e.emit(Effect{Kind: RunHandler, Name: "initial-split-brain"})
 	if v == splitBrain || e.cfg.AlwaysASBP {
 		q := quarrel{

@@ -185,8 +185,15 @@ func (e *Engine) Detach(now time.Duration, tag uint64) {
 		e.reply(tag, wire.InTransient)
 		return
 	}
+	if e.state.Conn() >= wire.Connected && e.state.PeerDisk() == wire.UpToDate {
+		// The peer goes on with its disk: if this one is attached again without it, the node
+		// must not be promoted with what it has now.
+		e.leaving = true
+		e.persist()
+	}
 	e.change(e.state.WithDisk(wire.Failed), hard)
 	e.abandonDisk()
+	e.leaving = false
 	e.sendState()
 	e.reply(tag, wire.ResultOK)
 }

@@ -41,12 +41,18 @@ type Engine struct {
 	// olderAttach: the peer attaches a disk with older data than this Primary, which has no
 	// disk, worked with.
 	olderAttach bool
+	// leaving: this node goes, and the peer goes on; metadata that are written meanwhile say
+	// that the data is outdated.
+	leaving bool
 	// exposed is the generation of the data the applications see.
 	exposed uint64
 	// unheard is what may have happened to the last resync, whose source this node was.
 	unheard unheardEnd
 	// newUUIDPending: a new generation is due as soon as I/O is thawed.
 	newUUIDPending bool
+	// untold: the peer asked for all data of this node, and may not have the answer yet. It is
+	// not known to have noted that its own is no good.
+	untold bool
 
 	peer peerInfo
 
@@ -152,7 +158,7 @@ func (e *Engine) flags() metadata.Flags {
 	set(disk > wire.Inconsistent, metadata.FlagConsistent)
 	set(s.Role() == wire.Primary || pdsk < wire.Inconsistent && s.Peer() == wire.Primary && !e.onTrial, metadata.FlagPrimary)
 	set(s.Conn() > wire.WFReportParams || e.unheard != endHeard, metadata.FlagConnected)
-	set(disk > wire.Outdated, metadata.FlagWasUpToDate)
+	set(disk > wire.Outdated && !e.leaving, metadata.FlagWasUpToDate)
 	// A target becomes good by itself, and this node may never hear of it.
 	syncing := s.Conn() == wire.SyncSource || s.Conn() == wire.PausedSyncS
 	set(pdsk >= wire.Inconsistent && pdsk <= wire.Outdated && !syncing, metadata.FlagPeerOutdated)
@@ -263,7 +269,7 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	}
 	leftHandshake := os.Conn() == wire.WFReportParams && ns.Conn() >= wire.Connected
 	gone := os.Disk() > wire.Failed && ns.Disk() <= wire.Failed
-	worse := os.Disk() == wire.UpToDate && ns.Disk() == wire.Inconsistent && ns.Conn() >= wire.Connected
+	worse := os.Disk() == wire.UpToDate && ns.Disk() == wire.Inconsistent && ns.Conn() >= wire.Connected && ns.Conn() != wire.StartingSyncT // which the peer knows
 	paused := os&(wire.PausedAfter|wire.PausedByUser) != ns&(wire.PausedAfter|wire.PausedByUser)
 	finished := os.Disk() < wire.UpToDate && os.Conn() >= wire.SyncSource && ns.Conn() == wire.Connected
 	peerAttached := os.Conn() >= wire.Connected && ns.Conn() >= wire.Connected && os.PeerDisk() <= wire.Failed && ns.PeerDisk() >= wire.Negotiating
@@ -299,7 +305,9 @@ func (e *Engine) newGenerationIfAlone(os, ns wire.State) bool {
 	if !(lost && inUse) && !diskless {
 		return false
 	}
-	if ns&anySuspended != 0 {
+	if ns.Role() == wire.Primary && ns&anySuspended != 0 {
+		// Nothing is written before the thaw. A Secondary is written by its peer whether its
+		// own I/O is suspended or not.
 		e.newUUIDPending = true
 		return false
 	}

@@ -90,7 +90,7 @@ func (e *Engine) fenced(code int) {
 		return
 	}
 	if ns.Role() == wire.Primary {
-		e.thaw(ns)
+		e.thaw(ns, wire.SuspendedFence) // not what an administrator suspended
 		return
 	}
 	e.change(ns, hard)

@@ -154,15 +154,25 @@ func (r *Resource) standAlone(why string) {
 
 // dropLink ends the connection. With Disconnecting it stays ended, else a new one is
 // looked for.
-func (r *Resource) dropLink(cause wire.Conn) {
+func (r *Resource) dropLink(cause wire.Conn) { r.endLink(cause, 0, 0, nil) }
+
+// endLink is dropLink with disks that are outdated from then on, own or the peer's, and with a
+// last message, which goes out when that is durable.
+func (r *Resource) endLink(cause wire.Conn, mask, val wire.State, last *wire.Message) {
 	wasUp := r.link.up
 	r.link.up, r.link.opening = false, false
-	r.emit(Effect{Kind: CloseConnection})
+	if last == nil {
+		r.emit(Effect{Kind: CloseConnection})
+	}
 	if wasUp {
 		r.epochs.connect()
 	}
 	for _, e := range r.volumes {
-		e.loseLink(cause, wasUp)
+		e.loseLink(e.outdated(mask, val).WithConn(cause), wasUp)
+	}
+	if last != nil {
+		r.emit(Effect{Kind: Send, Msg: *last})
+		r.emit(Effect{Kind: CloseConnection})
 	}
 	r.link = link{}
 	r.receiving = receiveSide{}

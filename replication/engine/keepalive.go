@@ -24,6 +24,15 @@ func (r *Resource) ping(done func()) {
 	}
 }
 
+// pingBehind is ping with one that is sent after everything that went out before.
+func (r *Resource) pingBehind(done func()) {
+	if r.link.pingAt != 0 {
+		r.ping(func() { r.ping(done) })
+		return
+	}
+	r.ping(done)
+}
+
 func (r *Resource) sendPing() {
 	r.link.pingAt = max(r.now, 1)
 	r.tell(wire.Message{Command: wire.CmdPing})

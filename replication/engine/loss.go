@@ -3,8 +3,7 @@ package engine
 import "gcrm/replication/wire"
 
 // loseLink is the end of the connection for one volume.
-func (e *Engine) loseLink(cause wire.Conn, wasUp bool) {
-	ns := e.state.WithConn(cause)
+func (e *Engine) loseLink(ns wire.State, wasUp bool) {
 	if e.onTrial && e.hasDisk {
 		ns = ns.WithDisk(e.beforeTrial)
 	}
@@ -18,8 +17,15 @@ func (e *Engine) loseLink(cause wire.Conn, wasUp bool) {
 				e.unheard = endOfNothing
 			}
 		}
+		if e.untold {
+			ns = ns.WithPeerDisk(wire.DUnknown)
+			if e.super.UUID.Bitmap != 0 {
+				e.unheard = endUnlikely
+			}
+		}
 		e.beforeLoss()
 	}
+	e.untold = false
 	e.change(ns, hard)
 	if e.hasDisk && e.state.Disk() == wire.Diskless {
 		e.abandonDisk() // it was being attached, and its data is old
@@ -27,6 +33,19 @@ func (e *Engine) loseLink(cause wire.Conn, wasUp bool) {
 	if wasUp {
 		e.afterLoss()
 	}
+}
+
+// outdated is the state with the disks that val, within mask, says to be outdated. A disk that
+// is worse stays that.
+func (e *Engine) outdated(mask, val wire.State) wire.State {
+	ns := e.state
+	if mask&wire.MaskDisk != 0 {
+		ns = ns.WithDisk(min(ns.Disk(), val.Disk()))
+	}
+	if mask&wire.MaskPeerDisk != 0 {
+		ns = ns.WithPeerDisk(min(ns.PeerDisk(), val.PeerDisk()))
+	}
+	return ns
 }
 
 // beforeLoss marks what the peer may not have, while the old state is still known.
@@ -115,6 +134,14 @@ func (e *Engine) releaseHeld() {
 	}
 	for _, o := range again {
 		o.held, o.inLog = false, false
+		if o.dropped && e.state.Conn() >= wire.Connected {
+			// Its bits were set when the connection broke. Set again in the middle of the resync
+			// since, they would stay: the target does not know of them.
+			o.unsure = false
+			if o.net == partFailed {
+				o.net = partNone
+			}
+		}
 		switch {
 		case o.kind == appRead:
 			e.runRead(o)

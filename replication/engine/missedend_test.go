@@ -20,7 +20,7 @@ func (p *pair) runUntil(stop func(from int, m *wire.Message) bool) {
 			p.tick()
 		}
 		if i > 100000 {
-			p.t.Fatal("that message never comes")
+			p.t.Fatalf("that message never comes\n%s", p.out.String())
 		}
 	}
 }
@@ -227,5 +227,33 @@ func TestVictimThatMissedTheResync(t *testing.T) {
 	p.run(true)
 	if b.disk.sector(7 * 8)[0] != 0x77 {
 		t.Error("b does not have what was written")
+	}
+}
+
+// TestResyncOfNothingCutShort: a resync without anything to be copied is cut short when its target
+// has noted it, and the one that follows before that. The target's data is that of the source, and not unrelated.
+func TestResyncOfNothingCutShort(t *testing.T) {
+	p := connectedPair(t, pairDisk, Defaults(), 1)
+	a, b := p.nodes[0], p.nodes[1]
+	p.drop()
+	for i := range uint64(2) {
+		p.link(1)
+		p.runUntil(func(from int, m *wire.Message) bool {
+			return i == 0 && b.e.State().Conn() == wire.SyncTarget || i > 0 && from == 0 && m.Command == wire.CmdSyncUUID
+		})
+		if i == 0 && a.e.OutOfSync() > 0 {
+			t.Fatal("there is something to be copied")
+		}
+		p.crash(b)
+		p.drop()
+		p.up(b)
+		p.writeBlock(a, 7+i, 0x77)
+	}
+	p.link(1)
+	p.awaitSync()
+	for i := range uint64(2) {
+		if b.disk.sector((7 + i) * 8)[0] != 0x77 {
+			t.Error("b does not have what was written")
+		}
 	}
 }

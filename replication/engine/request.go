@@ -117,7 +117,7 @@ func (e *Engine) complete(o *op, data []byte, err error) {
 
 // mayStartWrite tells whether the state lets writes of applications through.
 func (e *Engine) mayStartWrite() bool {
-	if e.state&anySuspended != 0 {
+	if e.state&anySuspended != 0 || e.untold {
 		return false
 	}
 	switch e.state.Conn() {
@@ -203,6 +203,9 @@ func (e *Engine) runWrite(o *op) {
 	case e.hasDisk:
 		e.bitmap.SetSectors(o.sector, o.sectors())
 	}
+	if o.net == partOK && o.local == partNone {
+		e.settleWrite(o) // an old dialect of protocol A: nobody answers
+	}
 }
 
 // mirror sends a write to the peer, in the epoch that is open.
@@ -256,7 +259,9 @@ func (e *Engine) transfer(o *op, m *wire.Message) {
 	case !e.saysWhichAnswer():
 		m.Flags &= e.link.dialect.KnownFlags()
 		syncing = false
-	case e.cfg.Protocol == ProtocolC || syncing:
+	case e.cfg.Protocol == ProtocolC || syncing || o.local == partNone:
+		// Without an own disk there is no copy before the peer has one.
+		syncing = true
 		m.Flags |= wire.FlagWantWriteAck
 	case e.cfg.Protocol == ProtocolB:
 		m.Flags |= wire.FlagWantReceiveAck
@@ -509,7 +514,8 @@ func (e *Engine) settleFlush(o *op) {
 		}
 	}
 	var err error
-	if o.local == partFailed && !e.mirrors() {
+	if !e.mirrors() && (o.local == partFailed || !e.hasDisk || e.state.Disk() < wire.UpToDate) {
+		// What was written before is, if at all, where good data is, out of reach.
 		err = ErrIO
 	}
 	e.complete(o, nil, err)

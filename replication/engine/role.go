@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
 )
 
@@ -80,7 +81,7 @@ func (e *Engine) changeAnswered(r wire.Result) {
 		return
 	}
 	if conn := e.cmd.fullSync; conn != 0 {
-		if r := e.check(e.state.WithConn(conn)); !r.OK() {
+		if r := e.compared(conn); !r.OK() {
 			e.finishCommand(r)
 			return
 		}
@@ -112,6 +113,12 @@ func (r *Resource) connAnswered(result wire.Result) {
 		return
 	}
 	mask, val := c.mask, c.val
+	if mask&wire.MaskConn != 0 && val.Conn() == wire.Disconnecting {
+		// All volumes, whatever the disk of one of them is.
+		r.endLink(wire.Disconnecting, mask, val, nil)
+		r.finishCommand(wire.ResultOK)
+		return
+	}
 	for _, e := range r.volumes {
 		if answer := e.change(e.state&^mask|val&mask, soft); !answer.OK() {
 			result = answer
@@ -128,8 +135,13 @@ func (r *Resource) receiveConnChange(m *wire.Message, answer wire.Command) {
 	}
 	mask, val := mirroredMask(m.Mask), mirrored(m.State)
 	result := wire.ResultOK
+	end := mask&wire.MaskConn != 0 && val.Conn() == wire.TearDown
 	for _, e := range r.volumes {
-		one := e.check(e.state&^mask | val&mask)
+		ns := e.state&^mask | val&mask
+		if end {
+			ns = e.outdated(mask, val).WithConn(wire.TearDown)
+		}
+		one := e.check(ns)
 		if one.OK() && e.handshaking() {
 			one = wire.InTransient
 		}
@@ -138,7 +150,6 @@ func (r *Resource) receiveConnChange(m *wire.Message, answer wire.Command) {
 			break
 		}
 	}
-	end := mask&wire.MaskConn != 0 && val.Conn() == wire.TearDown
 	for _, e := range r.volumes {
 		if result.OK() && !end {
 			if one := e.change(e.state&^mask|val&mask, soft); !one.OK() {
@@ -146,14 +157,14 @@ func (r *Resource) receiveConnChange(m *wire.Message, answer wire.Command) {
 			}
 		}
 	}
-	r.tell(wire.Message{Command: answer, Code: result})
+	reply := wire.Message{Command: answer, Code: result}
 	if !result.OK() || !end {
+		r.tell(reply)
 		return
 	}
-	for _, e := range r.volumes {
-		e.change((e.state&^mask | val&mask).WithConn(e.state.Conn()), hard)
-	}
-	r.dropLink(wire.TearDown)
+	// Who asks goes on alone as soon as it has the answer: an own disk that it wants outdated
+	// is that before.
+	r.endLink(wire.TearDown, mask, val, &reply)
 }
 
 // receiveChange decides about a change of the volume that the peer asks for.
@@ -172,7 +183,11 @@ func (e *Engine) receiveChange(m *wire.Message) {
 		return
 	}
 	if ns.Conn() == wire.StartingSyncS || ns.Conn() == wire.StartingSyncT {
-		if mask&wire.MaskConn != 0 && e.hasDisk && e.check(ns).OK() {
+		if r := e.compared(ns.Conn()); !r.OK() {
+			e.send(wire.Message{Command: answer, Code: r})
+			return
+		}
+		if mask&wire.MaskConn != 0 {
 			if ns.Conn() == wire.StartingSyncT {
 				// The identifier of the resync comes as soon as the peer has our answer.
 				e.startFullSync(ns.Conn())
@@ -180,7 +195,12 @@ func (e *Engine) receiveChange(m *wire.Message) {
 				return
 			}
 			e.send(wire.Message{Command: answer, Code: wire.ResultOK})
+			e.untold = true
 			e.startFullSync(ns.Conn())
+			e.pingBehind(func() {
+				e.untold = false
+				e.pump()
+			})
 			return
 		}
 	}
@@ -340,7 +360,7 @@ func (e *Engine) Invalidate(now time.Duration, remote bool, tag uint64) {
 		return
 	}
 	mask, val := wire.MaskConn, wire.State(0).WithConn(conn)
-	if r := e.check(e.state&^mask | val); !r.OK() {
+	if r := e.compared(conn); !r.OK() {
 		e.finishCommand(r)
 		return
 	}
@@ -353,9 +373,29 @@ func (e *Engine) Invalidate(now time.Duration, remote bool, tag uint64) {
 	e.send(wire.Message{Command: wire.CmdStateChange, Mask: mask, State: val})
 }
 
+// compared tells whether a full resync or a verify can begin, for which both disks have to be
+// there. (Without one of them the state of the connection would just stay what it is.)
+func (e *Engine) compared(conn wire.Conn) wire.Result {
+	switch {
+	case !e.hasDisk || e.state.Disk() < wire.Inconsistent:
+		return wire.NoLocalDisk
+	case e.state.Conn() >= wire.Connected && e.state.PeerDisk() < wire.Inconsistent:
+		return wire.NoRemoteDisk
+	}
+	return e.check(e.state.WithConn(conn))
+}
+
 // startFullSync sets all bits on a node that was told to; no bitmaps are exchanged.
 func (e *Engine) startFullSync(conn wire.Conn) {
-	e.change(e.state.WithConn(conn), hard)
+	ns := e.state.WithConn(conn)
+	if conn == wire.StartingSyncT {
+		// At once, and with the note that all bits count: identifiers do not tell of this
+		// resync before it has begun. If the connection breaks now, the nodes would connect
+		// as equals, and data that somebody threw away would count as good.
+		ns = ns.WithDisk(wire.Inconsistent)
+		e.super.Flags |= metadata.FlagFullSync
+	}
+	e.change(ns, hard)
 	e.setAllBits()
 	if conn == wire.StartingSyncT {
 		e.change(e.state.WithConn(wire.WFSyncUUID), hard)
@@ -400,12 +440,14 @@ func (r *Resource) Disconnect(now time.Duration, force bool, tag uint64) {
 		r.cmd = command{active: true, tag: tag, asked: true, mask: mask, val: val}
 		r.cmd.then = func(result wire.Result) {
 			try++
+			r.stay(result.OK())
 			refused := result == wire.RefusedByPeer || result == wire.PeerNotOutdated
 			switch {
 			case result.OK() || !r.link.up:
 				end()
 			case refused && try == 1 && !primary:
 				// The Primary has to know that we cannot take over with old data.
+				r.leave()
 				attempt(wire.MaskConn|wire.MaskDisk, wire.State(0).WithConn(wire.Disconnecting).WithDisk(wire.Outdated))
 			case refused && try == 1:
 				attempt(wire.MaskConn|wire.MaskPeerDisk, wire.State(0).WithConn(wire.Disconnecting).WithPeerDisk(wire.Outdated))
@@ -424,10 +466,34 @@ func (r *Resource) Disconnect(now time.Duration, force bool, tag uint64) {
 	attempt(wire.MaskConn, wire.State(0).WithConn(wire.Disconnecting))
 }
 
+// leave makes sure that this node comes back as outdated if it crashes now: the peer may have
+// agreed that it is.
+func (r *Resource) leave() {
+	for _, e := range r.volumes {
+		e.leaving = true
+		e.persist()
+	}
+}
+
+// stay is the end of that. Without an answer the node is outdated.
+func (r *Resource) stay(agreed bool) {
+	for _, e := range r.volumes {
+		if !e.leaving {
+			continue
+		}
+		e.leaving = false
+		if !agreed && !r.link.up && e.state.Disk() > wire.Outdated {
+			e.change(e.state.WithDisk(wire.Outdated), hard)
+			continue
+		}
+		e.persist()
+	}
+}
+
 // ResumeIO ends a suspension by decision of the administrator.
 func (e *Engine) ResumeIO(now time.Duration, tag uint64) {
 	e.now = now
-	e.thaw(e.state)
+	e.thaw(e.state, anySuspended)
 	e.reply(tag, wire.ResultOK)
 }
 
@@ -438,14 +504,14 @@ func (e *Engine) SuspendIO(now time.Duration, tag uint64) {
 	e.reply(tag, wire.ResultOK)
 }
 
-// thaw lets I/O go on with ns. A generation that was put off comes first.
-func (e *Engine) thaw(ns wire.State) {
+// thaw ends suspensions and goes on with ns. A generation that was put off comes first.
+func (e *Engine) thaw(ns, suspensions wire.State) {
 	if e.newUUIDPending && e.hasDisk && e.mayFork(ns) {
 		e.newGeneration()
 		e.persist()
 	}
 	e.newUUIDPending = false
-	e.change(ns&^anySuspended, hard)
+	e.change(ns&^suspensions, hard)
 }
 
 // tickCommand tries a promotion again that met another Primary.

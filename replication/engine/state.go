@@ -137,6 +137,11 @@ func (e *Engine) allowed(os, ns State) Result {
 	switch {
 	case (nc == StartingSyncS || nc == StartingSyncT) && oc > Connected:
 		return ResyncRunning
+	case (nc == VerifyS || nc == VerifyT) && nc != oc && oc == Connected && (os.Disk() < UpToDate || os.PeerDisk() < UpToDate),
+		nc == StartingSyncS && oc == Connected && os.Disk() == Inconsistent, nc == StartingSyncT && oc == Connected && os.PeerDisk() == Inconsistent:
+		// These states of the connection take a disk for good, and would make it so. Which data
+		// is the first is said by a forced promotion: it begins a generation.
+		return NeedUpToDate
 	case nc == Disconnecting && oc == StandAlone:
 		return AlreadyStandAlone
 	case ns.Disk() > Attaching && os.Disk() == Diskless:

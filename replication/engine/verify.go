@@ -45,6 +45,10 @@ func (e *Engine) Verify(now time.Duration, tag uint64) {
 	if !e.begin(e, tag) {
 		return
 	}
+	if r := e.compared(wire.VerifyS); !r.OK() {
+		e.finishCommand(r)
+		return
+	}
 	e.request(wire.MaskConn, wire.State(0).WithConn(wire.VerifyS))
 	e.tickVerify()
 }
