@@ -40,6 +40,12 @@ type world struct {
 	pausing  bool // somebody pauses resyncs, and lets them go on
 	// settled: the nodes were in sync from the start.
 	settled bool
+	// commanding, inspecting, resizing: people use the commands of that kind meanwhile.
+	commanding, inspecting, resizing bool
+	measuring                        bool // the nodes agree on a size; nothing else goes wrong meanwhile
+	corrupting                       bool // a disk changes a block by itself now and then
+	cutting                          bool // the power fails in the middle of metadata operations
+	happened                         tally
 	// only is the node that the fence handler allows to be promoted, -1 for both.
 	only  int
 	quiet bool // no more trouble and work
@@ -68,6 +74,7 @@ type simNode struct {
 	r       *Resource
 	copies  []*simCopy
 	opening bool
+	doomed  int           // effects until the power fails, 0 for never
 	conn    int           // generation of the connection it has, 0 none
 	broken  bool          // the disks: every operation fails
 	hung    time.Duration // the disks do not answer before that
@@ -97,6 +104,7 @@ type simCopy struct {
 	// metaFailed: metadata could not be written in this batch of effects.
 	metaFailed bool
 	requests   map[uint64]*request
+	suspended  time.Duration // by an administrator, since then; 0 not
 }
 
 // block is a place that the application writes, with what may be read there.
@@ -132,6 +140,7 @@ type request struct {
 	read  bool
 	flush []*value
 	then  func(data []byte, err error) // of the resource on top
+	began time.Duration
 }
 
 func (w *world) logf(format string, args ...any) { w.simClock.logf(w.name+format, args...) }
@@ -150,7 +159,7 @@ func newWorld(t testing.TB, seed uint64, cfg Config, verbose bool, volumes int) 
 
 // newWorldOn is a world without disks.
 func newWorldOn(clock *simClock, cfg Config, volumes int) *world {
-	w := &world{volumes: volumes, simClock: clock, primary: -1, only: -1, cfg: cfg}
+	w := &world{happened: tally{}, volumes: volumes, simClock: clock, primary: -1, only: -1, cfg: cfg}
 	w.cfg.Rand = w.r.Uint64
 	w.blocks = make([]*block, simBlocks*volumes)
 	for k := range w.blocks {
@@ -195,12 +204,17 @@ func (n *simNode) boot() {
 	}
 	n.r = NewResource(cfgs...)
 	for v, c := range n.copies {
-		c.metaFailed = false
+		c.metaFailed, c.suspended = false, 0
 		c.diskBusy, c.requests, c.e = map[uint64]Effect{}, map[uint64]*request{}, n.r.Volumes()[v]
 	}
 	n.act(func() {
 		for _, c := range n.copies {
-			if err := c.attach(); err != nil {
+			c.light(4, 12)
+			err := c.attach()
+			if c.powerLost("while the activity log is applied") {
+				return
+			}
+			if err != nil {
 				w.fail("node %d: %v", n.id, err)
 				return
 			}
@@ -286,7 +300,7 @@ func (n *simNode) crash() {
 		}
 		c.disk.crash(w.r, w.r.Float64())
 	}
-	n.crashed = w.now
+	n.crashed, n.doomed = w.now, 0
 	n.gone()
 	if w.stack != nil {
 		w.stack.machineCrashed(w, n.id)

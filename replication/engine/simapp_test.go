@@ -42,7 +42,7 @@ func (v *value) safe(w *world, n *simCopy) bool {
 // kept tells whether a node must still have what it had once. A resource on top has no
 // cache of its own.
 func (w *world) kept(v trace, n *simCopy) bool {
-	return v.holders[n.id] && (n.process != nil || n.crashed < v.issued) && (n.target < v.issued || w.nodes[v.writer].crashed < v.issued)
+	return v.holders[n.id] && (n.process != nil || n.crashed < v.issued) && (n.target < v.issued || w.nodes[v.writer].crashed < v.issued && (!w.commanding || w.nodes[1-n.id].crashed < v.issued))
 }
 
 // newest are the values that may be read on a node: the last one that must be there
@@ -78,6 +78,7 @@ func (n *simCopy) completed(f Effect) {
 		return
 	}
 	delete(n.requests, f.Tag)
+	n.heldBack(q, f.Err)
 	switch {
 	case q.then != nil:
 		q.then(f.Data, f.Err)
@@ -103,10 +104,10 @@ func (n *simCopy) completed(f Effect) {
 		w.stats.acked++
 		q.v.acked = true
 		q.v.holders, q.v.writer = n.holders(), n.id
-		if w.oneFault && !q.v.arrived {
+		if (w.oneFault || w.commanding) && !q.v.arrived {
 			q.v.holders[1-n.id] = false // its disk has just failed
 		}
-		if peer := w.nodes[1-n.id].copies[n.index]; !w.weak && q.v.holders[1-n.id] && peer.up {
+		if peer := w.nodes[1-n.id].copies[n.index]; !w.weak && q.v.holders[1-n.id] && peer.up && !(w.commanding && peer.e.State().Disk() == wire.Inconsistent) { // thrown away since
 			if got := binary.LittleEndian.Uint64(peer.disk.content().sector(q.block.sector)); got != q.v.n {
 				w.fail("write %d of block %d is acknowledged, but the peer's disk has %d", q.v.n, q.block.sector, got)
 			}
@@ -114,7 +115,8 @@ func (n *simCopy) completed(f Effect) {
 		if s := n.e.State(); !w.weak && !q.v.arrived && w.cfg.Fencing == FencingStonith && s.Conn() < wire.Connected && s.PeerDisk() > wire.Outdated {
 			w.fail("write %d is acknowledged alone, and the peer is not fenced: %v", q.v.n, s)
 		}
-		if peer := w.nodes[1-n.id].copies[n.index]; !w.weak && !q.v.arrived && w.only != n.id && peer.up && peer.e.State().Disk() > wire.Outdated {
+		if peer := w.nodes[1-n.id].copies[n.index]; !w.weak && !q.v.arrived && w.only != n.id && peer.up && peer.e.State().Disk() > wire.Outdated && !peer.e.leaving &&
+			!(w.commanding && binary.LittleEndian.Uint64(peer.disk.content().sector(q.block.sector)) == q.v.n) { // it came by a resync
 			w.fail("write %d is acknowledged, and the peer could be promoted without it: %v and %v", q.v.n, n.e.State(), peer.e.State())
 		}
 		w.logf("%d acked %d at %d (holders %v)", n.id, q.v.n, q.block.sector, q.v.holders)
@@ -156,7 +158,7 @@ func (w *world) checkRead(n *simCopy, b *block, data []byte) {
 // holders are the nodes that have what this one acknowledges now.
 func (n *simCopy) holders() (h [2]bool) {
 	s := n.e.State()
-	h[n.id] = true
+	h[n.id] = s.Disk() > wire.Failed
 	h[1-n.id] = s.Conn() >= wire.Connected && s.PeerDisk() == wire.UpToDate
 	return h
 }
@@ -219,6 +221,7 @@ func (w *world) work() {
 func (n *simCopy) request(q *request) uint64 {
 	n.nextTag++
 	n.requests[n.nextTag] = q
+	q.began = n.w.now
 	return n.nextTag
 }
 
@@ -314,7 +317,11 @@ func (n *simNode) demote(v int) {
 			w.primary = n.id
 		case !n.up || n.life != life:
 		case !r.OK():
-			w.after(0, func() {
+			wait := time.Duration(0)
+			if w.commanding {
+				wait = 20 * time.Millisecond // it may be suspended
+			}
+			w.after(wait, func() {
 				if n.up && n.life == life && w.primary < 0 {
 					n.promote(0)
 				}

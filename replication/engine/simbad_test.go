@@ -144,6 +144,7 @@ func TestBadDisksThatFailed(t *testing.T) {
 	}{
 		{6, "a Primary whose peer had gone on without it took its own old disk for good when the peer's failed, too; a refused attach hung"},
 		{1004187, "a Primary that had lost its disk went on with older data that its peer attached"},
+		{77402602, "two nodes counted different bits in a split brain over a disk that was attached, and both became target"},
 		{209, "a flush that failed was settled twice, and its operation used for two requests"},
 	} {
 		if w := simulateBadDisks(t, c.seed, 4*time.Second, false); w.failed != "" {

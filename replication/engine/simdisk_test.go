@@ -18,6 +18,7 @@ type simDisk struct {
 	cache   sectors
 	dirty   []uint64 // sectors in cache, each once
 	lost    int      // sectors lost in crashes
+	fuse    fuse
 }
 
 // simStore is what a node has as its disk: a disk, or the device of a resource below.
@@ -104,6 +105,9 @@ func (d *simDisk) WriteAt(b []byte, off int64) (int, error) {
 	if off < 0 || uint64(off)+uint64(len(b)) > d.size || len(b)%metadata.SectorSize != 0 {
 		return 0, errors.New("write outside of the disk")
 	}
+	if err := d.fuse.burn(); err != nil {
+		return 0, err
+	}
 	own := slices.Clone(b)
 	for i := 0; i < len(b); i += metadata.SectorSize {
 		n := (uint64(off) + uint64(i)) / metadata.SectorSize
@@ -116,6 +120,9 @@ func (d *simDisk) WriteAt(b []byte, off int64) (int, error) {
 }
 
 func (d *simDisk) Sync() error {
+	if err := d.fuse.burn(); err != nil {
+		return err
+	}
 	for _, n := range d.dirty {
 		d.durable.set(n, d.cache.at(n))
 		d.cache.set(n, nil)

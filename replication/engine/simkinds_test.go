@@ -39,12 +39,13 @@ type simKind struct {
 	volumes int
 	set     func(seed uint64, c *Config)
 	world   func(*world)
+	must    []string // what has to happen in some of the schedules
 }
 
 // kinds are schedules in which something besides the usual happens.
 var kinds = []simKind{
-	{"pauses", 2, func(_ uint64, c *Config) { c.MaxRate, c.PlanAhead = 2000, 0; c.ResyncRate, c.MinRate = 1000, 250 }, func(w *world) { w.pausing = true }},
-	{"handlers before a resync", 1, func(_ uint64, c *Config) { c.BeforeSource, c.BeforeTarget = true, true }, func(w *world) { w.attended = true }},
+	{"pauses", 2, func(_ uint64, c *Config) { c.MaxRate, c.PlanAhead = 2000, 0; c.ResyncRate, c.MinRate = 1000, 250 }, func(w *world) { w.pausing = true }, nil},
+	{"handlers before a resync", 1, func(_ uint64, c *Config) { c.BeforeSource, c.BeforeTarget = true, true }, func(w *world) { w.attended = true }, nil},
 	{"pull-ahead", 2, func(seed uint64, c *Config) {
 		c.Protocol, c.Fencing, c.OnCongestion = ProtocolA, FencingResourceOnly, CongestionPullAhead
 		c.CongestionFill = 24 + 8*(seed%4)
@@ -52,26 +53,51 @@ var kinds = []simKind{
 		if seed%3 == 0 {
 			c.CsumsAlg = "crc32c"
 		}
-	}, func(w *world) { w.weak = true }},
+	}, func(w *world) { w.weak = true }, nil},
 	{"congestion disconnects", 1, func(seed uint64, c *Config) {
 		c.Protocol, c.Fencing, c.OnCongestion, c.CongestionExtents = ProtocolA, FencingResourceOnly, CongestionDisconnect, 3
 		c.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
-	}, func(w *world) { w.weak, w.attended = true, true }},
+	}, func(w *world) { w.weak, w.attended = true, true }, nil},
 	{"disk-timeout", 1, func(seed uint64, c *Config) {
 		c.DiskTimeout = 300 * time.Millisecond
 		c.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
-	}, func(w *world) { w.weak, w.badDisks = true, true }},
+	}, func(w *world) { w.weak, w.badDisks = true, true }, nil},
 	{"one disk at a time", 1, func(seed uint64, c *Config) {
 		c.OnIOError = IOErrorPolicy(seed % 2)
 		if seed%3 == 0 {
 			c.DiskTimeout = 300 * time.Millisecond
 		}
-	}, func(w *world) { w.badDisks, w.oneFault, w.attended = true, true, true }},
-	{"old protocols", 1, func(seed uint64, c *Config) { c.MaxVersion = 86 + int(seed%15) }, func(w *world) { w.attended = true }},
+	}, func(w *world) { w.badDisks, w.oneFault, w.attended = true, true, true }, nil},
+	{"old protocols", 1, func(seed uint64, c *Config) { c.MaxVersion = 86 + int(seed%15) }, func(w *world) { w.attended = true }, nil},
 	{"old protocols, A and B", 1, func(seed uint64, c *Config) {
 		c.MaxVersion, c.Protocol, c.Fencing = 86+int(seed%15), ProtocolA+uint32(seed/15)%2, FencingResourceOnly
 		c.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
-	}, func(w *world) { w.weak, w.attended = true, true }},
+	}, func(w *world) { w.weak, w.attended = true, true }, nil},
+	{"commands", 2, func(_ uint64, c *Config) { c.VerifyAlg = "crc32c" }, func(w *world) { w.commanding, w.attended = true, true },
+		[]string{"invalidate", "invalidate-remote", "data thrown away", "suspend-io", "resume-io", "outdate", "disconnect", "detach", "verify"}},
+	{"commands, weaker policies", 1, func(seed uint64, c *Config) {
+		c.Protocol, c.Fencing, c.VerifyAlg = ProtocolA+uint32(seed%3), FencingPolicy((seed/3)%2), "crc32c"
+		c.AfterSB, c.AlwaysASBP = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}, true
+		if seed%2 == 0 {
+			c.OnCongestion, c.CongestionFill = CongestionPullAhead, 24
+		}
+	}, func(w *world) { w.commanding, w.attended, w.weak = true, true, true },
+		[]string{"invalidate", "invalidate-remote", "data thrown away", "suspend-io", "resume-io", "outdate", "disconnect", "detach", "verify"}},
+	{"verify", 1, func(_ uint64, c *Config) { c.VerifyAlg, c.ResyncRate = "crc32c", 100000 }, func(w *world) { w.small(); w.inspecting, w.attended = true, true },
+		[]string{"verify", "online verify done"}},
+	{"verify on disks that change", 1, func(_ uint64, c *Config) { c.VerifyAlg, c.ResyncRate = "crc32c", 100000 }, func(w *world) { w.small(); w.inspecting, w.corrupting, w.attended = true, true, true },
+		[]string{"a disk changed a block", "a verify found a difference", "repaired after a verify"}},
+	{"size", 1, func(_ uint64, c *Config) {}, func(w *world) { w.resizing, w.attended = true, true },
+		[]string{"made larger", "made smaller", "other data behind the end", "resync of what was added to the volume"}},
+	{"power", 1, func(_ uint64, c *Config) {}, func(w *world) { w.cutting = true },
+		[]string{"power lost while metadata are written", "power lost before what follows new metadata", "power lost in a transaction of the log",
+			"power lost before a transaction of the log", "power lost while the activity log is applied"}},
+	{"power, split brains, protocol A", 2, func(seed uint64, c *Config) {
+		c.Protocol, c.Fencing, c.OnCongestion = ProtocolA+uint32(seed%3), FencingPolicy((seed/3)%2), CongestionPullAhead
+		c.CongestionFill = 24
+		c.AfterSB, c.AlwaysASBP = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}, true
+	}, func(w *world) { w.cutting, w.weak, w.attended = true, true, true },
+		[]string{"power lost while metadata are written", "power lost before what follows new metadata"}},
 }
 
 func simulateKind(t testing.TB, kind int, seed uint64, verbose bool, span time.Duration, broken string) *world {
@@ -90,16 +116,18 @@ func simulateKind(t testing.TB, kind int, seed uint64, verbose bool, span time.D
 
 // TestSimulationOfKinds runs schedules of each kind.
 func TestSimulationOfKinds(t *testing.T) {
-	count, first := uint64(4), *simFirst
-	if *simCount > 0 {
-		count = uint64(*simCount)
-	}
-	if *simSeed != 0 {
-		count, first = 1, *simSeed
-	}
 	for i, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
-			seen := 0
+			count, first := uint64(4), *simFirst
+			switch {
+			case *simSeed != 0:
+				count, first = 1, *simSeed
+			case *simCount > 0:
+				count = uint64(*simCount)
+			case k.must != nil:
+				count = 16
+			}
+			seen, acked, crashes, happened := 0, 0, 0, tally{}
 			for seed := first; seed < first+count; seed++ {
 				w := simulateKind(t, i, seed, *simSeed != 0, min(*simSpan, 6*time.Second), "")
 				if *simSeed != 0 {
@@ -113,8 +141,18 @@ func TestSimulationOfKinds(t *testing.T) {
 					t.Errorf("seed %d: %s", seed, w.failed)
 				}
 				seen += w.stats.unusual
+				happened.add(w.happened)
+				acked, crashes = acked+w.stats.acked, crashes+w.stats.crashes
 			}
-			if seen == 0 && *simSeed == 0 {
+			if len(happened) > 0 {
+				t.Logf("%d schedules: %d writes acknowledged, %d crashes, %v", count, acked, crashes, happened)
+			}
+			for _, what := range k.must {
+				if happened[what] == 0 && *simSeed == 0 {
+					t.Errorf("not in any of these schedules: %s", what)
+				}
+			}
+			if k.must == nil && seen == 0 && *simSeed == 0 {
 				t.Error("what these schedules are about did not happen")
 			}
 		})
@@ -128,10 +166,16 @@ func TestBrokenKindsAreCaught(t *testing.T) {
 		first        uint64 // a seed that is known to show it
 	}{
 		{"pull-ahead", "bits of a node that is ahead are lost", 4},
-		{"pauses", "blocks that come in a pause are lost", 10},
+		{"pauses", "blocks that come in a pause are lost", 82},
 		{"disk-timeout", "a disk that hangs is taken back at once", 10},
 		{"one disk at a time", "identifiers are not compared", 1},
 		{"one disk at a time", "writes reported before they are done", 1},
+		{"commands", "suspend-io is not heard", 1},
+		{"commands", "flags not written", 9},
+		{"verify on disks that change", "digests are not compared", 1},
+		{"size", "what is new counts as equal", 1},
+		{"power", "messages overtake metadata", 1},
+		{"power", "bitmap not written", 1},
 		{"old protocols", "only the newest protocol acknowledges", 60},
 	} {
 		t.Run(c.broken, func(t *testing.T) {
@@ -154,6 +198,7 @@ func TestKindsThatFailed(t *testing.T) {
 		seed uint64
 		what string
 	}{
+		{"pull-ahead", 2026112250094, "the identifier of a resync of nothing that was cut short was replaced: its target had unrelated data"},
 		{"disk-timeout", 568, "a write of a Primary that was target of a resync was overwritten by the block that had been on its way"},
 		{"disk-timeout", 513, "a node began a generation on old data, for a Primary without a disk that did not accept it: a split brain"},
 		{"disk-timeout", 30424, "a write that waited for the activity log went to the disk after it was given up, in no log and no bitmap"},

@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
 )
 
@@ -53,8 +54,10 @@ func (n *simNode) transmit(m wire.Message) {
 	if m.Command == wire.CmdFeatures {
 		d = wire.Dialect{}
 	}
-	raw := d.Append(nil, &m) // the data may change after this
-	w.logf("%d>%d %v vol=%d sec=%d size=%d id=%x n=%d %v", n.id, peer.id, m.Command, m.Volume, m.Sector, m.Size, m.ID, m.Number, m.State)
+	raw := d.Append(make([]byte, 0, len(m.Data)+128), &m) // the data may change after this
+	if w.log != nil {
+		w.logf("%d>%d %v vol=%d sec=%d size=%d id=%x n=%d %v", n.id, peer.id, m.Command, m.Volume, m.Sector, m.Size, m.ID, m.Number, m.State)
+	}
 	to := peer.copies[min(int(m.Volume), len(peer.copies)-1)].e.State().Conn()
 	switch {
 	case w.broken == "bits of a node that is ahead are lost" && m.Command == wire.CmdOutOfSync,
@@ -67,6 +70,12 @@ func (n *simNode) transmit(m wire.Message) {
 		u := *m.UUIDs
 		u.Current, u.Bitmap, u.History = g.Current, g.Bitmap, g.History
 		m.UUIDs = &u
+		raw = d.Append(raw[:0], &m)
+	}
+	if w.broken == "digests are not compared" && m.Command == wire.CmdVerifyReply {
+		b := make([]byte, m.Size)
+		_, _ = peer.copies[0].disk.ReadAt(b, int64(m.Sector*metadata.SectorSize))
+		m.Digest = digestOf(w.cfg.VerifyAlg, b)
 		raw = d.Append(raw[:0], &m)
 	}
 	if w.broken == "all messages about the first volume" {

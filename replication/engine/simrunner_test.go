@@ -33,7 +33,7 @@ func (n *simCopy) apply(f Effect) []byte {
 		if n.w.broken == "no activity log" {
 			break
 		}
-		if err := n.area.WriteLog(f.Log); err != nil {
+		if err := n.area.WriteLog(f.Log); err != nil && !n.powerless() {
 			n.w.fail("node %d: %v", n.id, err)
 		}
 	}
@@ -58,10 +58,19 @@ func (n *simNode) do() {
 				w.stats.unusual++
 			}
 		}
+		if w.broken == "messages overtake metadata" {
+			slices.SortStableFunc(effects, func(a, b Effect) int { return int(a.Kind) - int(b.Kind) }) // Send is the first
+		}
 		for _, f := range effects {
 			if !n.up {
 				return
 			}
+			if n.doomed == 1 {
+				w.did("power lost before what follows new metadata")
+				n.crash()
+				return
+			}
+			n.doomed = max(0, n.doomed-1)
 			n.copies[f.Volume].carryOut(f)
 		}
 		for _, c := range n.copies {
@@ -87,17 +96,21 @@ func (n *simCopy) carryOut(f Effect) {
 			return
 		}
 		if f.Kind == WriteLog && w.broken != "bitmap not written" {
-			if err := n.area.WritePages(n.e.Bitmap(), f.Pages); err != nil {
+			n.light(60, 1+len(f.Pages))
+			if err := n.area.WritePages(n.e.Bitmap(), f.Pages); err != nil && !n.powerless() {
 				w.fail("node %d: %v", n.id, err)
 			}
 			_ = n.disk.Sync()
+			if n.powerLost("before a transaction of the log") {
+				return
+			}
 		}
 		if w.broken == "writes reported before they are done" && f.Kind == WriteDisk {
 			n.early(f)
 			return
 		}
 		n.diskBusy[f.Tag] = f
-		if f.Kind == WriteDisk {
+		if f.Kind == WriteDisk && (w.badDisks || w.commanding) {
 			f.Data = slices.Clone(f.Data) // of a disk that was given up, it is used again
 		}
 		w.after(max(0, n.hung-w.now)+w.between(50*time.Microsecond, 8*time.Millisecond), func() {
@@ -106,6 +119,14 @@ func (n *simCopy) carryOut(f Effect) {
 			}
 			delete(n.diskBusy, f.Tag)
 			n.act(func() {
+				if f.Kind == WriteLog && !n.broken {
+					n.light(60, 2)
+					data := n.apply(f)
+					if !n.powerLost("in a transaction of the log") {
+						n.e.DiskDone(w.now, f.Tag, data, nil)
+					}
+					return
+				}
 				if n.broken {
 					n.e.DiskDone(w.now, f.Tag, nil, errBroken)
 					return
@@ -130,14 +151,18 @@ func (n *simCopy) carryOut(f Effect) {
 			n.crash() // just before
 			return
 		}
+		n.light(40, 4+len(f.Pages))
 		if w.broken != "metadata durable before the data" {
 			_ = n.disk.Sync()
 		}
 		if w.broken == "bitmap not written" {
 			f.Pages = nil
 		}
-		if err := n.area.WritePages(n.e.Bitmap(), f.Pages); err != nil {
+		if err := n.area.WritePages(n.e.Bitmap(), f.Pages); err != nil && !n.powerless() {
 			w.fail("node %d: %v", n.id, err)
+		}
+		if w.cutting {
+			_ = n.disk.Sync()
 		}
 		if w.broken == "generations not written" {
 			f.Super.UUID = n.area.Super.UUID
@@ -149,11 +174,21 @@ func (n *simCopy) carryOut(f Effect) {
 			n.crash() // between bitmap and super block
 			return
 		}
-		if err := n.area.WriteSuperblock(f.Super); err != nil {
+		if err := n.area.WriteSuperblock(f.Super); err != nil && !n.powerless() {
 			w.fail("node %d: %v", n.id, err)
+		}
+		if n.powerLost("while metadata are written") {
+			return
+		}
+		if w.cutting && !w.quiet && n.doomed == 0 && w.r.IntN(80) == 0 && w.mayFail() {
+			n.doomed = 1 + w.r.IntN(4)
 		}
 		if w.r.IntN(odds) == 0 && w.mayFail() {
 			n.crash() // just after
+			return
+		}
+		if w.commanding && n.e.State().Disk() == wire.Inconsistent && f.Super.Flags&(metadata.FlagFullSync|metadata.FlagConsistent) == metadata.FlagFullSync {
+			n.invalidated()
 		}
 	case Complete:
 		n.completed(f)
@@ -164,6 +199,12 @@ func (n *simCopy) carryOut(f Effect) {
 		}
 	case RunHandler:
 		w.logf("%d runs %s", n.id, f.Name)
+		if f.Name == "out-of-sync" {
+			w.did("a verify found a difference")
+			if !w.corrupting && !w.weak {
+				w.fail("node %d found a difference in a verify, and nobody made one", n.id)
+			}
+		}
 		if f.Name == "fence-peer" {
 			w.after(w.between(100*time.Millisecond, time.Second), func() {
 				if !n.up || n.life != life {
@@ -213,6 +254,9 @@ func (n *simCopy) carryOut(f Effect) {
 		n.hangUp()
 	case Note:
 		w.logf("%d %s", n.id, f.Name)
+		if f.Name == "online verify done" || f.Name == "resync of what was added to the volume" {
+			w.happened[f.Name]++
+		}
 		if f.Name == "resync done" && w.split != nil && !w.quiet && !w.cut && w.r.IntN(4) == 0 {
 			w.cutFor(4 * time.Second) // one node knows that they are equal, the other one does not
 		}

@@ -76,6 +76,9 @@ func (w *world) trouble() {
 
 // mayFail tells whether something may go wrong now.
 func (w *world) mayFail() bool {
+	if w.measuring {
+		return false
+	}
 	if !w.oneFault {
 		return true
 	}
@@ -128,6 +131,15 @@ func (w *world) play(span time.Duration) {
 	w.after(0, w.manage)
 	w.after(0, w.work)
 	w.after(min(3*time.Second, span/3), w.trouble)
+	if w.commanding {
+		w.after(0, w.command)
+	}
+	if w.inspecting {
+		w.after(0, w.inspect)
+	}
+	if w.resizing {
+		w.after(0, w.resize)
+	}
 	w.run(span)
 	if w.failed == "" {
 		w.peace()
@@ -185,6 +197,9 @@ func (w *world) peace() {
 		return
 	}
 	w.run(w.now + 200*time.Millisecond)
+	if w.inspecting {
+		w.inspectAll()
+	}
 	if !w.compare() {
 		return
 	}
@@ -200,7 +215,7 @@ func (w *world) good() bool {
 		}
 		for _, c := range n.copies {
 			s := c.e.State()
-			if s.Conn() != wire.Connected || s.Disk() != wire.UpToDate || s.PeerDisk() != wire.UpToDate || len(c.requests) > 0 || c.e.OutOfSync() > 0 {
+			if s.Conn() != wire.Connected || s.Disk() != wire.UpToDate || s.PeerDisk() != wire.UpToDate || len(c.requests) > 0 || c.e.OutOfSync() > 0 && !w.commanding {
 				return false
 			}
 		}
