@@ -135,6 +135,9 @@ func (v machine) start(ctx context.Context, c *native.Call) drivers.Result {
 		return native.Fail(drivers.NotInstalled, "%v", err)
 	}
 	conn, err := open(ctx, v.settings(c).uri)
+	if err != nil && v.noHypervisor() {
+		return native.Fail(drivers.NotInstalled, "this host does not run on Xen: %v", err)
+	}
 	if err != nil {
 		return failed(err)
 	}
@@ -255,6 +258,9 @@ func (v machine) monitor(ctx context.Context, c *native.Call) drivers.Result {
 		if err == nil && s.condition != unclear {
 			break
 		}
+		if v.noHypervisor() {
+			return native.NotRunning()
+		}
 		// A daemon that is being restarted leaves its machines running.
 		if emulated(name) {
 			s.condition = running
@@ -304,6 +310,24 @@ func emulated(name string) bool {
 	return false
 }
 
+// noHypervisor tells that no domain can be here, whatever the daemon says: the host was
+// booted without Xen. The daemon has no words of its own for that.
+func (v machine) noHypervisor() bool {
+	if v.kind != "Xen" {
+		return false
+	}
+	kind, err := os.ReadFile("/sys/hypervisor/type")
+	if err != nil && !os.IsNotExist(err) || strings.TrimSpace(string(kind)) == "xen" {
+		return false
+	}
+	for _, sign := range []string{"/proc/xen", "/dev/xen"} {
+		if there, err := native.Exists(sign); there || err != nil {
+			return false
+		}
+	}
+	return true
+}
+
 func (v machine) stop(ctx context.Context, c *native.Call) drivers.Result {
 	name := v.name(c)
 	if name == "" {
@@ -327,6 +351,9 @@ func (v machine) stop(ctx context.Context, c *native.Call) drivers.Result {
 		}
 		conn.Close()
 		conn = nil
+	}
+	if conn == nil && v.noHypervisor() {
+		return native.Failed(c.Remove(v.memoFile(c)))
 	}
 	if conn == nil {
 		var none *rpc.NoDaemonError
