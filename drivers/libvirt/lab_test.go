@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -56,7 +55,8 @@ func TestWithKernel(t *testing.T) {
 		m.Run(n, "cat >/root/guest.xml <<'END'\n"+ticker.Domain("guest", sharedDisk)+"END\nsync")
 	}
 	m.Run("node1", fmt.Sprintf("echo %s | base64 -d | dd of=%s oflag=direct conv=fsync status=none", base64.StdEncoding.EncodeToString(ticker.Disk()), sharedDisk))
-	s.seen = observe(t)
+	// The host has the disk as a file, so that nobody in the machines waits for the look.
+	s.seen = observe(t, filepath.Join(cmp.Or(os.Getenv("LAB_DIR"), "/var/tmp/gcrm-lab"), "shared"))
 	alone := s.byVirsh()
 	cluster := lab.Cluster{Name: "kvm", Detection: *detection, Daemon: "--agents native"}
 	m.Form(cluster)
@@ -183,67 +183,6 @@ func (s site) works(before ticker.Count) (now ticker.Count) {
 	s.t.Helper()
 	s.Wait("the guest counts", func() bool { now = s.seen.last(); return now.Total > before.Total+10 })
 	return now
-}
-
-// observer reads the guest's disk on the host, so that nobody in the machines waits for it,
-// and its clock is one.
-type observer struct {
-	mu      sync.Mutex
-	count   ticker.Count
-	changes []time.Time
-}
-
-func observe(t *testing.T) *observer {
-	t.Helper()
-	path := filepath.Join(cmp.Or(os.Getenv("LAB_DIR"), "/var/tmp/gcrm-lab"), "shared")
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &observer{}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		defer file.Close()
-		sector := make([]byte, ticker.Sector)
-		for t.Context().Err() == nil {
-			if _, err := file.ReadAt(sector, ticker.Sector); err == nil {
-				// A damaged sector may be one half of a write.
-				if c, err := ticker.ReadCount(sector); err == nil {
-					o.see(c)
-				}
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-	}()
-	t.Cleanup(func() { <-ended })
-	return o
-}
-
-func (o *observer) see(c ticker.Count) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if c != o.count {
-		o.count, o.changes = c, append(o.changes, time.Now())
-	}
-}
-
-func (o *observer) last() ticker.Count {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.count
-}
-
-// gap is the longest time without a tick since a moment.
-func (o *observer) gap(since time.Time) (longest time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for i := 1; i < len(o.changes); i++ {
-		if o.changes[i].After(since) {
-			longest = max(longest, o.changes[i].Sub(o.changes[i-1]))
-		}
-	}
-	return longest
 }
 
 func median(all []time.Duration) time.Duration {

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"strings"
 )
 
 // code is all that it runs. The first sector of its disk reads the second one, and then,
@@ -89,15 +90,19 @@ func (c Count) Continues(before Count) bool {
 // Anew tells whether it was started again since then, from what it had on its disk.
 func (c Count) Anew(before Count) bool { return c.SinceStart < c.Total-before.Total+before.SinceStart }
 
-// Domain is its definition for libvirt, emulated, with a block device as its disk. It
-// cannot shut down.
+// Domain is its definition for libvirt, emulated, with a block device or a file as its disk.
+// It cannot shut down.
 func Domain(name, disk string) string {
+	kind, attribute := "file", "file"
+	if strings.HasPrefix(disk, "/dev/") {
+		kind, attribute = "block", "dev"
+	}
 	return `<domain type='qemu'>
 <name>` + name + `</name>
 <memory unit='MiB'>16</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type></os><on_reboot>destroy</on_reboot>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
-<disk type='block' device='disk'><driver name='qemu' type='raw' cache='none'/><source dev='` + disk + `'/><target dev='vda' bus='virtio'/></disk>
+<disk type='` + kind + `' device='disk'><driver name='qemu' type='raw' cache='none'/><source ` + attribute + `='` + disk + `'/><target dev='vda' bus='virtio'/></disk>
 <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>
 `
 }
