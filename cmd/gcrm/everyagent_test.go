@@ -38,23 +38,26 @@ func TestEveryAgent(t *testing.T) {
 	if _, err := os.Stat(agentFolder); err != nil {
 		t.Skip("SKIPPED: the package resource-agents is not installed: ", err)
 	}
-	hosts := guests(t, "node1", "node2")
-	h := hosts["node1"]
-	must := func(line string) string {
-		t.Helper()
-		out, status := h.sh(line)
-		if status != "0" {
-			t.Fatalf("%s: status %s\n%s", line, status, out)
-		}
-		return out
-	}
-	must("export PATH=" + filepath.Dir(*everyAgent) + ":$PATH; unset GCRM_TEST_AS_PROGRAM http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy; mount -t proc proc /proc; mkdir -p /run/w /run/resource-agents /run/lock /var/lib/misc; chmod 755 /run/w; ip -6 address add 2001:db8::1/64 dev e0 nodad; ip address add 192.0.2.1/24 dev e0")
-	must("gcrm cluster init --name every --node node1 --address 10.77.0.1")
-	must("gcrm daemon >daemon.log 2>&1 &")
-	must("for i in $(seq 300); do gcrm cluster status >/dev/null 2>&1 && break; sleep 0.2; done; gcrm -F configure property stonith-enabled=false no-quorum-policy=ignore")
-	rows := tryAll(t, h, inNamespace())
+	rows := tryAll(t, freshHost, inNamespace())
 	note(t, "## In a network namespace", "On any host with the packages, by `TestEveryAgent`.", rows)
 	accounted(t)
+}
+
+// freshHost is one for each agent: whatever it leaves ends with its namespaces.
+func freshHost(t *testing.T) host {
+	t.Helper()
+	h := guests(t, "node1", "node2")["node1"]
+	for _, line := range []string{
+		"export PATH=" + filepath.Dir(*everyAgent) + ":$PATH; unset GCRM_TEST_AS_PROGRAM http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy; mount -t proc proc /proc; mount --bind /dev/null /etc/resolv.conf; mkdir -p /run/w /run/resource-agents /run/lock /var/lib/misc; chmod 755 /run/w; ip -6 address add 2001:db8::1/64 dev e0 nodad; ip address add 192.0.2.1/24 dev e0",
+		"gcrm cluster init --name every --node node1 --address 10.77.0.1",
+		"gcrm daemon >daemon.log 2>&1 &",
+		"for i in $(seq 300); do gcrm cluster status >/dev/null 2>&1 && break; sleep 0.2; done; gcrm -F configure property stonith-enabled=false no-quorum-policy=ignore",
+	} {
+		if out, status := h.sh(line); status != "0" {
+			t.Fatalf("%s: status %s\n%s", line, status, out)
+		}
+	}
+	return h
 }
 
 // host is where agents are tried: a shell of it, with the program and the agents.
@@ -66,14 +69,14 @@ const agentFolder = "/usr/lib/ocf/resource.d/heartbeat"
 
 // tryAll tries agents, one after the other. One that does not do what it should, or that
 // does though it is known why it cannot, is an error.
-func tryAll(t *testing.T, h host, recipes []recipe) (rows []row) {
+func tryAll(t *testing.T, fresh func(*testing.T) host, recipes []recipe) (rows []row) {
 	for _, r := range recipes {
 		if *agentsOnly != "" && !slices.Contains(strings.Split(*agentsOnly, ","), r.agent) {
 			continue
 		}
 		t.Run(r.agent, func(t *testing.T) {
 			began := time.Now()
-			row := try(h, agentFolder, r)
+			row := try(fresh(t), agentFolder, r)
 			if row.result != good && r.because != "" {
 				row.result += " (" + r.because + ")"
 			}
@@ -160,7 +163,7 @@ func try(h host, folder string, r recipe) (out row) {
 	if r.params != "" {
 		define += " params " + r.params
 	}
-	define += " op monitor interval=1s timeout=20s op start timeout=60s op stop timeout=60s"
+	define += " op monitor interval=1s timeout=20s op start timeout=60s op stop timeout=60s op promote timeout=60s op demote timeout=60s"
 	if r.promotes {
 		resource = "m"
 		define = "printf '%s\\n' 'configure' \"" + strings.ReplaceAll(strings.TrimPrefix(define, "gcrm -F configure "), `"`, `\"`) +

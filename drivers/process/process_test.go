@@ -47,6 +47,25 @@ func TestBackgroundProcessDoesNotHoldTheResult(t *testing.T) {
 	_ = syscall.Kill(pid, syscall.SIGKILL)
 }
 
+// One that greets late must not be ended by that.
+func TestBackgroundProcessMayWriteAfterTheResult(t *testing.T) {
+	dir := t.TempDir()
+	Run(t.Context(), shell(fmt.Sprintf(`(sleep 0.3; head -c 200000 /dev/zero; echo hello >&2; touch %s/wrote; exec sleep 60) & echo $! > %[1]s/pid`, dir)))
+	pid := readPid(t, filepath.Join(dir, "pid"))
+	defer syscall.Kill(pid, syscall.SIGKILL)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(dir, "wrote")); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("it could not write")
+		}
+	}
+	if !(Identity{Pid: pid}).Alive() {
+		t.Error("it ended when it wrote")
+	}
+}
+
 func TestTimeoutKillsGroupAndDescendants(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

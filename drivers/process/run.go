@@ -63,7 +63,8 @@ type Outcome struct {
 
 // Run runs the command in a process group of its own and returns when its
 // first process has ended. Processes it left in the background live on and do
-// not hold up the result, even with the output still open.
+// not hold up the result, even with the output still open: what they write to it
+// later is read and thrown away, since a closed pipe would end them.
 //
 // When ctx is done first, the whole group and all descendants that left the
 // group are killed at once with SIGKILL.
@@ -79,12 +80,12 @@ func Run(ctx context.Context, c Command) Outcome {
 	if err != nil {
 		return Outcome{Code: -1, Err: err}
 	}
-	defer stdout.close()
+	defer stdout.release()
 	stderr, err := newStream(limit)
 	if err != nil {
 		return Outcome{Code: -1, Err: err}
 	}
-	defer stderr.close()
+	defer stderr.release()
 
 	dir := c.Dir
 	if dir == "" {
@@ -246,9 +247,14 @@ func (s *stream) drain() {
 	})
 }
 
-func (s *stream) close() {
-	s.r.Close()
+// release lets go of the pipe: at once if nobody has its other end any more, and else when
+// the last one has closed it.
+func (s *stream) release() {
 	s.w.Close()
+	go func() {
+		defer s.r.Close()
+		_, _ = io.Copy(io.Discard, s.r)
+	}()
 }
 
 // clipped keeps the first and the last part of what is written to it: the
