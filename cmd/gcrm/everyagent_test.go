@@ -29,7 +29,7 @@ var (
 const good = "as it should be"
 
 // row is what an agent did.
-type row struct{ agent, tried, result, tester string }
+type row struct{ agent, tried, result, tester, said string }
 
 func TestEveryAgent(t *testing.T) {
 	if *everyAgent == "" {
@@ -86,7 +86,7 @@ func tryAll(t *testing.T, fresh func(*testing.T) host, recipes []recipe) (rows [
 			case strings.HasPrefix(row.result, "not tried"):
 				t.Skip("SKIPPED: ", row.result)
 			case row.result != good && r.because == "":
-				t.Error(row.result)
+				t.Errorf("%s\n%s", row.result, row.said)
 			case row.result == good && r.because != "":
 				t.Errorf("it works, and this is no longer true: %s", r.because)
 			}
@@ -163,11 +163,11 @@ func try(h host, folder string, r recipe) (out row) {
 	if r.params != "" {
 		define += " params " + r.params
 	}
-	define += " op monitor interval=1s timeout=20s op start timeout=60s op stop timeout=60s op promote timeout=60s op demote timeout=60s"
+	define += " op monitor interval=1s timeout=60s op start timeout=60s op stop timeout=60s op promote timeout=60s op demote timeout=60s"
 	if r.promotes {
 		resource = "m"
 		define = "printf '%s\\n' 'configure' \"" + strings.ReplaceAll(strings.TrimPrefix(define, "gcrm -F configure "), `"`, `\"`) +
-			" op monitor role=Master interval=2s timeout=20s\" 'ms m w meta target-role=Stopped notify=true " + r.meta + "' 'commit force' | gcrm -F"
+			" op monitor role=Master interval=2s timeout=60s\" 'ms m w meta target-role=Stopped notify=true " + r.meta + "' 'commit force' | gcrm -F"
 	} else {
 		define += " meta target-role=Stopped"
 	}
@@ -186,7 +186,9 @@ func try(h host, folder string, r recipe) (out row) {
 	if ok && step("stop", "gcrm resource stop "+resource, "stopped") {
 		out.result = good
 	}
-	out.tried = strings.Join(tried, ", ")
+	if out.tried = strings.Join(tried, ", "); out.result != good {
+		out.said, _ = h.sh("tail -n 25 daemon.log || journalctl --no-pager -u gcrm -n 25")
+	}
 	h.sh("gcrm resource stop " + resource + " </dev/null; gcrm --wait resource cleanup w </dev/null; for i in $(seq 50); do gcrm -F configure delete " + resource + " w </dev/null >/dev/null 2>&1; gcrm configure show w >/dev/null 2>&1 || break; sleep 0.2; done")
 	command := "timeout 30 ocf-tester -n w"
 	for _, p := range paramWords(r.params) {

@@ -170,6 +170,9 @@ func TestConversation(t *testing.T) {
 		{"attrd_updater -n pingd -U 2000 -N kvm0-cr -S status", 0, ""},
 		{"attrd_updater -n pingd -Q", 0, `name="pingd" host="kvm1-cr" value="1000"` + "\n"},
 		{"attrd_updater -n pingd -Q -A", 0, `name="pingd" host="kvm0-cr" value="2000"` + "\n" + `name="pingd" host="kvm1-cr" value="1000"` + "\n"},
+		{"attrd_updater -p -n w-gtid -U 0-1-2", 0, ""},
+		{"attrd_updater -p -N kvm1-cr -n w-gtid -Q", 0, `name="w-gtid" host="kvm1-cr" value="0-1-2"` + "\n"},
+		{"attrd_updater -p -n w-gtid -D", 0, ""},
 		{"attrd_updater -D -n pingd", 0, ""},
 		{"attrd_updater -n pingd -Q", 105, ""},
 		// Nodes.
@@ -208,7 +211,6 @@ func TestConversation(t *testing.T) {
 		{"crm_attribute -n x -v", 64, ""},
 		{"crm_attribute -n x -P y", 64, ""},
 		{"attrd_updater -n x", 64, ""},
-		{"attrd_updater -n x -U 1 -p", 64, ""},
 		{"attrd_updater -n x -U 1 -d soon", 64, ""},
 		{"crm_node", 64, ""},
 		{"crm_node -n extra", 64, ""},

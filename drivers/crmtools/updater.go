@@ -7,7 +7,9 @@ import (
 	"gcrm/drivers/meta"
 )
 
-// attrdUpdater is attrd_updater: transient attributes of nodes.
+// attrdUpdater is attrd_updater: transient attributes of nodes. Private ones, which
+// Pacemaker keeps out of the CIB, are kept like the others: whoever asks for them gets
+// them, and a rule would see them too.
 func (c *command) attrdUpdater(args []string) int {
 	f, rest, err := parseFlags(args, []option{
 		{"name", "n", hasArgument}, {"update", "Uv", hasArgument}, {"update-both", "B", hasArgument},
@@ -25,8 +27,6 @@ func (c *command) attrdUpdater(args []string) int {
 		return exitOK // nothing is held back that could be sent again
 	case f["name"] == "":
 		return c.fail(exitUsage, "option --name is needed")
-	case f.has("private"):
-		return c.fail(exitUsage, "private attributes, which are kept out of the CIB, are not supported")
 	}
 	var delay time.Duration
 	if f.has("delay") {
