@@ -58,6 +58,7 @@ func onKernel() []recipe {
 		{agent: "mpathpersist", params: "devs=/dev/mapper/w", needs: "mpathpersist multipath", promotes: true, meta: "master-max=1",
 			setup: target + `printf 'defaults {\n user_friendly_names yes\n find_multipaths no\n reservation_key file\n}\nmultipaths {\n multipath {\n  wwid %s\n  alias w\n }\n}\n' $(/lib/udev/scsi_id -g -u /dev/$(basename $(ls -d /sys/devices/*/tcm_loop_adapter_0/host*/target*/*/block/*))) >/etc/multipath.conf; modprobe dm-multipath; systemctl restart multipathd; multipath -v0; udevadm settle`,
 			after: "systemctl stop multipathd; multipath -F; rm /etc/multipath.conf"},
+		{agent: "sfex", params: "device=/dev/loop7 index=1", needs: "sfex_init", setup: disk + "sfex_init /dev/loop7", after: noDisk},
 		{agent: "ldirectord", params: "configfile=/root/ldirectord.cf", needs: "ldirectord ipvsadm", setup: `modprobe ip_vs; printf 'checktimeout=3\ncheckinterval=1\nvirtual=10.9.1.1:8085\n real=127.0.0.1:8086 masq\n service=none\n checktype=off\n scheduler=rr\n protocol=tcp\n' >/root/ldirectord.cf`},
 		{agent: "machine-info", params: "delay=0s", needs: "machinectl"},
 		{agent: "lxd-info", params: "delay=0s", needs: "lxd lxc", setup: "systemctl start lxd; lxd init --auto --storage-backend dir"},
@@ -97,7 +98,7 @@ func TestEveryAgentOnKernel(t *testing.T) {
 		return labHost{at, "node1"}
 	}
 	rows := tryAll(t, fresh, onKernel())
-	note(t, "## On a kernel of its own", "In a virtual machine with Debian's kernel, by `TestEveryAgentOnKernel`.", rows)
+	note(t, "## On a kernel of its own", "In a virtual machine with Debian's kernel, by `TestEveryAgentOnKernel`.", onKernel(), rows)
 }
 
 // install fetches packages that the image lacks, by the host's apt and the list of what is

@@ -10,6 +10,7 @@ type recipe struct {
 	after    string // commands behind it, which end what setup started
 	needs    string // programs; the agent is left out without one of them
 	promotes bool
+	slow     bool   // needs more than a minute for an action
 	meta     string // further meta attributes of the promotable clone
 	because  string // why it cannot work, where that is known
 }
@@ -70,7 +71,7 @@ func inNamespace() []recipe {
 		{agent: "pgsql", params: "pgctl=/usr/lib/postgresql/15/bin/pg_ctl psql=/usr/bin/psql pgdata=/run/w/pg/data pgport=5999 logfile=/run/w/pg/log", needs: "/usr/lib/postgresql/15/bin/pg_ctl",
 			setup: `mkdir -p /run/w/pg/run /run/postgresql; chown -R postgres /run/w/pg /run/postgresql; su -s /bin/sh postgres -c "/usr/lib/postgresql/15/bin/pg_ctl -D /run/w/pg/data -o '--no-sync --auth=trust' initdb" >/run/w/pg.init 2>&1`},
 		{agent: "syslog-ng", params: "configfile=/run/w/syslog-ng.conf", needs: "syslog-ng",
-			setup: `printf '@version: 3.38\nsource s { unix-dgram("/run/w/log.sock"); };\ndestination d { file("/run/w/messages"); };\nlog { source(s); destination(d); };\n' >/run/w/syslog-ng.conf`},
+			setup: `mkdir -p /var/lib/syslog-ng; printf '@version: 3.38\nsource s { unix-dgram("/run/w/log.sock"); };\ndestination d { file("/run/w/messages"); };\nlog { source(s); destination(d); };\n' >/run/w/syslog-ng.conf`},
 		{agent: "iSCSITarget", params: "implementation=tgt iqn=iqn.2026-01.test:w tid=1 portals=10.77.0.1:3260", needs: "tgtadm", setup: "mkdir -p /run/tgtd; tgtd --iscsi portal=10.77.0.1:3260"},
 		{agent: "AoEtarget", params: "device=/run/w/aoe nic=e0 shelf=7 slot=1 pid=/run/w/aoe.pid binary=/usr/sbin/vblade", needs: "vblade", setup: "truncate -s 1M /run/w/aoe"},
 		{agent: "AudibleAlarm", setup: "touch /run/w/console; mount --bind /run/w/console /dev/console"},
@@ -78,7 +79,6 @@ func inNamespace() []recipe {
 			setup: `cp -a /etc/ctdb /run/w/ctdb; mount --bind /run/w/ctdb /etc/ctdb; mkdir -p /var/lib/ctdb /run/ctdb; echo 10.77.0.1 >/etc/ctdb/nodes`},
 		{agent: "Pure-FTPd", params: "script=/usr/sbin/pure-ftpd-wrapper pidfile=/run/pure-ftpd/pure-ftpd.pid", needs: "pure-ftpd-wrapper",
 			setup: "mkdir -p /run/pure-ftpd /var/log/pure-ftpd"},
-		{agent: "SphinxSearchDaemon", params: "config=/run/w/sphinx.conf searchd=/usr/bin/searchd search=/usr/bin/search", needs: "/usr/bin/searchd /usr/bin/search"},
 		{agent: "WinPopup", params: "hostfile=/run/w/popup", needs: "smbd smbclient",
 			setup: `mkdir -p /run/w/smb /run/samba; printf '[global]\nserver min protocol = NT1\nclient min protocol = NT1\nnetbios name = W\nmessage command = cp %%s /run/w/popped\nprivate dir = /run/w/smb\nlock directory = /run/w/smb\nstate directory = /run/w/smb\ncache directory = /run/w/smb\npid directory = /run/w/smb\n' >/run/w/smb.conf; touch /run/w/smb.bound; mount --bind /run/w/smb.conf /etc/samba/smb.conf; mkdir -p /var/log/samba; smbd -D; nmbd -D; echo W >/run/w/popup; for i in $(seq 40); do nmblookup W#03 >/dev/null && break; sleep 0.5; done`,
 			after: "kill $(cat /run/w/smb/smbd.pid) $(cat /run/w/smb/nmbd.pid); umount /etc/samba/smb.conf"},
@@ -116,11 +116,10 @@ func inNamespace() []recipe {
 			setup: boxImage + `; ` + dockerSetup + `; mkdir -p /run/w/compose; printf 'version: "2.4"\nservices:\n  w:\n    image: w\n    network_mode: none\n    command: /bin/busybox sleep 600\n' >/run/w/compose/docker-compose.yml`, after: dockerEnd},
 		{agent: "proftpd", params: "conffile=/run/w/proftpd.conf pidfile=/run/w/proftpd.pid", needs: "proftpd",
 			setup: `mkdir -p /run/proftpd; printf 'ServerName w\nServerType standalone\nDefaultAddress 127.0.0.1\nPort 2121\nUser nobody\nGroup nogroup\nPidFile /run/w/proftpd.pid\nScoreboardFile /run/proftpd/board\nUseIPv6 off\n' >/run/w/proftpd.conf`},
-		{agent: "rabbitmq-cluster", needs: "rabbitmq-server", setup: `mkdir -p /var/lib/rabbitmq /var/log/rabbitmq; chown -R rabbitmq /var/lib/rabbitmq /var/log/rabbitmq; ip link set lo up`},
-		{agent: "rabbitmq-server-ha", params: "use_fqdn=false", needs: "rabbitmq-server", promotes: true, meta: "master-max=1", setup: `mkdir -p /var/lib/rabbitmq /var/log/rabbitmq; chown -R rabbitmq /var/lib/rabbitmq /var/log/rabbitmq`},
-		{agent: "sfex", params: "device=/run/w/sfex.disk index=1", needs: "sfex_init", setup: "truncate -s 1M /run/w/sfex; ln -s $(losetup --find --show /run/w/sfex) /run/w/sfex.disk; sfex_init /run/w/sfex.disk", after: "losetup -d $(readlink /run/w/sfex.disk)"},
+		{agent: "rabbitmq-cluster", slow: true, needs: "rabbitmq-server", setup: `mkdir -p /var/lib/rabbitmq /var/log/rabbitmq; chown -R rabbitmq /var/lib/rabbitmq /var/log/rabbitmq; ip link set lo up`},
+		{agent: "rabbitmq-server-ha", slow: true, params: "use_fqdn=false", needs: "rabbitmq-server", promotes: true, meta: "master-max=1", setup: `mkdir -p /var/lib/rabbitmq /var/log/rabbitmq; chown -R rabbitmq /var/lib/rabbitmq /var/log/rabbitmq`},
 		{agent: "smb-share", params: "share=w path=/run/w outfile=/run/w/smb.d/w.conf confd=/run/w/smb.d includesfile=/run/w/smb.d/includes.conf", needs: "smbd smbcontrol",
-			setup: `mkdir -p /run/w/smb.d /run/w/smb /run/samba /var/log/samba; mount -t tmpfs none /run/w/smb.d; touch /run/w/smb.d/includes.conf; printf '[global]\ninclude = /run/w/smb.d/includes.conf\nprivate dir = /run/w/smb\nlock directory = /run/w/smb\nstate directory = /run/w/smb\ncache directory = /run/w/smb\npid directory = /run/w/smb\n' >/run/w/share.conf; mount --bind /run/w/share.conf /etc/samba/smb.conf; smbd -D`,
+			setup: `mkdir -p /run/w/smb.d /run/w/smb /run/samba /var/log/samba; mount -t tmpfs none /run/w/smb.d; touch /run/w/smb.d/includes.conf; printf '[global]\nprivate dir = /run/w/smb\nlock directory = /run/w/smb\nstate directory = /run/w/smb\ncache directory = /run/w/smb\npid directory = /run/w/smb\ninclude = /run/w/smb.d/includes.conf\n' >/run/w/share.conf; mount --bind /run/w/share.conf /etc/samba/smb.conf; smbd -D`,
 			after: "kill $(cat /run/w/smb/smbd.pid); umount /etc/samba/smb.conf"},
 		{agent: "tomcat", params: "java_home=/usr/lib/jvm/default-java catalina_home=/usr/share/tomcat10 catalina_base=/run/w/tc tomcat_user=tomcat statusurl=http://127.0.0.1:8089/ catalina_pid=/run/w/tc/pid", needs: "java /usr/share/tomcat10/bin/catalina.sh wget",
 			setup: `mkdir -p /run/w/tc/conf /run/w/tc/logs /run/w/tc/temp /run/w/tc/work /run/w/tc/webapps/ROOT; echo well >/run/w/tc/webapps/ROOT/index.html; printf '<Server port="-1"><Service name="Catalina"><Connector port="8089" address="127.0.0.1" protocol="HTTP/1.1"/><Engine name="Catalina" defaultHost="localhost"><Host name="localhost" appBase="webapps"/></Engine></Service></Server>\n' >/run/w/tc/conf/server.xml; cp /etc/tomcat10/web.xml /run/w/tc/conf/; chown -R tomcat /run/w/tc`},
@@ -156,7 +155,8 @@ func outOfReach() map[string]string {
 		"what it manages is not in Debian 12":                                               "WAS WAS6 ZFS asterisk clvm db2 eDir88 ids jboss jira minio mysql-proxy oraasm oracle oralsnr pound SAPDatabase SAPInstance sybaseASE vdo-vol vmware Xen",
 		"it talks to the interface of a cloud, with an account there":                       "aliyun-vpc-move-ip aws-vpc-move-ip aws-vpc-route53 awseip awsvip azure-events azure-events-az gcp-pd-move gcp-vpc-move-ip gcp-vpc-move-route gcp-vpc-move-vip ocivip openstack-cinder-volume openstack-floating-ip openstack-info openstack-virtual-ip",
 		"the native agent serves instead: the script works with another cluster stack only": "lvmlockd",
-		"needs a peer that negotiates keys":                                                 "ipsec",
+		"it asks the program `search`, which Sphinx 2.2 has no more":                        "SphinxSearchDaemon",
+		"it needs a peer that negotiates keys":                                              "ipsec",
 	}
 	out := map[string]string{}
 	for why, names := range reasons {

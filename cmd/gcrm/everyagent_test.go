@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -39,8 +40,20 @@ func TestEveryAgent(t *testing.T) {
 		t.Skip("SKIPPED: the package resource-agents is not installed: ", err)
 	}
 	rows := tryAll(t, freshHost, inNamespace())
-	note(t, "## In a network namespace", "On any host with the packages, by `TestEveryAgent`.", rows)
+	note(t, "## In a network namespace", "On any host with the packages, by `TestEveryAgent`.", inNamespace(), rows)
 	accounted(t)
+	rewrite(t, "## Not tried", func(string) string {
+		whom := map[string][]string{}
+		for agent, why := range outOfReach() {
+			whom[why] = append(whom[why], agent)
+		}
+		var b strings.Builder
+		for _, why := range slices.Sorted(maps.Keys(whom)) {
+			slices.Sort(whom[why])
+			fmt.Fprintf(&b, "- %s: %s\n", why, strings.Join(whom[why], ", "))
+		}
+		return b.String()
+	})
 }
 
 // freshHost is one for each agent: whatever it leaves ends with its namespaces.
@@ -136,6 +149,10 @@ func try(h host, folder string, r recipe) (out row) {
 			return out
 		}
 	}
+	limit := time.Minute
+	if r.slow {
+		limit *= 4
+	}
 	tried := []string{}
 	step := func(name, command, want string) bool {
 		if text, status := h.sh("(" + command + ") </dev/null"); status != "0" {
@@ -143,7 +160,7 @@ func try(h host, folder string, r recipe) (out row) {
 			return false
 		}
 		tried = append(tried, name)
-		for end := time.Now().Add(70 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		for end := time.Now().Add(limit + 10*time.Second); ; time.Sleep(200 * time.Millisecond) {
 			state, failure := stateOf(h)
 			if failure != "" {
 				out.result = name + ": " + failure
@@ -163,14 +180,15 @@ func try(h host, folder string, r recipe) (out row) {
 	if r.params != "" {
 		define += " params " + r.params
 	}
-	define += " op monitor interval=1s timeout=60s op start timeout=60s op stop timeout=60s op promote timeout=60s op demote timeout=60s"
+	define += " op monitor interval=1s timeout=LIMIT op start timeout=LIMIT op stop timeout=LIMIT op promote timeout=LIMIT op demote timeout=LIMIT"
 	if r.promotes {
 		resource = "m"
 		define = "printf '%s\\n' 'configure' \"" + strings.ReplaceAll(strings.TrimPrefix(define, "gcrm -F configure "), `"`, `\"`) +
-			" op monitor role=Master interval=2s timeout=60s\" 'ms m w meta target-role=Stopped notify=true " + r.meta + "' 'commit force' | gcrm -F"
+			" op monitor role=Master interval=2s timeout=LIMIT\" 'ms m w meta target-role=Stopped notify=true " + r.meta + "' 'commit force' | gcrm -F"
 	} else {
 		define += " meta target-role=Stopped"
 	}
+	define = strings.ReplaceAll(define, "LIMIT", fmt.Sprintf("%.0fs", limit.Seconds()))
 	ok := step("probe", define, "stopped")
 	if ok && r.promotes {
 		ok = step("start", "gcrm resource meta m set target-role Slave", "started") &&
@@ -251,8 +269,26 @@ func stateOf(h host) (state, failure string) {
 	return "stopped", ""
 }
 
-// note writes a table into the documentation, where the one of the same heading was.
-func note(t *testing.T, heading, how string, rows []row) {
+// note writes a table into the documentation, where the one of the same heading was. Rows
+// of agents that were not tried this time stay.
+func note(t *testing.T, heading, how string, recipes []recipe, rows []row) {
+	t.Helper()
+	rewrite(t, heading, func(section string) string {
+		lines := map[string]string{}
+		for line := range strings.Lines(section) {
+			if name, _, ok := strings.Cut(strings.TrimPrefix(line, "| "), " | "); ok && strings.HasPrefix(line, "| ") {
+				lines[name] = line
+			}
+		}
+		for _, r := range rows {
+			lines[r.agent] = lineOf(r)
+		}
+		return how + "\n\n" + tableOf(recipes, lines)
+	})
+}
+
+// rewrite changes what is below a heading of the documentation, if there is one to write.
+func rewrite(t *testing.T, heading string, change func(string) string) {
 	t.Helper()
 	if *agentsTable == "" {
 		return
@@ -261,31 +297,38 @@ func note(t *testing.T, heading, how string, rows []row) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, ok := strings.Cut(string(text), heading+"\n")
+	before, section, ok := strings.Cut(string(text), "\n"+heading+"\n")
 	if !ok {
 		t.Fatalf("%s has no %q", *agentsTable, heading)
 	}
-	after := ""
-	if _, next, more := strings.Cut(rest, "\n## "); more {
-		after = "\n## " + next
+	section, after, more := strings.Cut(section, "\n## ")
+	if more {
+		after = "\n## " + after
 	}
-	if err := os.WriteFile(*agentsTable, []byte(before+heading+"\n\n"+how+"\n\n"+tableOf(rows)+after), 0o644); err != nil {
+	if err := os.WriteFile(*agentsTable, []byte(before+"\n"+heading+"\n\n"+change(section)+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// tableOf are rows as documentation.
-func tableOf(rows []row) string {
+// lineOf is a row as documentation.
+func lineOf(r row) string {
+	cell := func(s string) string {
+		return strings.ReplaceAll(strings.ReplaceAll(strings.TrimSpace(s), "|", "\\|"), "\n", " ")
+	}
+	return fmt.Sprintf("| %s | %s | %s | %s |\n", r.agent, cell(r.tried), cell(r.result), cell(r.tester))
+}
+
+// tableOf are lines as documentation, in the order of the recipes.
+func tableOf(recipes []recipe, lines map[string]string) string {
 	var b strings.Builder
 	b.WriteString("| agent | actions | result | ocf-tester |\n| --- | --- | --- | --- |\n")
 	did := 0
-	cell := func(s string) string { return strings.ReplaceAll(strings.ReplaceAll(s, "|", "\\|"), "\n", " ") }
-	for _, r := range rows {
-		if r.result == good {
+	for _, r := range recipes {
+		if strings.Contains(lines[r.agent], "| "+good+" |") {
 			did++
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", r.agent, cell(r.tried), cell(r.result), cell(r.tester))
+		b.WriteString(lines[r.agent])
 	}
-	fmt.Fprintf(&b, "\n%d of %d did everything.\n", did, len(rows))
+	fmt.Fprintf(&b, "\n%d of %d did everything.\n", did, len(recipes))
 	return b.String()
 }
