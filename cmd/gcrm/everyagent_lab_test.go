@@ -44,7 +44,6 @@ func onKernel() []recipe {
 		{agent: "mdraid", params: "mdadm_conf=/root/mdadm.conf md_dev=/dev/md/w", needs: "mdadm", setup: raid + "mdadm --stop /dev/md/w", after: noRaid},
 		{agent: "Raid1", params: "raidconf=/root/mdadm.conf raiddev=/dev/md/w", needs: "mdadm", setup: raid + "mdadm --stop /dev/md/w", after: noRaid},
 		{agent: "ManageRAID", params: "raidname=W", needs: "mdadm", setup: raid + `mkdir -p /etc/conf.d /mnt/w; mkfs.ext4 -q /dev/md/w; printf 'W_UUID="%s"\nW_DEV="md127"\nW_MOUNTPOINT="/mnt/w"\nW_MOUNTOPTIONS="noatime"\nW_LOCALDISKS="/dev/loop5 /dev/loop6"\n' $(mdadm --detail /dev/md/w | sed -n 's/ *UUID : //p') >/etc/conf.d/HB-ManageRAID; mdadm --stop /dev/md/w`, after: noRaid},
-		{agent: "LinuxSCSI", params: "scsi=7:0:0:0 ignore_deprecation=1", because: "the kernel has no list of SCSI devices in /proc"},
 		{agent: "iscsi", params: "portal=10.9.1.1:3260 target=iqn.2026-01.test:i", needs: "iscsiadm tgtadm",
 			setup: disk + "systemctl start tgt iscsid; modprobe iscsi_tcp; tgtadm -L iscsi -m target -o new -t 1 -T iqn.2026-01.test:i; tgtadm -L iscsi -m logicalunit -o new -t 1 -l 1 -b /dev/loop7; tgtadm -L iscsi -m target -o bind -t 1 -I ALL",
 			after: "tgtadm -L iscsi -m target -o delete -f -t 1; systemctl stop tgt; " + noDisk},

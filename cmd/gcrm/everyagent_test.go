@@ -281,7 +281,9 @@ func note(t *testing.T, heading, how string, recipes []recipe, rows []row) {
 			}
 		}
 		for _, r := range rows {
-			lines[r.agent] = lineOf(r)
+			if lines[r.agent] == "" || !strings.HasPrefix(r.result, "not tried") {
+				lines[r.agent] = lineOf(r)
+			}
 		}
 		return how + "\n\n" + tableOf(recipes, lines)
 	})
@@ -310,12 +312,14 @@ func rewrite(t *testing.T, heading string, change func(string) string) {
 	}
 }
 
+var momentOf = regexp.MustCompile(` at \w{3} \w{3} +\d+ [\d:]+ \d{4} after \S+`)
+
 // lineOf is a row as documentation.
 func lineOf(r row) string {
 	cell := func(s string) string {
 		return strings.ReplaceAll(strings.ReplaceAll(strings.TrimSpace(s), "|", "\\|"), "\n", " ")
 	}
-	return fmt.Sprintf("| %s | %s | %s | %s |\n", r.agent, cell(r.tried), cell(r.result), cell(r.tester))
+	return fmt.Sprintf("| %s | %s | %s | %s |\n", r.agent, cell(r.tried), cell(momentOf.ReplaceAllString(r.result, "")), cell(r.tester))
 }
 
 // tableOf are lines as documentation, in the order of the recipes.
