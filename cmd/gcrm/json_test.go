@@ -212,7 +212,7 @@ node node1 attributes rack=1 utilization memory=4096
 primitive db ocf:pacemaker:Dummy params fake=x meta priority=5 utilization memory=10 op monitor interval=10s
 primitive spare ocf:pacemaker:Dummy meta target-role=Stopped
 primitive login ocf:pacemaker:Dummy params passwd=x op monitor interval=10s
-primitive f stonith:fence_dummy
+primitive f stonith:fence_ipmilan params ip=192.0.2.1 username=u meta target-role=Stopped
 location l db 100: node1
 rsc_ticket t t1: login loss-policy=stop
 commit
