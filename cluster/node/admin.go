@@ -147,6 +147,9 @@ func readJoinRequest(body []byte, now time.Time) (req JoinRequest, err error) {
 
 // join answers a node that wants to join.
 func (n *Node) join(ctx context.Context, body []byte) ([]byte, error) {
+	if err := n.opened(); err != nil {
+		return nil, err
+	}
 	req, err := readJoinRequest(body, time.Now())
 	if err != nil {
 		return nil, err

@@ -80,9 +80,6 @@ func (n *Node) handle() {
 		return nil, n.remove(ctx, name)
 	})
 	handle(n, methodManual, func(ctx context.Context, _ transport.Peer, r manualRequest) (any, error) {
-		if n.cons.Load() == nil {
-			return nil, fmt.Errorf("node %s has just been started", n.cfg.Name)
-		}
 		return n.manual(ctx, r)
 	})
 	handle(n, methodDrill, func(_ context.Context, from transport.Peer, r drillOrder) (any, error) {
@@ -104,7 +101,7 @@ func (n *Node) handle() {
 	handle(n, methodKeys, func(context.Context, transport.Peer, struct{}) (any, error) {
 		return keysAnswer{n.generation.Load()}, nil
 	})
-	handle(n, methodApplied, func(_ context.Context, _ transport.Peer, q appliedQuestion) (any, error) {
+	handleEarly(n, methodApplied, func(_ context.Context, _ transport.Peer, q appliedQuestion) (any, error) {
 		c := n.cons.Load()
 		if c == nil {
 			return appliedAnswer{}, nil
@@ -126,8 +123,27 @@ func joiner(n *Node) func(context.Context, []byte) ([]byte, error) {
 	return n.join
 }
 
-// handle registers a handler with a typed request.
+// handle registers a handler with a typed request. The node is asked as soon as it
+// listens; before it has opened its log it only says that it is not that far.
 func handle[T any](n *Node, method string, f func(context.Context, transport.Peer, T) (any, error)) {
+	handleEarly(n, method, func(ctx context.Context, from transport.Peer, req T) (any, error) {
+		if err := n.opened(); err != nil {
+			return nil, err
+		}
+		return f(ctx, from, req)
+	})
+}
+
+// opened reports whether there is a log yet.
+func (n *Node) opened() error {
+	if n.cons.Load() == nil {
+		return fmt.Errorf("node %s has just been started", n.cfg.Name)
+	}
+	return nil
+}
+
+// handleEarly registers a handler that does without the log.
+func handleEarly[T any](n *Node, method string, f func(context.Context, transport.Peer, T) (any, error)) {
 	n.wire.Handle(method, func(ctx context.Context, from transport.Peer, body json.RawMessage) (any, error) {
 		var req T
 		if err := json.Unmarshal(body, &req); err != nil {
