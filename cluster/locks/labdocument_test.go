@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gcrm/cluster/simtest/lab"
+	"gcrm/drivers/libvirt/ticker"
 )
 
 // documentVolume is the dual-primary resource of the document. The handlers are the
@@ -168,9 +169,9 @@ func (m shared) document(guests ...string) {
 		m.install(g, "qemu_config/"+g+".xml")
 		m.Run("node1", "gcrm resource start "+g+"_res")
 	}
-	before := map[string]guestState{}
+	before := map[string]ticker.Count{}
 	for _, g := range guests {
-		before[g] = m.guestWorks(g+" works", g, guestState{})
+		before[g] = m.guestWorks(g+" works", g, ticker.Count{})
 	}
 	where := m.Run("node1", "gcrm resource locate centos7a_res")
 	from, to := "node1", "node2"
@@ -182,7 +183,7 @@ func (m shared) document(guests ...string) {
 	m.Runs("node1", "centos7a_res", to)
 	took := time.Since(begun)
 	now := m.guestWorks("centos7a works on "+to, "centos7a", before["centos7a"])
-	if !now.continues(before["centos7a"]) {
+	if !now.Continues(before["centos7a"]) {
 		t.Errorf("centos7a was started anew: %+v, then %+v", before["centos7a"], now)
 	}
 	t.Logf("centos7a moved alive from %s to %s in %v: %+v, then %+v; %s", from, to, took.Round(time.Second), before["centos7a"], now, lab.HostLoad())

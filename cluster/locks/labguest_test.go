@@ -1,99 +1,42 @@
 package locks
 
 import (
-	"encoding/binary"
-	"encoding/hex"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"time"
 
 	"gcrm/cluster/simtest/lab"
+	"gcrm/drivers/libvirt/ticker"
 )
-
-// guestCode is all that the guest of the test runs, instead of an operating system. Its
-// first sector reads the second one, and then, at each tick of the BIOS (55 ms), adds one
-// to the number there, one to a number that lives in memory only, and writes the sector
-// with both and their exclusive or:
-//
-//	  xor   eax, eax
-//	  mov   ds, ax
-//	  mov   ss, ax
-//	  mov   sp, 0x7c00
-//	  sti
-//	  mov   [0x7e00], eax
-//	  mov   ah, 0x42
-//	  call  disk
-//	again:
-//	  inc   dword [0x8000]
-//	  inc   dword [0x7e00]
-//	  mov   eax, [0x7e00]
-//	  mov   [0x8004], eax
-//	  xor   eax, [0x8000]
-//	  mov   [0x8008], eax
-//	  mov   ax, 0x4300
-//	  call  disk
-//	  mov   eax, [0x46c]
-//	tick:
-//	  hlt
-//	  cmp   eax, [0x46c]
-//	  je    tick
-//	  jmp   again
-//	disk:
-//	  push  dx
-//	  mov   si, packet
-//	  int   0x13
-//	  pop   dx
-//	  jc    failed
-//	  ret
-//	failed:
-//	  hlt
-//	  jmp   failed
-//	packet: db 16, 0; dw 1, 0x8000, 0; dd 1, 0
-const guestCode = "6631c08ed88ed0bc007cfb66a3007eb442e82f0066ff06008066ff06007e66a1007e66a30480663306008066a30880" +
-	"b80043e80e0066a16c04f4663b066c0474f8ebd152be507ccd135a7201c3f4ebfd10000100008000000100000000000000"
-
-const guestDefinition = `<domain type='qemu'>
-<name>GUEST</name>
-<memory unit='MiB'>16</memory><vcpu>1</vcpu>
-<os><type arch='x86_64' machine='pc'>hvm</type></os><on_reboot>destroy</on_reboot>
-<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
-<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='DIRECTORY/GUEST.img'/><target dev='vda' bus='virtio'/></disk>
-<controller type='usb' model='none'/><memballoon model='none'/></devices></domain>`
 
 const guestConfiguration = `primitive guest VirtualDomain params config=/mnt/kvm/guest.xml hypervisor=qemu:///system migration_transport=ssh force_stop=true op start timeout=300s interval=0 op stop timeout=300s interval=0 op migrate_to timeout=300s interval=0 op migrate_from timeout=300s interval=0 op monitor interval=30s timeout=60s meta allow-migrate=true
 location guest-first guest 10: node2
 order fs-then-guest Mandatory: fs-clone guest
 colocation guest-with-fs inf: guest fs-clone`
 
-// guestState is what the guest wrote last.
-type guestState struct{ total, sinceBoot uint32 }
-
-// continues tells whether the guest ran on since then, in its memory as well: it counts
-// both at each tick.
-func (s guestState) continues(before guestState) bool {
-	return s.sinceBoot >= before.sinceBoot && s.sinceBoot-before.sinceBoot == s.total-before.total
-}
-
 // guestImage reads it from the image of a guest, as a node sees it.
-func (m shared) guestImage(node, guest string) guestState {
+func (m shared) guestImage(node, guest string) ticker.Count {
 	m.t.Helper()
-	out := m.Run(node, fmt.Sprintf("dd if=%s/%s.img bs=512 skip=1 count=1 iflag=direct status=none | xxd -p -c 12 -l 12", m.directory, guest))
-	b, err := hex.DecodeString(out)
-	if err != nil || len(b) != 12 {
+	out := m.Run(node, fmt.Sprintf("dd if=%s bs=%d skip=1 count=1 iflag=direct status=none | base64 -w0", m.image(guest), ticker.Sector))
+	sector, err := base64.StdEncoding.DecodeString(out)
+	if err != nil {
 		m.t.Fatalf("image of the guest %s: %q", guest, out)
 	}
-	s := guestState{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])}
-	if s.total^s.sinceBoot != binary.LittleEndian.Uint32(b[8:]) {
-		m.t.Fatalf("the sector of the guest %s is damaged: %q", guest, out)
+	c, err := ticker.ReadCount(sector)
+	if err != nil {
+		m.t.Fatalf("%s: %v", guest, err)
 	}
-	return s
+	return c
 }
 
+func (m shared) image(guest string) string { return m.directory + "/" + guest + ".img" }
+
 // guestWorks waits until a guest has written on.
-func (m shared) guestWorks(what, guest string, before guestState) guestState {
+func (m shared) guestWorks(what, guest string, before ticker.Count) ticker.Count {
 	m.t.Helper()
-	var now guestState
-	m.Wait(what, func() bool { now = m.guestImage("node1", guest); return now.total > before.total })
+	var now ticker.Count
+	m.Wait(what, func() bool { now = m.guestImage("node1", guest); return now.Total > before.Total })
 	return now
 }
 
@@ -108,8 +51,8 @@ func (m shared) hosts() {
 // install makes the image and the definition of a guest.
 func (m shared) install(guest, definition string) {
 	m.t.Helper()
-	m.Run("node1", strings.ReplaceAll(m.in(fmt.Sprintf("set -e; cd DIRECTORY; mkdir -p $(dirname %s); truncate -s 1M GUEST.img; (echo %s | xxd -r -p; head -c %d /dev/zero; printf '\\125\\252') | dd of=GUEST.img conv=notrunc status=none; cat > %s <<'END'\n%s\nEND\nsync",
-		definition, guestCode, 510-len(guestCode)/2, definition, guestDefinition)), "GUEST", guest))
+	m.Run("node1", m.in(fmt.Sprintf("set -e; cd DIRECTORY; mkdir -p $(dirname %s); truncate -s 1M %s.img; echo %s | base64 -d | dd of=%s.img conv=notrunc status=none; cat > %s <<'END'\n%sEND\nsync",
+		definition, guest, base64.StdEncoding.EncodeToString(ticker.Disk()), guest, definition, ticker.Domain(guest, m.image(guest)))))
 }
 
 // guest runs a virtual machine whose image is on GFS2, has it moved alive both ways, takes
@@ -121,7 +64,7 @@ func (m shared) guest() {
 	m.install("guest", "guest.xml")
 	m.Configure("node1", guestConfiguration)
 	m.Runs("node1", "guest", "node2")
-	before := m.guestWorks("the guest works", "guest", guestState{})
+	before := m.guestWorks("the guest works", "guest", ticker.Count{})
 	// The second one ends the first, and the guest prefers node2.
 	for i, command := range []string{"gcrm resource move guest node1 force", "gcrm resource clear guest"} {
 		to, begun := m.Names()[i], time.Now()
@@ -129,7 +72,7 @@ func (m shared) guest() {
 		m.Runs("node1", "guest", to)
 		took := time.Since(begun)
 		now := m.guestWorks("the guest works on "+to, "guest", before)
-		if !now.continues(before) {
+		if !now.Continues(before) {
 			t.Errorf("the guest was started anew on %s: %+v, then %+v", to, before, now)
 		}
 		t.Logf("live migration to %s in %v, %+v, then %+v; %s", to, took.Round(time.Second), before, now, lab.HostLoad())
@@ -142,9 +85,9 @@ func (m shared) guest() {
 	lost := time.Now()
 	m.lose("power-off of the guest's host", func() { m.PowerOff("node2") }, func() {
 		// Until then the image shows what it wrote last before it was lost.
-		var now guestState
-		m.Wait("the guest was started again", func() bool { now = m.guestImage("node1", "guest"); return now.sinceBoot < now.total })
-		if now.total-now.sinceBoot < before.total {
+		var now ticker.Count
+		m.Wait("the guest was started again", func() bool { now = m.guestImage("node1", "guest"); return now.SinceStart < now.Total })
+		if now.Total-now.SinceStart < before.Total {
 			t.Errorf("the guest lost what it wrote: %+v, then %+v", before, now)
 		}
 		t.Logf("the guest works again at the latest %v after the loss of its host: %+v, then %+v", time.Since(lost).Round(time.Second), before, now)
@@ -152,7 +95,7 @@ func (m shared) guest() {
 	})
 	m.Runs("node1", "guest", "node2")
 	now := m.guestWorks("the guest works at home", "guest", before)
-	if !now.continues(before) {
+	if !now.Continues(before) {
 		t.Errorf("the guest was started anew at home: %+v, then %+v", before, now)
 	}
 	t.Logf("the guest is home %v after the loss: %+v, then %+v", time.Since(lost).Round(time.Second), before, now)

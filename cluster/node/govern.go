@@ -281,25 +281,16 @@ func (n *Node) release(name string) {
 // awaited are the nodes that another one is having fenced: who led before may
 // have asked for that. What started anew meanwhile would be hit as a member, and
 // does not come in before it is over. Only those are waited for that are members
-// themselves in the incarnation that asked, as far as is seen, and no longer than
-// a fencing can take. The caller holds mu.
+// themselves in the incarnation that asked, as far as is seen: they say how it
+// ended, and do not give up (see settle). The caller holds mu.
 func (n *Node) awaited(state *consensus.State) []string {
 	var targets []string
-	begun := map[string]time.Time{}
 	for _, f := range state.UnderWay() {
 		i := slices.IndexFunc(state.Members, func(m consensus.Member) bool { return strings.EqualFold(m.Name, f.Target) })
-		if s := n.seen[f.Origin]; i < 0 || !s.up || s.incarnation != f.OriginIncarnation || !n.seen[state.Members[i].Name].up {
-			continue
-		}
-		since, known := n.begun[f.ID]
-		if !known {
-			since = time.Now()
-		}
-		if begun[f.ID] = since; time.Since(since) < n.timing.FencingHold {
+		if s := n.seen[f.Origin]; i >= 0 && s.up && s.incarnation == f.OriginIncarnation && n.seen[state.Members[i].Name].up {
 			targets = append(targets, state.Members[i].Name)
 		}
 	}
-	n.begun = begun
 	return targets
 }
 

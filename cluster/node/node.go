@@ -76,7 +76,6 @@ type Node struct {
 	seen    map[string]sight
 	held    map[string]time.Time // until when; see view
 	shot    map[string]shot      // by node
-	begun   map[string]time.Time // by id of a fencing: since when its target is held; see awaited
 	peers   directory            // see peersFile
 	hinted  appliedAnswer        // see hint
 	links   map[string]uint64    // by peer: bit i is set while link i works

@@ -64,12 +64,9 @@ func TestWhoIsBeingFencedDoesNotComeIn(t *testing.T) {
 			n.seen["b"] = sight{up: true, incarnation: 4}
 			s.Fencings[0].Target = "b"
 		}, false},
-		{"it takes longer than any fencing", func(n *Node, _ *consensus.State) {
-			n.begun = map[string]time.Time{"b/1": time.Now().Add(-2 * time.Hour)}
-		}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := &Node{cfg: Config{Name: "a", Clock: time.Now}, incarnation: 1, timing: heartbeat.Timing{FencingHold: time.Hour},
+			n := &Node{cfg: Config{Name: "a", Clock: time.Now}, incarnation: 1,
 				seen: map[string]sight{"b": {up: true, incarnation: 3}, "c": {up: true, incarnation: 6}}}
 			s := &consensus.State{CIB: cib.New(), Members: []consensus.Member{online("a", 1), online("b", 3), lost}, Fencings: []consensus.Fencing{fencing}}
 			c.change(n, s)

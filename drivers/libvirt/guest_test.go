@@ -13,7 +13,7 @@ import (
 
 	"gcrm/drivers"
 	"gcrm/drivers/agenttest"
-	"gcrm/drivers/libvirt/rpc"
+	"gcrm/drivers/libvirt/rpc/rpctest"
 	"gcrm/drivers/libvirt/ticker"
 )
 
@@ -96,33 +96,7 @@ libvirtd -l -f %[1]s/conf -p %[1]s/pid; exit`, dir, h.name) // the shell takes l
 	cmd := exec.Command("ip", "netns", "exec", space, "unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "sh", "-c", script)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Skip("SKIPPED: ", err)
-	}
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // and with it all of its namespace
-		<-ended
-		if t.Failed() {
-			said, _ := os.ReadFile(log.Name())
-			t.Logf("libvirtd of %s: %s", h.name, said)
-		}
-	})
-	for range 300 {
-		if c, err := rpc.Dial(t.Context(), h.uri, rpc.Options{}); err == nil {
-			c.Close()
-			return
-		}
-		select {
-		case <-ended:
-			said, _ := os.ReadFile(log.Name())
-			t.Skipf("SKIPPED: the real daemon does not run here: %s", said)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	said, _ := os.ReadFile(log.Name())
-	t.Fatalf("the real daemon does not answer: %s", said)
+	rpctest.Serving(t, cmd, log, h.uri, os.Kill).Close() // and with it all of its namespace ends
 }
 
 // has tells whether a domain runs there.

@@ -53,40 +53,49 @@ func PingingDaemon(t testing.TB, pings int) string {
 	cmd := exec.Command(program, "-f", conf, "-p", filepath.Join(dir, "pid"))
 	cmd.Stderr = log
 	cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+dir, "HOME="+dir)
+	uri := "test+unix:///default?socket=" + filepath.Join(dir, "libvirt-sock")
+	// The hypervisor forgets everything with its last connection.
+	hold := Serving(t, cmd, log, uri, os.Interrupt)
+	t.Cleanup(func() { hold.Close() })
+	return uri
+}
+
+// Serving starts a daemon that writes to a log and returns a connection with it. The test
+// is skipped where the daemon does not run; at its end the daemon gets a signal, and is
+// killed if it has not ended ten seconds later.
+func Serving(t testing.TB, cmd *exec.Cmd, log *os.File, uri string, end os.Signal) *rpc.Conn {
+	t.Helper()
+	said := func() string {
+		text, _ := os.ReadFile(log.Name())
+		return string(text)
+	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		t.Skip("SKIPPED: ", err)
 	}
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Process.Signal(end)
 		select {
 		case <-ended:
 		case <-time.After(10 * time.Second):
 			_ = cmd.Process.Kill()
 			<-ended
 		}
+		if t.Failed() {
+			t.Logf("the daemon of %s: %s", uri, said())
+		}
 	})
-	socket := filepath.Join(dir, "libvirt-sock")
-	for range 100 {
-		if _, err := os.Stat(socket); err == nil {
-			uri := "test+unix:///default?socket=" + socket
-			// The hypervisor forgets everything with its last connection.
-			hold, err := rpc.Dial(t.Context(), uri, rpc.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { hold.Close() })
-			return uri
+	for range 300 {
+		if c, err := rpc.Dial(t.Context(), uri, rpc.Options{}); err == nil {
+			return c
 		}
 		select {
 		case <-ended:
-			said, _ := os.ReadFile(log.Name())
-			t.Skipf("the real daemon does not run here: %s", said)
+			t.Skipf("SKIPPED: the real daemon does not run here: %s", said())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	said, _ := os.ReadFile(log.Name())
-	t.Skipf("the real daemon does not listen: %s", said)
-	return ""
+	t.Fatalf("the real daemon does not answer: %s", said())
+	return nil
 }
