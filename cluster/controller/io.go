@@ -24,7 +24,8 @@ type (
 		UUID string // names this controller in transition keys
 		CIB  *cib.CIB
 	}
-	// LostLeader ends it; nothing that is under way is touched.
+	// LostLeader ends it; what is under way goes on, but for fencings that no
+	// device was asked for yet.
 	LostLeader struct{}
 	// Tick says that time has passed.
 	Tick struct{}

@@ -37,6 +37,10 @@ type Runner struct {
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 
+	// reign is over when the leadership is lost.
+	reign context.Context
+	fall  context.CancelFunc
+
 	mu    sync.Mutex
 	queue []Input
 	wake  chan struct{} // has room for one
@@ -46,7 +50,6 @@ type Runner struct {
 const (
 	applyLimit = 30 * time.Second
 	callLimit  = 10 * time.Second
-	fenceLimit = time.Hour
 )
 
 // NewRunner starts a controller. progress is called from one goroutine for
@@ -57,6 +60,7 @@ func NewRunner(cfg Config, cluster Cluster, progress func(Progress), log *slog.L
 	}
 	r := &Runner{machine: New(cfg), cluster: cluster, progress: progress, log: log, wake: make(chan struct{}, 1)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.reign, r.fall = context.WithCancel(r.ctx)
 	r.wg.Go(r.loop)
 	return r
 }
@@ -113,29 +117,34 @@ func (r *Runner) loop() {
 }
 
 func (r *Runner) step(in Input) {
+	if _, lost := in.(LostLeader); lost {
+		// What no device was asked for yet, who leads next decides anew: the
+		// node may be back by then.
+		r.fall()
+		r.reign, r.fall = context.WithCancel(r.ctx)
+	}
 	for _, e := range r.machine.Step(time.Now(), in) {
 		switch e := e.(type) {
 		case Apply:
-			r.call(applyLimit, func(ctx context.Context) Input {
+			r.call(r.ctx, applyLimit, func(ctx context.Context) Input {
 				return ApplyDone{Ref: e.Ref, Err: r.cluster.Apply(ctx, e.Term, e.Change)}
 			})
 		case Dispatch:
-			r.call(callLimit, func(ctx context.Context) Input {
+			r.call(r.ctx, callLimit, func(ctx context.Context) Input {
 				return Dispatched{Ref: e.Ref, Err: r.cluster.Dispatch(ctx, e.Node, e.Message)}
 			})
 		case Query:
-			r.call(callLimit, func(ctx context.Context) Input {
+			r.call(r.ctx, callLimit, func(ctx context.Context) Input {
 				report, err := r.cluster.Query(ctx, e.Node, e.Token)
 				return Answered{Ref: e.Ref, Report: report, Err: err}
 			})
 		case Fence:
-			// Levels, delays and queues for a device add up; who fences sees
-			// to it that it ends.
-			r.call(fenceLimit, func(ctx context.Context) Input {
+			// Levels, delays and queues for a device add up.
+			r.call(r.reign, 0, func(ctx context.Context) Input {
 				return Fenced{Ref: e.Ref, Err: r.cluster.Fence(ctx, e)}
 			})
 		case Shutdown:
-			r.call(callLimit, func(ctx context.Context) Input {
+			r.call(r.ctx, callLimit, func(ctx context.Context) Input {
 				r.cluster.Shutdown(ctx, e.Node, e.NodeID)
 				return nil
 			})
@@ -149,11 +158,15 @@ func (r *Runner) step(in Input) {
 	}
 }
 
-// call runs f beside the machine and queues what it returns.
-func (r *Runner) call(limit time.Duration, f func(context.Context) Input) {
+// call runs f beside the machine and queues what it returns. With no limit, f
+// sees to it itself that it ends.
+func (r *Runner) call(ctx context.Context, limit time.Duration, f func(context.Context) Input) {
 	r.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(r.ctx, limit)
-		defer cancel()
+		if limit > 0 {
+			bounded, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			ctx = bounded
+		}
 		if in := f(ctx); in != nil {
 			r.Input(in)
 		}

@@ -213,7 +213,7 @@ func TestDerive(t *testing.T) {
 		want := Timing{Detection: c.in, Interval: c.interval, DeadAfter: c.dead, LinkDeadAfter: 4 * c.interval,
 			RaftHeartbeat: c.raft, RaftElection: c.raft, RaftLease: c.lease, RaftCommit: c.commit, IO: c.outIO,
 			DiskPatience: max(3*c.in, 3*time.Second), Fencing: time.Minute, Answer: max(5*c.in, 5*time.Second), JoinPatience: max(5*c.in, 20*time.Second),
-			Knock: c.in, Redial: 15 * c.in, FalseFencing: 3 * c.in, RecordHold: 20 * c.outIO, FencingHold: time.Hour}
+			Knock: c.in, Redial: 15 * c.in, FalseFencing: 3 * c.in, RecordHold: 20 * c.outIO, FencingLimit: time.Hour}
 		if got != want {
 			t.Errorf("%v: got %+v, want %+v", c.in, got, want)
 		}
@@ -232,7 +232,7 @@ func TestDerive(t *testing.T) {
 	if _, err := PresetNamed("moon"); err == nil || !strings.Contains(err.Error(), "two-nodes-direct") {
 		t.Error(err)
 	}
-	if got, err := Derive(time.Second, 10*time.Minute); err != nil || got.FencingHold != 100*time.Minute {
+	if got, err := Derive(time.Second, 10*time.Minute); err != nil || got.FencingLimit != 100*time.Minute {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := Derive(time.Second, 2*time.Hour); err == nil {

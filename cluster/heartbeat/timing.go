@@ -44,9 +44,10 @@ type Timing struct {
 	// FalseFencing is how long the heartbeats of a node may still arrive after
 	// a device reported it off.
 	FalseFencing time.Duration
-	// FencingHold is how long a node is kept out while it is fenced, if nobody
-	// says sooner that it is over; RecordHold, until that is recorded.
-	FencingHold, RecordHold time.Duration
+	// FencingLimit bounds what the leader waits for a fencing. RecordHold is how
+	// long a node that was fenced is kept out, if it is not recorded sooner that
+	// it was.
+	FencingLimit, RecordHold time.Duration
 }
 
 // Preset is a pair of the two inputs under a name.
@@ -127,7 +128,7 @@ const (
 //	Redial        = 15 × Detection
 //	FalseFencing  = 3 × Detection
 //	RecordHold    = 20 × IO
-//	FencingHold   = 10 × Fencing, at least 1 h   devices, levels and retries
+//	FencingLimit  = 10 × Fencing, at least 1 h   devices, levels and retries
 //	                                             decide how long it takes
 func Derive(detection, fencing time.Duration) (Timing, error) {
 	if fencing == 0 {
@@ -159,6 +160,6 @@ func Derive(detection, fencing time.Duration) (Timing, error) {
 		Redial:        15 * detection,
 		FalseFencing:  3 * detection,
 		RecordHold:    20 * io,
-		FencingHold:   max(10*fencing, time.Hour),
+		FencingLimit:  max(10*fencing, time.Hour),
 	}, nil
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,8 +35,11 @@ func (d *devices) agree(ctx context.Context, e fencing.Entry) fencing.Told {
 	n, c := d.node, d.node.cons.Load()
 	ctx, cancel := context.WithTimeout(ctx, 2*n.timing.IO)
 	defer cancel()
-	_, err := c.Apply(ctx, d.number(e.ID), consensus.Command{Fencing: &consensus.Fencing{ID: e.ID, Target: e.Target, Incarnation: e.Incarnation,
-		Origin: n.cfg.Name, OriginIncarnation: n.incarnation, Manual: e.Manual, Action: e.Action}})
+	err := d.catchUp(ctx, e.Target)
+	if err == nil {
+		_, err = c.Apply(ctx, d.number(e.ID), consensus.Command{Fencing: &consensus.Fencing{ID: e.ID, Target: e.Target, Incarnation: e.Incarnation,
+			Origin: n.cfg.Name, OriginIncarnation: n.incarnation, Manual: e.Manual, Action: e.Action}})
+	}
 	if err == nil {
 		return fencing.Told{Answer: fencing.Agreed}
 	}
@@ -60,6 +64,40 @@ func (d *devices) agree(ctx context.Context, e fencing.Entry) fencing.Told {
 	return told
 }
 
+// catchUp concludes the fencing of a node that this one saw succeed before its
+// daemon ended, and that ended before it could say so.
+func (d *devices) catchUp(ctx context.Context, target string) error {
+	c := d.node.cons.Load()
+	state, _ := c.State()
+	f, ok := state.Fencing(target)
+	if !ok || !d.node.completes(&f, d.runner.History()) {
+		return nil
+	}
+	_, err := c.Apply(ctx, consensus.NewRequest(), consensus.Command{Fencing: &f})
+	return err
+}
+
+// completes ends what an earlier incarnation of this node began by what its
+// history has, if that is a success.
+func (n *Node) completes(f *consensus.Fencing, history []fencing.Entry) bool {
+	if f.Over || f.Origin != n.cfg.Name || f.OriginIncarnation == n.incarnation {
+		return false
+	}
+	i := slices.IndexFunc(history, func(e fencing.Entry) bool { return e.ID == f.ID && e.State == fencing.Succeeds })
+	if i >= 0 {
+		end(f, history[i])
+	}
+	return i >= 0
+}
+
+// end is what a fencing of the history is for those who agreed on it.
+func end(f *consensus.Fencing, e fencing.Entry) {
+	f.Over, f.Action, f.At = true, e.Action, e.Completed
+	if e.State == fencing.Succeeds {
+		f.Proof, f.Evidence = string(e.Proof), e.Text
+	}
+}
+
 // number is that of the request to consensus by which a fencing is agreed on. As
 // long as it is unknown what came of it, it is repeated under the same one.
 func (d *devices) number(id string) string {
@@ -77,11 +115,8 @@ func (d *devices) conclude(e fencing.Entry, number string) {
 	d.mu.Lock()
 	delete(d.agreed, e.ID)
 	d.mu.Unlock()
-	f := consensus.Fencing{ID: e.ID, Target: e.Target, Incarnation: e.Incarnation, Origin: d.node.cfg.Name, OriginIncarnation: d.node.incarnation,
-		Over: true, Action: e.Action, At: e.Completed}
-	if e.State == fencing.Succeeds {
-		f.Proof, f.Evidence = string(e.Proof), e.Text
-	}
+	f := consensus.Fencing{ID: e.ID, Target: e.Target, Incarnation: e.Incarnation, Origin: d.node.cfg.Name, OriginIncarnation: d.node.incarnation}
+	end(&f, e)
 	// Under the number of the beginning first: if that is still on its way it is
 	// never applied now, and if it was, this is not.
 	d.settle(f, number, consensus.NewRequest())

@@ -40,6 +40,9 @@ type devices struct {
 	// agreed are the requests of this node to fence that were given to consensus
 	// and not concluded: with what number, by their id in the history.
 	agreed map[string]string
+
+	counting sync.Mutex
+	counted  string // what the runner was told last of who is there
 }
 
 const (
@@ -124,6 +127,7 @@ func ended(past []fencing.Entry, self string, now time.Time) []fencing.Entry {
 // Fence implements Fencer.
 func (d *devices) Fence(ctx context.Context, r controller.Fence) (string, error) {
 	incarnation := d.node.incarnationOf(r.Node)
+	d.count() // what was just fenced may just have been missed
 	res, err := d.runner.Fence(ctx, fencing.Request{Target: r.Node, Action: r.Action, Client: "gcrm", Timeout: r.Timeout, Delay: r.Delay, Reason: r.Reason,
 		Incarnation: incarnation})
 	if err == nil && r.Action != fencing.On {
@@ -176,8 +180,7 @@ func (n *Node) manual(ctx context.Context, r manualRequest) (string, error) {
 		n.devices.runner.Confirm(r.Node, r.By, incarnation)
 	} else {
 		if r.Action != fencing.On {
-			n.hold(r.Node, n.timing.FencingHold)
-			defer n.release(r.Node)
+			defer n.keepOut(r.Node)()
 		}
 		if n.devices == nil { // the embedded cluster's own
 			var err error
@@ -283,18 +286,12 @@ func (d *devices) configure() {
 // follow tells the runner who is there, and those who come in what was.
 func (d *devices) follow() {
 	n := d.node
-	last := ""
 	for {
-		state, newer := n.cons.Load().State()
+		_, newer := n.cons.Load().State()
 		n.mu.Lock()
 		known := n.changed
 		n.mu.Unlock()
-		m := fencing.Members{Nodes: n.reachableMembers(state), Quorate: n.quorate(), Watchdog: n.cfg.Watchdog, Armed: d.watchdogs()}
-		if now := fmt.Sprint(m); now != last {
-			last = now
-			d.runner.Members(m)
-		}
-		for _, name := range m.Nodes {
+		for _, name := range d.count() {
 			d.brief(name)
 		}
 		select {
@@ -305,6 +302,21 @@ func (d *devices) follow() {
 			return
 		}
 	}
+}
+
+// count tells the runner who can execute something now, if that has changed, and
+// returns them.
+func (d *devices) count() []string {
+	n := d.node
+	d.counting.Lock()
+	defer d.counting.Unlock()
+	state, _ := n.cons.Load().State()
+	m := fencing.Members{Nodes: n.reachableMembers(state), Quorate: n.quorate(), Watchdog: n.cfg.Watchdog, Armed: d.watchdogs()}
+	if now := fmt.Sprint(m); now != d.counted {
+		d.counted = now
+		d.runner.Members(m)
+	}
+	return m.Nodes
 }
 
 // watchdogs are those that nodes said they have.

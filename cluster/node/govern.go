@@ -58,6 +58,9 @@ func (n *Node) view(state *consensus.State) view {
 			held[name] = true
 		}
 	}
+	for name := range n.fenced {
+		held[name] = true
+	}
 	for name, s := range n.shot {
 		if now := n.seen[name]; now.up && now.incarnation == s.incarnation && time.Now().Before(s.until) {
 			held[name] = true
@@ -100,7 +103,7 @@ func (n *Node) govern() {
 			if lead.Term != term {
 				term, since = lead.Term, time.Now()
 			}
-			if m, ok := state.Member(n.cfg.Name); ok && m.Witness && n.passOn(state) {
+			if m, ok := state.Member(n.cfg.Name); ok && m.Witness && n.passOn(state, "a witness does not lead") {
 				// It may take a moment until this node knows that it was.
 				select {
 				case <-moved:
@@ -169,9 +172,9 @@ func (n *Node) turnAway(state *consensus.State, turned map[string]uint64) {
 	}
 }
 
-// passOn hands leadership from a witness, which is not to lead, to a node that
-// is. It reports whether that was done.
-func (n *Node) passOn(state *consensus.State) bool {
+// passOn hands leadership to a node that is to lead, and reports whether that was
+// done.
+func (n *Node) passOn(state *consensus.State, why string) bool {
 	cons := n.cons.Load()
 	voters, _, err := cons.Electorate()
 	if err != nil {
@@ -182,15 +185,40 @@ func (n *Node) passOn(state *consensus.State) bool {
 		up := n.seen[v].up
 		n.mu.Unlock()
 		m, ok := state.Member(v)
-		if !ok || m.Witness || !up || !n.caughtUp(v, state.Index) {
+		if !ok || m.Witness || m.State != consensus.Online || !up || !n.caughtUp(v, state.Index) {
 			continue
 		}
 		if err := cons.Transfer(v); err == nil {
-			n.log.Info("a witness does not lead", "leader", v)
+			n.log.Info("leadership is passed on", "leader", v, "because", why)
 			return true
 		}
 	}
 	return false
+}
+
+// resign lets another node lead because this one is to be fenced: it would not
+// live to tell that it is down, and who leads next would have it fenced once more.
+// It reports whether this node does not lead in the term any more; others may not
+// be there, or not follow.
+func (n *Node) resign(ctx context.Context, term uint64) bool {
+	for end := time.Now().Add(n.timing.Detection); ; {
+		cons := n.cons.Load()
+		state, _ := cons.State()
+		if n.passOn(state, "this node is to be fenced") {
+			return true
+		}
+		if lead, _ := cons.Leadership(); !lead.Self || lead.Term != term {
+			return true
+		}
+		if len(n.reachableMembers(state)) == 1 || time.Now().After(end) {
+			return false
+		}
+		select {
+		case <-time.After(n.timing.Interval):
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 func (n *Node) commit(term uint64, cmd consensus.Command, what string) bool {
@@ -278,16 +306,37 @@ func (n *Node) release(name string) {
 	}
 }
 
-// awaited are the nodes that another one is having fenced: who led before may
-// have asked for that. What started anew meanwhile would be hit as a member, and
-// does not come in before it is over. Only those are waited for that are members
-// themselves in the incarnation that asked, as far as is seen: they say how it
-// ended, and do not give up (see settle). The caller holds mu.
+// keepOut keeps a node that this one is having fenced from coming in, until
+// release.
+func (n *Node) keepOut(name string) (release func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fenced[name]++
+	return func() {
+		n.mu.Lock()
+		if n.fenced[name]--; n.fenced[name] == 0 {
+			delete(n.fenced, name)
+		}
+		n.mu.Unlock()
+		n.signal()
+	}
+}
+
+// awaited are the nodes of whose fencing is not known yet how it ended: who led
+// before may have asked for that, or this node in an earlier term. What started
+// anew meanwhile would be hit as a member, and does not come in before it is
+// over. Only those are waited for that are members themselves in the incarnation
+// that asked, as far as is seen: they say how it ended, and do not give up (see
+// settle). The caller holds mu.
 func (n *Node) awaited(state *consensus.State) []string {
 	var targets []string
 	for _, f := range state.UnderWay() {
 		i := slices.IndexFunc(state.Members, func(m consensus.Member) bool { return strings.EqualFold(m.Name, f.Target) })
-		if s := n.seen[f.Origin]; i >= 0 && s.up && s.incarnation == f.OriginIncarnation && n.seen[state.Members[i].Name].up {
+		s := n.seen[f.Origin]
+		if f.Origin == n.cfg.Name {
+			s = sight{up: true, incarnation: n.incarnation}
+		}
+		if i >= 0 && s.up && s.incarnation == f.OriginIncarnation && n.seen[state.Members[i].Name].up {
 			targets = append(targets, state.Members[i].Name)
 		}
 	}

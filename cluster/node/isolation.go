@@ -202,9 +202,11 @@ func (n *Node) goAlone() loneliness {
 		if n.devices != nil {
 			go n.withdraw(ctx, peer)
 		}
-		incarnation := n.incarnationOf(peer)
-		if proof, err = n.cfg.Fencer.Fence(ctx, controller.Fence{Node: peer, NodeID: m.ID, Action: action, Delay: delay,
-			Timeout: fencingTimeout(state.CIB), Reason: "it does not answer, and this node has to go on alone"}); err != nil {
+		incarnation, release := n.incarnationOf(peer), n.keepOut(peer)
+		proof, err = n.cfg.Fencer.Fence(ctx, controller.Fence{Node: peer, NodeID: m.ID, Action: action, Delay: delay,
+			Timeout: fencingTimeout(state.CIB), Reason: "it does not answer, and this node has to go on alone"})
+		release()
+		if err != nil {
 			n.log.Error("the other node could not be fenced; this node goes on waiting", "peer", peer, "err", err)
 			return notNow
 		}

@@ -75,6 +75,7 @@ type Node struct {
 	changed chan struct{} // closed when anything below changes
 	seen    map[string]sight
 	held    map[string]time.Time // until when; see view
+	fenced  map[string]int       // how many times this node is having them fenced; see keepOut
 	shot    map[string]shot      // by node
 	peers   directory            // see peersFile
 	hinted  appliedAnswer        // see hint
@@ -111,7 +112,7 @@ func Start(cfg Config) (*Node, error) {
 		}
 	}
 	n := &Node{ended: make(chan struct{}), hurry: make(chan struct{}), giving: make(chan struct{}, 1), deciding: make(chan struct{}, 1), records: make(chan struct{}, 64), cfg: cfg, log: cfg.Log.With("node", cfg.Name), timing: timing, started: time.Now(), changed: make(chan struct{}),
-		seen: map[string]sight{}, held: map[string]time.Time{}, shot: map[string]shot{}, links: map[string]uint64{}, builds: map[string]string{}, progress: map[string]client.Transition{}, newest: cib.New()}
+		seen: map[string]sight{}, held: map[string]time.Time{}, fenced: map[string]int{}, shot: map[string]shot{}, links: map[string]uint64{}, builds: map[string]string{}, progress: map[string]client.Transition{}, newest: cib.New()}
 	n.secrets = secret.NewStore(cfg.Secrets)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.keys.Store(&Keys{Credentials: cfg.Credentials, Authority: cfg.Authority, Heartbeats: cfg.HeartbeatKeys})

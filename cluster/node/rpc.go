@@ -251,19 +251,22 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 	if n.cfg.Fencer == nil {
 		return errors.New("no fencing is configured; nothing can confirm that the node is down")
 	}
+	if req.Node == n.cfg.Name && req.Action != "on" && n.resign(ctx, req.Term) {
+		return errors.New("another node leads now, and sees to it")
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.timing.FencingLimit)
+	defer cancel()
 	if req.Action != "on" {
-		// A fenced node may be back before its fencing is recorded. How long
-		// that takes, devices and levels decide.
-		n.hold(req.Node, n.timing.FencingHold)
+		defer n.keepOut(req.Node)()
 	}
 	incarnation := n.incarnationOf(req.Node)
 	proof, err := n.cfg.Fencer.Fence(ctx, req)
 	n.record(fmt.Sprintf("fence node %s (%s): %s", req.Node, req.Action, proof), err)
 	if err != nil || req.Action == "on" {
-		n.release(req.Node)
 		return err
 	}
-	n.hold(req.Node, n.timing.RecordHold) // until the controller records it
+	// It may be back before the controller has recorded it.
+	n.hold(req.Node, n.timing.RecordHold)
 	return n.markDown(ctx, req.Term, req.Node, incarnation, proof)
 }
 

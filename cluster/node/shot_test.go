@@ -60,6 +60,25 @@ func TestWhoIsBeingFencedDoesNotComeIn(t *testing.T) {
 			n.seen["b"] = sight{up: true, incarnation: 4}
 			s.Members[1].Incarnation = 4
 		}, false},
+		{"this node asked in an earlier term", func(n *Node, s *consensus.State) {
+			s.Fencings[0].Origin, s.Fencings[0].OriginIncarnation = "a", 1
+		}, true},
+		{"this node asked before it started anew", func(n *Node, s *consensus.State) {
+			s.Fencings[0].Origin, s.Fencings[0].OriginIncarnation = "a", 0
+		}, false},
+		{"this node is having it fenced", func(n *Node, s *consensus.State) {
+			s.Fencings = nil
+			n.fenced = map[string]int{}
+			release, again := n.keepOut("c"), n.keepOut("c")
+			n.changed = make(chan struct{})
+			again()
+			_ = release
+		}, true},
+		{"this node was having it fenced", func(n *Node, s *consensus.State) {
+			s.Fencings = nil
+			n.fenced, n.changed = map[string]int{}, make(chan struct{})
+			n.keepOut("c")()
+		}, false},
 		{"the target asked itself", func(n *Node, s *consensus.State) {
 			n.seen["b"] = sight{up: true, incarnation: 4}
 			s.Fencings[0].Target = "b"

@@ -186,6 +186,20 @@ func cases() []failureCase {
 			w.breakDevice(false)
 			w.until(60*w.detection, "both are fenced", func() bool { return w.timesFenced(b) >= 1 && w.timesFenced(l) >= 1 })
 		}},
+		{number: 15, name: "the leader itself is to be fenced", sizes: all, witnessed: all, f: func(w *world) {
+			l := w.leader()
+			w.onlyOn(l)
+			w.until(20*w.detection, "it runs on the leader", func() bool { return w.owner("p0") == l })
+			w.mu.Lock()
+			w.stopFails["p0@"+l.name] = true
+			w.mu.Unlock()
+			w.onlyOn(w.other(l))
+			w.recovered(l, "p0")
+			time.Sleep(10 * w.detection)
+			if k := w.timesFenced(l); k != 1 {
+				w.violated("%s was fenced %d times", l.name, k)
+			}
+		}},
 		{number: 16, name: "asymmetric link", sizes: more, witnessed: all, f: func(w *world) {
 			a, c := w.follower(0), w.follower(1)
 			w.sever(a, c, true)
@@ -441,6 +455,9 @@ func TestFailureCases(t *testing.T) {
 				})
 				for _, v := range w.violations {
 					t.Error(v)
+				}
+				if w.stats.Repeated > 0 {
+					t.Errorf("%d fencings were of nodes that had not started since they were fenced", w.stats.Repeated)
 				}
 				if t.Failed() {
 					t.Log(w.tail(400))

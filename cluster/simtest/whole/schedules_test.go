@@ -157,7 +157,7 @@ func TestSchedules(t *testing.T) {
 		w := live(t, draw(seed), *schedules)
 		w.stats.Clusters, w.stats.Processor = 1, processor()-before
 		if *traces {
-			fmt.Printf("seed %d trace %016x\n", seed, w.trace())
+			fmt.Printf("seed %d trace %016x repeated %d\n", seed, w.trace(), w.stats.Repeated)
 		}
 		if len(w.violations) > 0 {
 			w.stats.Bad = 1
