@@ -62,9 +62,9 @@ func (h History) Put(e Entry) bool {
 		return false
 	}
 	if ok && rank(old) == rank(e) && old.State.Over() {
-		// The first end counts; equal ones are told apart so that all
-		// nodes choose the same.
-		if c := cmp.Or(old.Completed.Compare(e.Completed), strings.Compare(old.Text, e.Text)); c <= 0 {
+		// A success counts, and the first end; equal ones are told apart so
+		// that all nodes choose the same.
+		if c := cmp.Or(btoi(old.State != Succeeds)-btoi(e.State != Succeeds), old.Completed.Compare(e.Completed), strings.Compare(old.Text, e.Text)); c <= 0 {
 			return false
 		}
 	}

@@ -53,7 +53,7 @@ type (
 	}
 
 	// Abandon tells that the caller does not wait any more. If nobody else
-	// does and no device was asked to act yet, the request ends.
+	// does, and it is no administrator's, no device is asked to act any more.
 	Abandon struct{ ID uint64 }
 
 	// Withdraw ends requests for a node that is known not to need fencing,
@@ -63,6 +63,14 @@ type (
 	// Executed answers an Execute.
 	Executed struct {
 		Ref     uint64
+		Outcome Outcome
+	}
+
+	// Witnessed tells that this node carried out what another one's machine had
+	// asked for, and that the target is down by that: Entry is the one that came
+	// with the order.
+	Witnessed struct {
+		Entry   Entry
 		Outcome Outcome
 	}
 
@@ -108,6 +116,7 @@ func (Request) input()   {}
 func (Abandon) input()   {}
 func (Withdraw) input()  {}
 func (Executed) input()  {}
+func (Witnessed) input() {}
 func (Confirm) input()   {}
 func (Started) input()   {}
 func (Remember) input()  {}
@@ -129,6 +138,10 @@ type (
 		// Action is the agent's; Target is empty for list and monitor.
 		Action, Target string
 		Timeout        time.Duration
+		// Ends, if it comes, is the entry that is done once the power is read as
+		// off. Who executes tells all nodes, should the one that asked not live
+		// to hear of it.
+		Ends *Entry `json:",omitempty"`
 	}
 
 	// Done answers a Request.

@@ -24,7 +24,7 @@ import (
 // In most worlds the machines agree by a log, however late news are; in the others
 // they only tell each other.
 func TestLeadersFenceOnce(t *testing.T) {
-	fencings, held := 0, 0
+	fencings, held, witnessed := 0, 0, 0
 	for s := range uint64(max(1, *schedules/3)) {
 		if *seed != 0 {
 			s = *seed - 1
@@ -33,6 +33,7 @@ func TestLeadersFenceOnce(t *testing.T) {
 		p.run()
 		fencings += p.fencings
 		held += p.held
+		witnessed += p.witnessed
 		if t.Failed() {
 			t.Fatalf("replay with: go test ./fencing -run TestLeadersFenceOnce -seed %d -v", s+1)
 		}
@@ -41,8 +42,8 @@ func TestLeadersFenceOnce(t *testing.T) {
 		}
 	}
 	t.Logf("%d fencings; %d times another machine was at it", fencings, held)
-	if *seed == 0 && (fencings == 0 || held == 0) {
-		t.Errorf("%d fencings, %d held", fencings, held)
+	if *seed == 0 && (fencings == 0 || held == 0 || witnessed == 0) {
+		t.Errorf("%d fencings, %d held, %d witnessed", fencings, held, witnessed)
 	}
 }
 
@@ -60,6 +61,8 @@ type pair struct {
 	requests map[uint64]ask
 	fencings int
 	held     int
+	// witnessed are the orders whose end others may be told of first.
+	witnessed int
 	// log is what was agreed on last, by victim; nil if the machines only tell
 	// each other.
 	log  map[string]Entry
@@ -317,6 +320,18 @@ func (p *pair) carryOut(n string, x Execute) {
 	}
 	if p.chance(5) {
 		o, took = Outcome{Code: TimedOut, Text: "hangs"}, x.Timeout
+	}
+	if x.Ends != nil {
+		if x.Node == n || x.Node == x.Target {
+			p.t.Errorf("%s has %s tell others", n, x.Node)
+		}
+		if done := o; p.machines[x.Node] != nil { // c and d have none here
+			p.after(took, func() { p.input(x.Node, Witnessed{*x.Ends, done}) })
+			p.witnessed++
+		}
+		if p.chance(10) {
+			o, took = Outcome{Code: Unreachable, Text: "connection lost"}, took+p.span(0, 3*time.Second)
+		}
 	}
 	p.after(took, func() { p.input(n, Executed{x.Ref, o}) })
 }

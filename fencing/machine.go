@@ -127,6 +127,8 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		}
 	case Executed:
 		m.executed(in)
+	case Witnessed:
+		m.witnessed(in)
 	case Confirm:
 		m.confirm(in)
 	case Started:
@@ -314,6 +316,16 @@ func (m *Machine) abandon(id uint64) {
 	}
 }
 
+// witnessed keeps what this node did for another one's machine.
+func (m *Machine) witnessed(in Witnessed) {
+	if !in.Outcome.showsOff() {
+		return
+	}
+	e := in.Entry
+	e.State, e.Completed, e.Proof, e.Text = Succeeds, m.now, ProofReadBack, wasOff(e.Text, in.Outcome)
+	m.put(e)
+}
+
 // confirm is the manual acknowledgement.
 func (m *Machine) confirm(in Confirm) {
 	text := "confirmed by " + nonEmpty(in.By, "a human")
@@ -371,6 +383,13 @@ func (m *Machine) isGone(r Request) (Entry, bool) {
 // remember takes entries of others.
 func (m *Machine) remember(in Remember) {
 	for _, e := range in.Entries {
+		if i := slices.IndexFunc(m.ops, func(op *operation) bool { return op.id == e.ID }); i >= 0 {
+			// Who carries it out was faster with the news than with its answer.
+			if op := m.ops[i]; in.Live && e.State == Succeeds && !op.answered {
+				op.answer(e.Proof, e.Text)
+			}
+			continue
+		}
 		isNew := m.history.Put(e)
 		if isNew && !in.Stored {
 			m.emit(Record{e, true})

@@ -385,6 +385,10 @@ func (op *operation) stepFailed(s *step, why, hint string, timedOut bool) {
 	if op.stage == over {
 		return
 	}
+	if op.answered && !s.courtesy {
+		op.stepDone(s, ProofNone, "")
+		return
+	}
 	if s.courtesy {
 		op.m.event(slog.LevelWarn, op.target, "%s: the node could not be switched on again: %s", s.name(), why)
 		op.stepDone(s, ProofNone, "")

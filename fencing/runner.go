@@ -104,8 +104,8 @@ func (r *Runner) Configure(doc *cib.CIB, s Sources) []cib.Problem {
 func (r *Runner) Members(m Members) { r.step(m) }
 
 // Fence does a request and returns when it is over, or ctx is. When ctx is
-// over, a request that no device was asked for yet ends; another goes on, and
-// its result is found in the history.
+// over, nothing more is asked of devices, unless it is an administrator's; what
+// comes of what was is found in the history.
 func (r *Runner) Fence(ctx context.Context, req Request) (Result, error) {
 	ch := make(chan Result, 1)
 	r.mu.Lock()
@@ -347,7 +347,11 @@ func (r *Runner) Execute(ctx context.Context, x Execute) Outcome {
 			r.mu.Unlock()
 		}()
 	}
-	return r.run(ctx, d, x)
+	o := r.run(ctx, d, x)
+	if x.Ends != nil {
+		r.step(Witnessed{*x.Ends, o})
+	}
+	return o
 }
 
 // Executing reports whether an action is being carried out on this node.

@@ -79,16 +79,55 @@ func (s *step) nextNode() {
 
 // send queues an action of the device on the step's node.
 func (s *step) send(action, target string, timeout time.Duration, done func(Outcome)) {
-	m := s.op.m
-	s.call = m.run(s.device, Execute{Node: s.node, Action: action, Target: target, Timeout: timeout}, func(o Outcome) {
+	s.execute(Execute{Node: s.node, Action: action, Target: target, Timeout: timeout}, done)
+}
+
+// sendLast does that for what shows that the target is down, if nothing else
+// has to.
+func (s *step) sendLast(action string, timeout time.Duration, done func(Outcome)) {
+	op := s.op
+	x := Execute{Node: s.node, Action: action, Target: op.target, Timeout: timeout}
+	if s.as != On && s.node != op.m.cfg.Self && s.device.Proves != Never && (len(op.steps) == 1 || op.steps[1].courtesy) {
+		e := op.entry
+		e.Text = s.claim()
+		x.Ends = &e
+	}
+	s.execute(x, done)
+}
+
+func (s *step) execute(x Execute, done func(Outcome)) {
+	s.call = s.op.m.run(s.device, x, func(o Outcome) {
 		s.call = nil
+		if s.op.answered && !s.courtesy {
+			s.op.stepDone(s, ProofNone, "") // the news were faster
+			return
+		}
 		done(o)
 	})
+}
+
+// claim is what is said of a success.
+func (s *step) claim() string { return fmt.Sprintf("%s: %s by %s", s.device.ID, s.as, s.node) }
+
+// showsOff reports whether an outcome is a proof.
+func (o Outcome) showsOff() bool { return o.Code == Succeeded && o.Power == PowerOff }
+
+// wasOff is the evidence of an action that read the power.
+func wasOff(claim string, o Outcome) string {
+	if o.Text != "" {
+		claim += " (" + o.Text + ")"
+	}
+	return claim + ", power was read as off"
 }
 
 // act makes an attempt.
 func (s *step) act() {
 	op, d := s.op, s.device
+	if len(op.waiters) == 0 && !op.request.Manual && s.as != On && !op.answered {
+		op.withdrawn = true
+		op.fail(errors.New("nobody waits for it any more"), "")
+		return
+	}
 	if op.agreed && !op.m.quorate && s.as != On && !op.answered {
 		// Those who have a quorum know of it, and have the node fenced.
 		op.withdrawn = true
@@ -104,7 +143,7 @@ func (s *step) act() {
 	if !op.answered {
 		op.entry.Delegate, op.entry.Device = s.node, d.ID
 	}
-	s.send(d.command(s.as), op.target, timeout, s.acted)
+	s.sendLast(d.command(s.as), timeout, s.acted)
 	// What waits for a busy device has no deadline: all that is before it
 	// has. So the series begins when the device takes the action.
 	c := s.call
@@ -164,7 +203,7 @@ func (s *step) acted(o Outcome) {
 // succeeded asks for the proof.
 func (s *step) succeeded(o Outcome) {
 	op, d := s.op, s.device
-	what := fmt.Sprintf("%s: %s by %s", d.ID, s.as, s.node)
+	what := s.claim()
 	if o.Text != "" {
 		what += " (" + o.Text + ")"
 	}
@@ -174,7 +213,7 @@ func (s *step) succeeded(o Outcome) {
 	case d.Proves == Never:
 		op.stepDone(s, ProofNone, what)
 	case o.Power == PowerOff:
-		op.stepDone(s, ProofReadBack, what+", power was read as off")
+		op.stepDone(s, ProofReadBack, wasOff(s.claim(), o))
 	case d.command(s.as) == Off && d.Proves == Always && d.HasAction(Status):
 		s.readings = 0
 		s.readBack()
@@ -190,13 +229,13 @@ func (s *step) statusTimeout() time.Duration {
 // readBack reads the power after the device has said that it is off.
 func (s *step) readBack() {
 	s.readings++
-	s.send(s.device.command(Status), s.op.target, s.statusTimeout(), s.readAfterSuccess)
+	s.sendLast(s.device.command(Status), s.statusTimeout(), s.readAfterSuccess)
 }
 
 func (s *step) readAfterSuccess(o Outcome) {
 	op, d := s.op, s.device
 	switch {
-	case o.Code == Succeeded && o.Power == PowerOff:
+	case o.showsOff():
 		op.stepDone(s, ProofReadBack, fmt.Sprintf("%s: %s by %s, power read as off", d.ID, s.as, s.node))
 	case s.readings < readings:
 		op.after(readBackPause, s.readBack)
@@ -225,7 +264,7 @@ func (s *step) lookAfterFailure(timedOut bool) {
 		return
 	}
 	s.send(d.command(Status), s.op.target, s.statusTimeout(), func(o Outcome) {
-		if o.Code != Succeeded || o.Power != PowerOff {
+		if !o.showsOff() {
 			goOn()
 			return
 		}

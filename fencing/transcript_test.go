@@ -139,6 +139,7 @@ func document(t testing.TB, text string) *cib.CIB {
 //	request ID TARGET [ACTION] [client=c] [timeout=..] [tolerance=..] [delay=..] [incarnation=7] [manual]
 //	answer REF ok|failed|timeout|unreachable|on|off|read-off|hosts=a,b [text=..] [hint=..]
 //	remember ORIGIN ACTION TARGET STATE [incarnation=7] [number=1] [past]    an entry of another node
+//	witness ORIGIN ACTION TARGET exec power=off|on [claim=..] [text=..]    what this node did for another one, with an entry as in remember
 //	announces                            requests are announced from now on; the first command
 //	told ENTRY agreed|again [ORIGIN ACTION TARGET STATE ...]    the answer to an announcement, with an entry as in remember
 //	abandon ID | withdraw TARGET | confirm TARGET by=NAME | forget [TARGET]
@@ -245,6 +246,10 @@ func (s *script) command(t *testing.T, td *datadriven.TestData) string {
 			told.Entries = []Entry{entry(words[2:])}
 		}
 		s.step(told)
+	case "witness":
+		e := entry(words)
+		e.Text = opts["claim"]
+		s.step(Witnessed{e, Outcome{Power: map[string]Power{"off": PowerOff, "on": PowerOn}[opts["power"]], Text: opts["text"]}})
 	case "abandon":
 		id, _ := strconv.ParseUint(arg(0), 10, 64)
 		s.step(Abandon{id})
@@ -297,7 +302,11 @@ func (s *script) step(in Input) {
 		at := s.now.Sub(s.start)
 		switch e := e.(type) {
 		case Execute:
-			fmt.Fprintf(&s.out, "%s execute #%d on %s: %s %s %s timeout=%s\n", at, e.Ref, e.Node, e.Device, e.Action, e.Target, e.Timeout)
+			ends := ""
+			if e.Ends != nil {
+				ends = " ends " + e.Ends.ID
+			}
+			fmt.Fprintf(&s.out, "%s execute #%d on %s: %s %s %s timeout=%s%s\n", at, e.Ref, e.Node, e.Device, e.Action, e.Target, e.Timeout, ends)
 		case Done:
 			if e.Result.Err != nil {
 				var fe *Error
