@@ -103,6 +103,10 @@ type (
 		Answer  Answer
 	}
 
+	// Retract tells that a node is not down though a device said so: its
+	// fencings so far answer no request any more.
+	Retract struct{ Target string }
+
 	// Forget clears the history of a node, or of all.
 	Forget struct{ Target string }
 
@@ -122,6 +126,7 @@ func (Started) input()   {}
 func (Remember) input()  {}
 func (Told) input()      {}
 func (Forget) input()    {}
+func (Retract) input()   {}
 func (Tick) input()      {}
 
 // Effect is one thing that a [Machine] wants done.

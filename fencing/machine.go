@@ -148,6 +148,8 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 				op.told(in.Answer)
 			}
 		}
+	case Retract:
+		delete(m.gone, strings.ToLower(in.Target))
 	case Forget:
 		for id, e := range m.history {
 			if e.State.Over() && (in.Target == "" || strings.EqualFold(e.Target, in.Target)) {

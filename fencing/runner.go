@@ -177,6 +177,9 @@ func (r *Runner) UnderWay() []Entry {
 // Restore adds what an earlier run recorded.
 func (r *Runner) Restore(entries []Entry) { r.step(Remember{Entries: entries, Stored: true}) }
 
+// Retract tells that a node is not down though a device said so.
+func (r *Runner) Retract(target string) { r.step(Retract{target}) }
+
 // Forget clears the history of a node, or with "" all.
 func (r *Runner) Forget(target string) { r.step(Forget{target}) }
 

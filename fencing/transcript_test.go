@@ -142,7 +142,7 @@ func document(t testing.TB, text string) *cib.CIB {
 //	witness ORIGIN ACTION TARGET exec power=off|on [claim=..] [text=..]    what this node did for another one, with an entry as in remember
 //	announces                            requests are announced from now on; the first command
 //	told ENTRY agreed|again [ORIGIN ACTION TARGET STATE ...]    the answer to an announcement, with an entry as in remember
-//	abandon ID | withdraw TARGET | confirm TARGET by=NAME | forget [TARGET]
+//	abandon ID | withdraw TARGET | confirm TARGET by=NAME | retract TARGET | forget [TARGET]
 //	tick 10s                             lets time pass to the next wake-ups within it
 //	history
 func TestTranscripts(t *testing.T) {
@@ -260,6 +260,8 @@ func (s *script) command(t *testing.T, td *datadriven.TestData) string {
 	case "remember":
 		_, past := opts["past"]
 		s.step(Remember{Entries: []Entry{entry(words)}, Live: !past})
+	case "retract":
+		s.step(Retract{arg(0)})
 	case "forget":
 		s.step(Forget{arg(0)})
 	case "tick":

@@ -122,9 +122,13 @@ func (d *devices) conclude(e fencing.Entry, number string) {
 	d.settle(f, number, consensus.NewRequest())
 }
 
-// retract takes back what the log says of a node that still sends heartbeats
-// after it was fenced.
+// retract takes back, everywhere, what is known of a node that still sends
+// heartbeats after it was fenced.
 func (d *devices) retract(target string) {
+	d.runner.Retract(target)
+	for _, name := range d.there() {
+		d.tell(name, remembrance{Retracted: target, Live: true}, func() {})
+	}
 	state, _ := d.node.cons.Load().State()
 	if f, ok := state.Fencing(target); ok && f.Over {
 		f.Proof = ""

@@ -43,6 +43,8 @@ type devices struct {
 
 	counting sync.Mutex
 	counted  string // what the runner was told last of who is there
+	// disbelieved are incarnations, by node; see disbelieve.
+	disbelieved map[string]uint64
 }
 
 const (
@@ -57,7 +59,7 @@ const (
 
 // startFencing makes the fencer; handlers are registered before peers call.
 func (n *Node) startFencing() error {
-	d := &devices{node: n, told: map[string]uint64{}, armed: map[string]time.Duration{strings.ToLower(n.cfg.Name): n.cfg.Watchdog}, agreed: map[string]string{}}
+	d := &devices{node: n, told: map[string]uint64{}, armed: map[string]time.Duration{strings.ToLower(n.cfg.Name): n.cfg.Watchdog}, agreed: map[string]string{}, disbelieved: map[string]uint64{}}
 	past, err := d.read()
 	if err != nil {
 		return err
@@ -94,6 +96,9 @@ func (n *Node) startFencing() error {
 			d.mu.Unlock()
 			n.signal()
 		}
+		if r.Retracted != "" {
+			d.runner.Retract(r.Retracted)
+		}
 		d.runner.Remember(r.Entries, r.Live)
 		if !r.Live {
 			return nil, nil
@@ -108,6 +113,8 @@ func (n *Node) startFencing() error {
 type remembrance struct {
 	Entries []fencing.Entry
 	Live    bool
+	// Retracted is a node that a device only said was off.
+	Retracted string `json:",omitempty"`
 	// Watchdog is the timeout of the sender's; it comes with all of the
 	// history.
 	Watchdog time.Duration
@@ -305,12 +312,13 @@ func (d *devices) follow() {
 }
 
 // count tells the runner who can execute something now, if that has changed, and
-// returns them.
+// who is not down after all. It returns the former.
 func (d *devices) count() []string {
 	n := d.node
 	d.counting.Lock()
 	defer d.counting.Unlock()
 	state, _ := n.cons.Load().State()
+	d.disbelieve(state)
 	m := fencing.Members{Nodes: n.reachableMembers(state), Quorate: n.quorate(), Watchdog: n.cfg.Watchdog, Armed: d.watchdogs()}
 	if now := fmt.Sprint(m); now != d.counted {
 		d.counted = now

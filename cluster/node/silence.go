@@ -59,6 +59,20 @@ func (d *devices) leavesPower() bool {
 	return false
 }
 
+// notOff is why a member was expelled that a device only said was off.
+const notOff = "its fence device reports that it is off, and it is not"
+
+// disbelieve lets this node forget the fencings of members that were expelled for
+// that. Who leads next must not answer by them, though it was told of nothing else.
+func (d *devices) disbelieve(state *consensus.State) {
+	for _, m := range state.Members {
+		if m.State == consensus.Lost && m.Reason == notOff && d.disbelieved[m.Name] != m.Incarnation {
+			d.disbelieved[m.Name] = m.Incarnation
+			d.runner.Retract(m.Name)
+		}
+	}
+}
+
 // expel makes an incarnation one that was lost, if this node leads.
 func (n *Node) expel(ctx context.Context, node string, incarnation uint64) error {
 	done, err := n.decide(ctx)
@@ -72,7 +86,7 @@ func (n *Node) expel(ctx context.Context, node string, incarnation uint64) error
 	if !lead.Self || !ok || m.Incarnation != incarnation || m.State != consensus.Online {
 		return nil
 	}
-	m.State, m.Since, m.Expelled, m.Reason = consensus.Lost, time.Now(), incarnation, "its fence device reports that it is off, and it is not"
+	m.State, m.Since, m.Expelled, m.Reason = consensus.Lost, time.Now(), incarnation, notOff
 	cmd := consensus.Command{Members: []consensus.Member{m}}
 	if !m.Witness {
 		change := cib.Change{Origin: cib.Origin{Client: membershipClient}, Status: &cib.StatusChange{

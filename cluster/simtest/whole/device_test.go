@@ -77,6 +77,9 @@ func (d *device) Do(ctx context.Context, c fencing.Call) fencing.Outcome {
 		w.asked(l, target)
 		switch {
 		case lying:
+			w.mu.Lock()
+			w.lies++
+			w.mu.Unlock()
 			return fencing.Outcome{Power: fencing.PowerOff, Text: "a lie"}
 		case mode == deviceClaims:
 			return fencing.Outcome{Text: "done"}

@@ -1,6 +1,7 @@
 package whole
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gcrm/cib"
+	"gcrm/cluster/consensus"
 )
 
 // on lists where a resource is active.
@@ -212,4 +216,20 @@ func TestNamed(t *testing.T) {
 			t.Errorf("%q was found", gone)
 		}
 	}
+}
+
+// terminate has a host fenced by the attribute that asks for it.
+func (w *world) terminate(h *host) {
+	w.until(20*w.detection, "its fencing is asked for", func() bool {
+		l := w.leader()
+		if l == nil {
+			return false
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*w.detection)
+		defer cancel()
+		_, err := l.running().Consensus().Apply(ctx, consensus.NewRequest(), consensus.Command{Change: &cib.Change{
+			Origin: cib.Origin{User: "the test", Client: "test", Node: l.name, Time: time.Now()},
+			Status: &cib.StatusChange{Edits: []cib.StatusEdit{{Attribute: &cib.AttributeEdit{Node: h.id, Name: "terminate", Value: "true"}}}}}})
+		return err == nil
+	})
 }

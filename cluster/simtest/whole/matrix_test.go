@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"gcrm/cib"
 	"gcrm/cluster/consensus"
 )
 
@@ -364,23 +363,34 @@ func cases() []failureCase {
 			w.lying = true
 			w.mu.Unlock()
 			first := b.current()
-			w.until(20*w.detection, "its fencing is asked for", func() bool {
-				l := w.leader()
-				if l == nil {
-					return false
-				}
-				ctx, cancel := context.WithTimeout(context.Background(), 5*w.detection)
-				defer cancel()
-				_, err := l.running().Consensus().Apply(ctx, consensus.NewRequest(), consensus.Command{Change: &cib.Change{
-					Origin: cib.Origin{User: "the test", Client: "test", Node: l.name, Time: time.Now()},
-					Status: &cib.StatusChange{Edits: []cib.StatusEdit{{Attribute: &cib.AttributeEdit{Node: b.id, Name: "terminate", Value: "true"}}}}}})
-				return err == nil
-			})
+			w.terminate(b)
 			w.until(80*w.detection, "the node ends by itself", func() bool { return b.current() != first })
 			w.mu.Lock()
 			w.lying = false
 			w.mu.Unlock()
 			w.until(80*w.detection, "p0 runs once", func() bool { return w.owner("p0") != nil })
+		}},
+		{number: 27, name: "the device lies once, then the node is cut off", sizes: more, witnessed: all, f: func(w *world) {
+			b := w.follower(0)
+			w.onlyOn(b)
+			w.until(20*w.detection, "it runs there", func() bool { return w.owner("p0") == b })
+			w.mu.Lock()
+			w.lying = true
+			w.mu.Unlock()
+			w.terminate(b)
+			w.until(20*w.detection, "the device lies", func() bool {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				return w.lies > 0
+			})
+			time.Sleep(w.detection * 5 / 2) // its heartbeats have just been enough to show it
+			w.cutOff(b)
+			w.mu.Lock()
+			w.lying = false
+			w.mu.Unlock()
+			w.onlyOn(w.leader())
+			w.recovered(b, "p0")
+			w.wantFenced(b, true)
 		}},
 		{number: 28, name: "wrong key or cluster", elsewhere: []string{"cluster/node/daemon TestHostilePeers", "cluster/heartbeat TestForgery", "cluster/transport TestRefusals"}},
 		{number: 29, name: "all on standby", sizes: all, witnessed: all, f: func(w *world) {

@@ -82,6 +82,7 @@ type world struct {
 	switching   deviceMode
 	switchDelay time.Duration
 	lying       bool
+	lies        int                   // how many there were
 	stopFails   map[string]bool       // "resource@host"
 	agentFaults map[string]agentFault // "resource action@host"
 	slow        time.Duration
