@@ -294,7 +294,7 @@ func (w *world) act(action, target string) {
 
 func (w *world) execute(x Execute) {
 	acts := x.Action == Off || x.Action == Reboot || x.Action == On
-	limit := map[string]int{"q": 2}[x.Device]
+	limit := map[string]int{"q": 2, WatchdogDevice: 9}[x.Device]
 	n := 0
 	for _, other := range w.running {
 		if other.Device == x.Device {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -39,6 +40,9 @@ type RunnerConfig struct {
 	// carried out, and returns when they know, with what they are at
 	// ([Runner.UnderWay] there). The request waits for it.
 	Announce func(ctx context.Context, e Entry) Told
+	// Reset, if set, resets this machine soon after it returned; other nodes count
+	// on its watchdog if that does not succeed.
+	Reset func(why string)
 	// Secrets, if set, fills in the values that are kept out of the CIB.
 	Secrets func(device string, params map[string]string) (map[string]string, error)
 	Log     *slog.Logger
@@ -322,6 +326,9 @@ func (r *Runner) Ask(ctx context.Context, device string, timeout time.Duration) 
 // Execute carries out an action on this node, for its own machine or that of
 // another. Parameters come from this node's configuration.
 func (r *Runner) Execute(ctx context.Context, x Execute) Outcome {
+	if x.Device == WatchdogDevice {
+		return r.resetSelf(x)
+	}
 	r.mu.Lock()
 	conf := r.conf
 	r.executing++
@@ -355,6 +362,18 @@ func (r *Runner) Execute(ctx context.Context, x Execute) Outcome {
 		r.step(Witnessed{*x.Ends, o})
 	}
 	return o
+}
+
+func (r *Runner) resetSelf(x Execute) Outcome {
+	switch {
+	case x.Action != Off || !strings.EqualFold(x.Target, r.cfg.Self):
+		return Fail("", "node %s was told to do %q of %s by its watchdog", r.cfg.Self, x.Action, x.Target)
+	case r.cfg.Reset == nil:
+		return Fail("", "node %s has no watchdog", r.cfg.Self)
+	}
+	r.cfg.Log.Error("this node was told to reset itself")
+	r.cfg.Reset("the cluster fences it")
+	return Outcome{Text: "it resets itself"}
 }
 
 // Executing reports whether an action is being carried out on this node.

@@ -46,39 +46,68 @@ func (op *operation) watchdogPlanned() bool { return op.watchdogTime() > 0 }
 
 // startWatchdog waits until a node that is lost must have been reset by its
 // own watchdog. That is known only where there is quorum, since a node without
-// it is what resets itself, and only of a node that is not heard of.
+// it is what resets itself, and only of a node that is not heard of. One that is
+// heard of is told to reset itself first.
 func (s *step) startWatchdog() {
 	op := s.op
-	wait := op.watchdogTime()
-	check := func() string {
-		switch {
-		case !op.m.quorate:
-			return "this partition has no quorum, so the other may run on"
-		case op.m.isOnline(op.target):
-			return "the node is still heard of"
-		}
-		return ""
-	}
-	if why := check(); why != "" {
-		op.stepFailed(s, why, "", false)
+	if op.action == On {
+		s.stopWatchdog("a watchdog switches nothing on")
 		return
 	}
+	wait := op.watchdogTime()
 	op.touched = true
 	if !op.answered {
 		op.entry.Delegate, op.entry.Device = op.m.cfg.Self, WatchdogDevice
 	}
+	there := op.m.isOnline(op.target)
 	end := op.m.now.Add(wait + watchdogSlack)
 	var look func()
 	look = func() {
-		if why := check(); why != "" {
-			op.stepFailed(s, why, "", false)
+		online, left := op.m.isOnline(op.target), end.Sub(op.m.now)
+		switch {
+		case !op.m.quorate:
+			s.stopWatchdog("this partition has no quorum, so the other may run on")
+			return
+		case online && !there:
+			s.stopWatchdog("the node is heard of again")
+			return
+		case online && left <= 0:
+			s.stopWatchdog("it was told to reset itself, and is still heard of")
+			return
+		case !online && there: // now it counts
+			there = false
+			end = op.m.now.Add(wait + watchdogSlack)
+			left = end.Sub(op.m.now)
+		}
+		if left <= 0 {
+			op.stepDone(s, ProofWatchdog, fmt.Sprintf("not heard of for %s: reset by its watchdog", wait))
 			return
 		}
-		if left := end.Sub(op.m.now); left > 0 {
-			op.after(min(left, time.Second), look)
-			return
-		}
-		op.stepDone(s, ProofWatchdog, fmt.Sprintf("not heard of for %s: reset by its watchdog", wait))
+		op.after(min(left, time.Second), look)
 	}
-	look()
+	if there && op.m.quorate {
+		s.order()
+	}
+	if op.stage != over && op.steps[op.step] == s {
+		look()
+	}
+}
+
+// order tells a node to reset itself.
+func (s *step) order() {
+	op := s.op
+	s.node = op.target
+	s.execute(Execute{Node: op.target, Action: Off, Target: op.target, Timeout: powerTimeout}, func(o Outcome) {
+		if o.Code == Failed && op.stage != over && op.steps[op.step] == s {
+			s.stopWatchdog("it was told to reset itself: " + o.Text)
+		}
+	})
+}
+
+func (s *step) stopWatchdog(why string) {
+	if s.call != nil {
+		s.call.dead = true
+		s.call = nil
+	}
+	s.op.stepFailed(s, why, "", false)
 }

@@ -96,7 +96,11 @@ func (s *step) sendLast(action string, timeout time.Duration, done func(Outcome)
 }
 
 func (s *step) execute(x Execute, done func(Outcome)) {
-	s.call = s.op.m.run(s.device, x, func(o Outcome) {
+	d := s.device
+	if d == nil {
+		d = &Device{ID: WatchdogDevice, Limit: -1}
+	}
+	s.call = s.op.m.run(d, x, func(o Outcome) {
 		s.call = nil
 		if s.op.answered && !s.courtesy {
 			s.op.stepDone(s, ProofNone, "") // the news were faster

@@ -100,6 +100,8 @@ type Config struct {
 	// node that is not well is silent.
 	Watchdog time.Duration
 	Pulse    func(quorate bool)
+	// Reset, if set, resets the machine at once.
+	Reset func(why string)
 	// Expelled is called, once, when the cluster went on without this
 	// incarnation of the node and everything it ran is stopped: the caller
 	// is to stop the node and start it again. Leave is called when the node

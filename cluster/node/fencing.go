@@ -52,6 +52,9 @@ const (
 	methodRemember = "fencing.remember"
 	methodManual   = "fencing.manual"
 
+	// farewell is what the answer of a node that resets itself has to get out.
+	farewell = 100 * time.Millisecond
+
 	fencingFile = "fencing.jsonl"
 	// fencingFileLimit is the size at which the file is written anew.
 	fencingFileLimit = 1 << 20
@@ -65,7 +68,11 @@ func (n *Node) startFencing() error {
 		return err
 	}
 	past = ended(past, n.cfg.Name, n.started)
-	d.runner = fencing.NewRunner(fencing.RunnerConfig{Self: n.cfg.Name, Registry: n.cfg.Fencing, Peers: d, Record: d.record, Announce: d.announce,
+	var reset func(string)
+	if n.cfg.Reset != nil {
+		reset = func(why string) { time.AfterFunc(farewell, func() { n.cfg.Reset(why) }) }
+	}
+	d.runner = fencing.NewRunner(fencing.RunnerConfig{Self: n.cfg.Name, Registry: n.cfg.Fencing, Peers: d, Record: d.record, Announce: d.announce, Reset: reset,
 		Secrets: func(device string, params map[string]string) (map[string]string, error) {
 			f, err := secret.Fill(n.cfg.Secrets, device, params)
 			return f.Params, err

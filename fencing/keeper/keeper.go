@@ -165,6 +165,10 @@ func (k *Keeper) feed() {
 	}
 }
 
+// Reset ends this machine now. Should that not succeed, the watchdog does, which
+// is not fed any more.
+func (k *Keeper) Reset(why string) { k.kill(sbd.Reset, why) }
+
 func (k *Keeper) kill(how sbd.Command, why string) {
 	k.mu.Lock()
 	over := k.reset || k.stopped

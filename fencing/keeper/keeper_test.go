@@ -147,6 +147,20 @@ func TestKeeperOfASilentDaemon(t *testing.T) {
 	})
 }
 
+// A node that is to be fenced by its watchdog is told to; it is not fed any more.
+func TestKeeperIsToldToReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t, 0, true)
+		b.tell(10*time.Second, true)
+		b.k.Reset("the cluster fences it")
+		b.tell(12*time.Second, true)
+		if got := b.resets(); !b.w.starving() || len(got) != 1 || got[0] != "reset: the cluster fences it" {
+			t.Errorf("%v", got)
+		}
+		b.k.Stop()
+	})
+}
+
 func TestKeeperReadsMailboxes(t *testing.T) {
 	for command, want := range map[sbd.Command]string{sbd.Reset: "reset: a message on 1", sbd.Off: "off: a message on 1", sbd.CrashDump: "crashdump: a message on 1"} {
 		synctest.Test(t, func(t *testing.T) {

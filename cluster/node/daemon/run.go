@@ -154,15 +154,17 @@ func (o *Options) runOnce(ctx context.Context, s *Settings, k *keeper.Keeper, ar
 		}
 	}
 	var pulse func(bool)
+	var reset func(string)
 	if k != nil {
 		pulse = func(quorate bool) { k.Told(quorate, true) }
+		reset = k.Reset
 	}
 	n, err := node.Start(node.Config{Cluster: s.Cluster, Name: s.Name, ID: s.ID, StateDir: o.StateDir, RunDir: filepath.Join(o.RunDir, "agents"),
 		Socket: o.Socket, Program: o.Program, Seeds: s.Seeds, Bootstrap: s.First, Epoch: s.Epoch, Since: s.Since, Past: s.Past,
 		Detection: time.Duration(s.DetectionMilliseconds) * time.Millisecond, FencingTime: time.Duration(s.FencingMilliseconds) * time.Millisecond, Credentials: keys.Credentials, Authority: keys.Authority, Keystore: store,
 		HeartbeatKeys: keys.Heartbeats, Listener: l, Links: links, Agents: o.Agents, Schedule: o.Schedule, Fencer: o.Fencer, Fencing: o.Fencing,
 		Expelled: func(why string) { expelled <- why },
-		Watchdog: armed, Pulse: pulse,
+		Watchdog: armed, Pulse: pulse, Reset: reset,
 		Leave: once(leave),
 		Quit:  once(quit),
 		Die:   o.fail,

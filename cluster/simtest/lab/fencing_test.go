@@ -59,15 +59,16 @@ location d2 d 100: node2`)
 }
 
 // TestWatchdogs: three nodes with watchdogs. One hangs: its watchdog resets it,
-// and its resource is recovered by the proof of time alone. Then the first level
-// fails and the watchdog is the second.
+// and its resource is recovered by the proof of time alone. Another one is well,
+// and told to reset itself. Then the first level fails and the watchdog is the
+// second.
 func TestWatchdogs(t *testing.T) {
 	m := cluster(t, 3, watchdog())
 	m.Until("node1", "have-watchdog is true", "gcrm configure show type:property | grep -q have-watchdog=true")
 	m.Configure("node1", "property stonith-watchdog-timeout="+Seconds(Slow(20*time.Second))+`
 primitive d Dummy op monitor interval=20s timeout=60s
 location d2 d 100: node2`)
-	hang := func(what string) {
+	lose := func(what, on, how string) {
 		t.Helper()
 		m.Runs("node1", "d", "node2")
 		boots := map[string]string{}
@@ -76,7 +77,7 @@ location d2 d 100: node2`)
 		}
 		mark := len(m.Switched())
 		before := proofs(m)
-		m.Run("node2", "kill -STOP $(systemctl show -p MainPID --value gcrm)")
+		m.Run(on, how)
 		m.Rebooted("node2", boots["node2"])
 		m.Wait(what+": the watchdog is the proof", func() bool { return proofs(m) > before })
 		m.Members("node1", 3)
@@ -89,11 +90,13 @@ location d2 d 100: node2`)
 			t.Errorf("%s: somebody switched: %v", what, got)
 		}
 	}
-	hang("watchdog alone")
+	const hang = "kill -STOP $(systemctl show -p MainPID --value gcrm)"
+	lose("watchdog alone", "node2", hang)
+	lose("told to reset itself", "node1", "gcrm node fence node2")
 	// The responder is at another address: the first level fails.
 	m.Configure("node1", `primitive f stonith:fence_lab params ip=10.0.2.77 pcmk_host_list="node1 node2 node3" pcmk_reboot_retries=1 pcmk_off_retries=1 meta target-role=Started
 fencing_topology f`)
-	hang("the lab's agent first")
+	lose("the lab's agent first", "node2", hang)
 }
 
 // proofs counts the fencings that a watchdog proved.
