@@ -92,7 +92,7 @@ location d2 d 100: node2`)
 	}
 	const hang = "kill -STOP $(systemctl show -p MainPID --value gcrm)"
 	lose("watchdog alone", "node2", hang)
-	lose("told to reset itself", "node1", "gcrm node fence node2")
+	lose("told to reset itself", "node1", "gcrm --force node fence node2")
 	// The responder is at another address: the first level fails.
 	m.Configure("node1", `primitive f stonith:fence_lab params ip=10.0.2.77 pcmk_host_list="node1 node2 node3" pcmk_reboot_retries=1 pcmk_off_retries=1 meta target-role=Started
 fencing_topology f`)
