@@ -181,6 +181,8 @@ func TestConversation(t *testing.T) {
 		{"crm_node -l", 0, "1 kvm0-cr lost\n2 kvm1-cr member\n"},
 		{"crm_node -p", 0, "kvm1-cr \n"},
 		{"crm_node -q", 0, "1\n"},
+		{"crm_node -l -p", 0, "kvm1-cr \n"}, // as rabbitmq-server-ha asks
+		{"crm_node -pl", 0, "1 kvm0-cr lost\n2 kvm1-cr member\n"},
 		{"crm_node -N 1", 0, "kvm0-cr\n"},
 		{"crm_node -N 9", 105, ""},
 		// What shows the cluster, and the document.

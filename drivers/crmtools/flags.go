@@ -2,6 +2,7 @@ package crmtools
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -26,13 +27,19 @@ func (f flags) has(name string) bool { _, ok := f[name]; return ok }
 
 // parseFlags reads options as getopt_long does: letters may be bundled,
 // arguments may follow at once, after =, or as the next word, and long names
-// may be cut short. Words that are no options are returned.
-func parseFlags(args []string, options []option) (flags, []string, error) {
+// may be cut short. Words that are no options are returned. Of several of the
+// options that are commands only the last is found.
+func parseFlags(args []string, options []option, commands ...string) (flags, []string, error) {
 	out := flags{}
 	var rest []string
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		take := func(o option, inline string, has bool) error {
+			if slices.Contains(commands, o.long) {
+				for _, other := range commands {
+					delete(out, other)
+				}
+			}
 			switch {
 			case o.argument == noArgument && has:
 				return fmt.Errorf("option --%s takes no argument", o.long)

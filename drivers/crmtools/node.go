@@ -12,7 +12,7 @@ func (c *command) crmNode(args []string) int {
 	f, rest, err := parseFlags(args, []option{
 		{"name", "n", noArgument}, {"cluster-id", "i", noArgument}, {"list", "l", noArgument}, {"partition", "p", noArgument},
 		{"quorum", "q", noArgument}, {"name-for-id", "N", hasArgument}, {"quiet", "Q", noArgument}, {"verbose", "V", noArgument},
-	})
+	}, "name", "cluster-id", "list", "partition", "quorum", "name-for-id")
 	if err != nil {
 		return c.fail(exitUsage, "%v", err)
 	}
