@@ -21,21 +21,32 @@ func VolumeHandlers() map[string]bool {
 	return map[string]bool{"crm-fence-peer.sh": false, "crm-fence-peer.9.sh": false, "crm-unfence-peer.sh": true, "crm-unfence-peer.9.sh": true}
 }
 
+// HostPrograms are programs of the host that agents call in the folder of the helper
+// commands, which is /usr/sbin where another cluster stack has them, with their places.
+func HostPrograms() map[string]string {
+	return map[string]string{"sm-notify": "/usr/sbin/sm-notify"} // nfsnotify
+}
+
 // InstallHelpers fills a node's HelperDir: a link to the program for each of
-// its names. What is there already is replaced if it points elsewhere.
+// its names, and links to programs of the host. What is there already is
+// replaced if it points elsewhere.
 func InstallHelpers(dir, program string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("helper folder: %w", err)
 	}
-	for _, name := range slices.Concat(HelperCommands(), slices.Sorted(maps.Keys(VolumeHandlers())), []string{ProgramName}) {
-		path := filepath.Join(dir, name)
-		if at, err := os.Readlink(path); err == nil && at == program {
+	links := HostPrograms()
+	for _, name := range slices.Concat(HelperCommands(), slices.Collect(maps.Keys(VolumeHandlers())), []string{ProgramName}) {
+		links[name] = program
+	}
+	for _, name := range slices.Sorted(maps.Keys(links)) {
+		path, target := filepath.Join(dir, name), links[name]
+		if at, err := os.Readlink(path); err == nil && at == target {
 			continue
 		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("helper command %s: %w", name, err)
 		}
-		if err := os.Symlink(program, path); err != nil {
+		if err := os.Symlink(target, path); err != nil {
 			return fmt.Errorf("helper command %s: %w", name, err)
 		}
 	}

@@ -117,7 +117,8 @@ func inNamespace() []recipe {
 		{agent: "proftpd", params: "conffile=/run/w/proftpd.conf pidfile=/run/w/proftpd.pid", needs: "proftpd",
 			setup: `mkdir -p /run/proftpd; printf 'ServerName w\nServerType standalone\nDefaultAddress 127.0.0.1\nPort 2121\nUser nobody\nGroup nogroup\nPidFile /run/w/proftpd.pid\nScoreboardFile /run/proftpd/board\nUseIPv6 off\n' >/run/w/proftpd.conf`},
 		{agent: "rabbitmq-cluster", slow: true, needs: "rabbitmq-server", setup: `mkdir -p /var/lib/rabbitmq /var/log/rabbitmq; chown -R rabbitmq /var/lib/rabbitmq /var/log/rabbitmq; ip link set lo up`},
-		{agent: "rabbitmq-server-ha", slow: true, because: "no instance gives itself a score within four minutes here, the cause is not known", params: "use_fqdn=false", needs: "rabbitmq-server", promotes: true, meta: "master-max=1", setup: `mkdir -p /var/lib/rabbitmq /var/log/rabbitmq; chown -R rabbitmq /var/lib/rabbitmq /var/log/rabbitmq`},
+		{agent: "rabbitmq-server-ha", slow: true, params: "use_fqdn=false", needs: "rabbitmq-server", promotes: true, meta: "master-max=1",
+			setup: commandsInPlace + `; mkdir -p /var/lib/rabbitmq /var/log/rabbitmq; chown -R rabbitmq /var/lib/rabbitmq /var/log/rabbitmq; printf '127.0.0.1 localhost\n10.77.0.1 node1\n' >/run/w/hosts; mount --bind /run/w/hosts /etc/hosts`},
 		{agent: "smb-share", params: "share=w path=/run/w outfile=/run/w/smb.d/w.conf confd=/run/w/smb.d includesfile=/run/w/smb.d/includes.conf", needs: "smbd smbcontrol",
 			setup: `mkdir -p /run/w/smb.d /run/w/smb /run/samba /var/log/samba; mount -t tmpfs none /run/w/smb.d; touch /run/w/smb.d/includes.conf; printf '[global]\nprivate dir = /run/w/smb\nlock directory = /run/w/smb\nstate directory = /run/w/smb\ncache directory = /run/w/smb\npid directory = /run/w/smb\ninclude = /run/w/smb.d/includes.conf\n' >/run/w/share.conf; mount --bind /run/w/share.conf /etc/samba/smb.conf; smbd -D`,
 			after: "kill $(cat /run/w/smb/smbd.pid); umount /etc/samba/smb.conf"},
@@ -133,6 +134,10 @@ func inNamespace() []recipe {
 
 // galeraConfig is that of a server of a cluster of one.
 const galeraConfig = `printf '[mysqld]\nskip-name-resolve\nport=3399\ninnodb_buffer_pool_size=8M\ninnodb_log_file_size=4M\nperformance_schema=off\nbinlog_format=ROW\ninnodb_autoinc_lock_mode=2\nwsrep_on=ON\nwsrep_provider=/usr/lib/galera/libgalera_smm.so\nwsrep_provider_options="gcache.size=4M"\nwsrep_cluster_name=w\nwsrep_node_address=10.77.0.1\nwsrep_cluster_address=gcomm://10.77.0.1\n' >/run/w/galera.cnf; `
+
+// commandsInPlace has the commands of the cluster in /usr/sbin too: an agent that sets
+// a PATH of its own finds them there or nowhere.
+const commandsInPlace = "mount -t overlay w -o lowerdir=/var/lib/gcrm/helpers:/usr/sbin /usr/sbin"
 
 // boxImage is a file system with one program.
 const boxImage = `mkdir -p /run/w/box/bin /run/w/box/tmp; cp /bin/busybox /run/w/box/bin/; for i in sh sleep true; do ln -sf busybox /run/w/box/bin/$i; done`

@@ -61,7 +61,7 @@ func guests(t *testing.T, names ...string) map[string]*guest {
 		ip("-n", spaces[i], "addr", "add", fmt.Sprintf("10.77.0.%d/24", i+1), "dev", "e0")
 		ip("-n", spaces[i], "link", "set", "e0", "up")
 		// Folders of its own: nothing of the real host is touched.
-		cmd := exec.Command("ip", "netns", "exec", spaces[i], "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh")
+		cmd := exec.Command("ip", "netns", "exec", spaces[i], "unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "sh")
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+dir, "GCRM_SOCKET=", "CIB_file=")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -91,7 +91,7 @@ func guests(t *testing.T, names ...string) map[string]*guest {
 			cmd.Wait()
 			out.Close()
 		})
-		if _, status := g.sh("mount -t tmpfs none /var/lib && mount -t tmpfs none /run"); status != "0" {
+		if _, status := g.sh("hostname " + name + " && mount -t tmpfs none /var/lib && mount -t tmpfs none /run"); status != "0" {
 			t.Skip("mounting is not allowed here")
 		}
 		all[name] = g

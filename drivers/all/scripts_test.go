@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -91,5 +92,32 @@ func TestScriptAndNativeKeepTheSameContract(t *testing.T) {
 			}
 			agenttest.Contract(t, agenttest.Subject{Agent: script, Name: n, Resource: "r1", Params: params(t), Node: node(t)})
 		})
+	}
+}
+
+var sbinOf = regexp.MustCompile(`\$\{?(?:HA_SBIN_DIR|sbindir)\}?/([\w-]+)`)
+
+// TestScriptsFindWhatTheyCall looks whether all that the host's scripts call in the
+// folder of the cluster's commands is in it.
+func TestScriptsFindWhatTheyCall(t *testing.T) {
+	scripts, err := filepath.Glob("/usr/lib/ocf/resource.d/*/*")
+	if err != nil || len(scripts) == 0 {
+		t.Skip("no agents are installed here: ", err)
+	}
+	dir := t.TempDir()
+	if err := drivers.InstallHelpers(dir, "/bin/true"); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range scripts {
+		text, err := os.ReadFile(path)
+		n := drivers.Name{Class: "ocf", Provider: filepath.Base(filepath.Dir(path)), Type: filepath.Base(path)}
+		if err != nil || n.Type == "clvm" { // the native agent serves in any case
+			continue
+		}
+		for _, m := range sbinOf.FindAllSubmatch(text, -1) {
+			if _, err := os.Lstat(filepath.Join(dir, string(m[1]))); err != nil {
+				t.Errorf("%v calls %s: %v", n, m[1], err)
+			}
+		}
 	}
 }
