@@ -56,7 +56,7 @@ func inNamespace() []recipe {
 		{agent: "rsyncd", params: "conffile=/run/w/rsyncd.conf", needs: "rsync", setup: `printf 'pid file = /run/w/rsyncd.pid\n[w]\npath = /run/w\n' >/run/w/rsyncd.conf`},
 		{agent: "redis", params: "bin=/usr/bin/redis-server client_bin=/usr/bin/redis-cli config=/run/w/redis.conf rundir=/run/w/redis pidfile_name=redis.pid socket_name=redis.sock user=redis port=6379", needs: "redis-server", promotes: true,
 			setup: `mkdir -p /run/w/redis /var/lib/redis; chown redis /run/w/redis /var/lib/redis; printf 'bind 10.77.0.1 127.0.0.1\ndir /var/lib/redis\nprotected-mode no\n' >/run/w/redis.conf`},
-		{agent: "varnish", params: "config=/run/w/vcl mgmt_address=127.0.0.1:6082 pid=/run/w/varnish.pid backend_type=malloc backend_size=8M", needs: "varnishd", because: "varnish 7 has no options -u and -g",
+		{agent: "varnish", params: "config=/run/w/vcl mgmt_address=127.0.0.1:6082 pid=/run/w/varnish.pid backend_type=malloc backend_size=8M", needs: "varnishd", because: "line 381 of the agent passes -u, and varnishd of Debian 12 answers: invalid option -- 'u'",
 			setup: `mkdir -p /var/lib/varnish; printf 'vcl 4.0;\nbackend default { .host = "127.0.0.1"; .port = "8082"; }\n' >/run/w/vcl`},
 		{agent: "vsftpd", params: "binpath=vsftpd conffile=/run/w/vsftpd.conf", needs: "vsftpd", setup: `mkdir -p /run/vsftpd/empty; printf 'listen=YES\nbackground=YES\nlisten_address=127.0.0.1\n' >/run/w/vsftpd.conf`},
 		{agent: "postfix", needs: "postfix",

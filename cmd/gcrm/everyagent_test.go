@@ -155,11 +155,11 @@ func try(h host, folder string, r recipe) (out row) {
 	}
 	tried := []string{}
 	step := func(name, command, want string) bool {
-		if text, status := h.sh("(" + command + ") </dev/null"); status != "0" {
+		// Until the cluster has settled the resource may look as it did before, or as it should become.
+		if text, status := h.sh("(" + command + " && { gcrm cluster wait 40 >/dev/null 2>&1 || true; }) </dev/null"); status != "0" {
 			out.result = name + ": " + lastLineOf(text)
 			return false
 		}
-		tried = append(tried, name)
 		for end := time.Now().Add(limit + 10*time.Second); ; time.Sleep(200 * time.Millisecond) {
 			state, failure := stateOf(h)
 			if failure != "" {
@@ -167,6 +167,7 @@ func try(h host, folder string, r recipe) (out row) {
 				return false
 			}
 			if state == want {
+				tried = append(tried, name)
 				return true
 			}
 			if time.Now().After(end) {
