@@ -155,15 +155,14 @@ const zabbixSetup = `mkdir -p /run/w/zabbix /run/w/zdb/run /run/postgresql; chow
 // outOfReach are the agents that cannot start in a namespace nor in the laboratory, and why.
 func outOfReach() map[string]string {
 	reasons := map[string]string{
-		"the hardware, or the driver of it that it asks, is not there":                         "ICP ServeRAID",
-		"what it manages was given up and is in no distribution any more":                      "EvmsSCC Evmsd ManageVE pingd rkt scsi2reservation",
-		"what it manages is not in Debian 12":                                                  "WAS WAS6 ZFS asterisk clvm db2 eDir88 ids jboss jira minio mysql-proxy oraasm oracle oralsnr pound SAPDatabase SAPInstance sybaseASE vdo-vol vmware",
-		"it talks to the interface of a cloud, with an account there":                          "aliyun-vpc-move-ip aws-vpc-move-ip aws-vpc-route53 awseip awsvip azure-events azure-events-az gcp-pd-move gcp-vpc-move-ip gcp-vpc-move-route gcp-vpc-move-vip ocivip openstack-cinder-volume openstack-floating-ip openstack-info openstack-virtual-ip",
-		"the native agent serves instead: the script works with another cluster stack only":    "lvmlockd",
-		"it asks the program `search`, which Sphinx 2.2 has no more":                           "SphinxSearchDaemon",
-		"it addresses a disk by the number of its SCSI host, which no recipe knows beforehand": "LinuxSCSI",
-		"it needs a host that was booted with Xen":                                             "Xen",
-		"it needs a peer that negotiates keys":                                                 "ipsec",
+		"the hardware, or the driver of it that it asks, is not there":                      "ICP ServeRAID",
+		"what it manages was given up and is in no distribution any more":                   "EvmsSCC Evmsd ManageVE pingd rkt scsi2reservation",
+		"what it manages is not in Debian 12":                                               "WAS WAS6 ZFS asterisk clvm db2 eDir88 ids jboss jira minio mysql-proxy oraasm oracle oralsnr pound SAPDatabase SAPInstance sybaseASE vdo-vol vmware",
+		"it talks to the interface of a cloud, with an account there":                       "aliyun-vpc-move-ip aws-vpc-move-ip aws-vpc-route53 awseip awsvip azure-events azure-events-az gcp-pd-move gcp-vpc-move-ip gcp-vpc-move-route gcp-vpc-move-vip ocivip openstack-cinder-volume openstack-floating-ip openstack-info openstack-virtual-ip",
+		"the native agent serves instead: the script works with another cluster stack only": "lvmlockd",
+		"it asks the program `search`, which Sphinx 2.2 has no more":                        "SphinxSearchDaemon",
+		"it needs a host that was booted with Xen":                                          "Xen",
+		"it needs a peer that negotiates keys":                                              "ipsec",
 	}
 	out := map[string]string{}
 	for why, names := range reasons {

@@ -209,13 +209,18 @@ func try(h host, folder string, r recipe) (out row) {
 		out.said, _ = h.sh("tail -n 25 daemon.log || journalctl --no-pager -u gcrm -n 25")
 	}
 	h.sh("gcrm resource stop " + resource + " </dev/null; gcrm --wait resource cleanup w </dev/null; for i in $(seq 50); do gcrm -F configure delete " + resource + " w </dev/null >/dev/null 2>&1; gcrm configure show w >/dev/null 2>&1 || break; sleep 0.2; done")
-	command := "timeout 30 ocf-tester -n w"
+	command, environment := "timeout 30 ocf-tester -n w", "OCF_RESOURCE_INSTANCE=w"
 	for _, p := range paramWords(r.params) {
 		command += " -o '" + p + "'"
+		environment += " OCF_RESKEY_'" + p + "'"
 	}
-	text, status := h.sh("OCF_ROOT=/usr/lib/ocf " + command + " " + folder + "/" + r.agent + " </dev/null")
+	path := folder + "/" + r.agent
+	text, status := h.sh("OCF_ROOT=/usr/lib/ocf " + command + " " + path + " </dev/null")
 	if out.tester = "ok"; status != "0" {
 		out.tester = testerSays(text, status)
+	}
+	if status == "124" { // it was ended in the middle of things
+		h.sh("env OCF_ROOT=/usr/lib/ocf " + environment + " timeout 50 " + path + " stop </dev/null >/dev/null 2>&1")
 	}
 	if r.after != "" {
 		h.sh("(" + r.after + ") </dev/null >/dev/null 2>&1")
