@@ -69,8 +69,6 @@ func onKernel() []recipe {
 		{agent: "mpathpersist", params: "devs=/dev/mapper/w", needs: "mpathpersist multipath", promotes: true, meta: "master-max=1",
 			setup: target + `printf 'defaults {\n user_friendly_names yes\n find_multipaths no\n reservation_key file\n}\nmultipaths {\n multipath {\n  wwid 3` + targetID + `\n  alias w\n }\n}\n' >/etc/multipath.conf; modprobe dm-multipath; systemctl restart multipathd; multipath -v0; udevadm settle; test -b /dev/mapper/w`,
 			after: "systemctl stop multipathd.socket multipathd; multipath -F; rm -r /etc/multipath.conf /etc/multipath; " + noTarget},
-		// The first host behind the six of the machine's own controller.
-		{agent: "LinuxSCSI", params: "scsi=6:0:0:0", setup: strings.ReplaceAll(target, "tpgt_1", "tpgt_0") + "test -e /sys/bus/scsi/devices/6:0:0:0 && echo scsi remove-single-device 6 0 0 0 >/proc/scsi/scsi", after: strings.ReplaceAll(noTarget, "tpgt_1", "tpgt_0")},
 		{agent: "sfex", params: "device=/dev/loop7 index=1", needs: "sfex_init", setup: disk + "sfex_init /dev/loop7", after: noDisk},
 		{agent: "ldirectord", params: "configfile=/root/ldirectord.cf", needs: "ldirectord ipvsadm", setup: `modprobe ip_vs; printf 'checktimeout=3\ncheckinterval=1\nvirtual=10.9.1.1:8085\n\treal=127.0.0.1:8086 masq\n\tservice=none\n\tchecktype=off\n\tscheduler=rr\n\tprotocol=tcp\n' >/root/ldirectord.cf`},
 		// Without a container the agent gives attrd_updater no value, and its status is that of this mistake.

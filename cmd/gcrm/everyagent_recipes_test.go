@@ -161,6 +161,7 @@ func outOfReach() map[string]string {
 		"it talks to the interface of a cloud, with an account there":                       "aliyun-vpc-move-ip aws-vpc-move-ip aws-vpc-route53 awseip awsvip azure-events azure-events-az gcp-pd-move gcp-vpc-move-ip gcp-vpc-move-route gcp-vpc-move-vip ocivip openstack-cinder-volume openstack-floating-ip openstack-info openstack-virtual-ip",
 		"the native agent serves instead: the script works with another cluster stack only": "lvmlockd",
 		"it asks the program `search`, which Sphinx 2.2 has no more":                        "SphinxSearchDaemon",
+		"it needs /proc/scsi/scsi, which the kernel of Debian 12 does not have":             "LinuxSCSI",
 		"it needs a host that was booted with Xen":                                          "Xen",
 		"it needs a peer that negotiates keys":                                              "ipsec",
 	}
