@@ -135,8 +135,12 @@ func Open(cfg Config) (*Consensus, error) {
 	if err == nil {
 		epoch, err = store.GetUint64([]byte(SettingEpoch))
 	}
-	if err == nil && cfg.Epoch > max(1, epoch) {
-		epoch = cfg.Epoch
+	forced := uint64(0)
+	if err == nil {
+		forced, err = c.begun()
+	}
+	if newer := max(cfg.Epoch, forced); err == nil && newer > max(1, epoch) {
+		epoch = newer
 		err = store.SetUint64([]byte(SettingEpoch), epoch)
 	}
 	if err == nil {

@@ -27,9 +27,10 @@ var ErrMeanwhile = errors.New("the others were there again since they were prove
 // just being changed (see [Consensus.Indispensable]).
 //
 // A crash in the middle leaves either the old electorate or the new one. The
-// record of the change and the epoch are on the disk first, and peers of the
-// old epoch are refused from then on; whoever leads next in the new epoch
-// commits the record.
+// record of the change is on the disk first. Peers of the old epoch are refused
+// only once the new electorate is there, too: they throw their logs away then,
+// and vote for nobody before this node has sent them its own. Whoever leads next
+// in the new epoch commits the record.
 //
 // since is the LastIndex from before the proof was asked for. If the log has
 // grown, the others were a quorum with this node since then: they came back,
@@ -76,14 +77,15 @@ func (c *Consensus) Force(ctx context.Context, proof string, since uint64, besid
 	if err := c.store.Set([]byte(settingForcing), record); err != nil {
 		return err
 	}
-	if err := c.store.SetUint64([]byte(SettingEpoch), epoch); err != nil {
-		return err
-	}
-	c.cfg.Transport.SetEpoch(epoch)
 	recovering := newMachine()
 	recovering.level = c.cfg.Level
 	if err := c.replace(func() error {
-		return raft.RecoverCluster(c.raftConfig(nil), recovering, c.store, c.store, c.store, nil, servers([]string{c.node}))
+		err := raft.RecoverCluster(c.raftConfig(nil), recovering, c.store, c.store, c.store, nil, servers([]string{c.node}))
+		if began, e := c.begun(); began != epoch { // it failed before it had done anything
+			return errors.Join(err, e)
+		}
+		c.cfg.Transport.SetEpoch(epoch)
+		return errors.Join(err, c.store.SetUint64([]byte(SettingEpoch), epoch))
 	}); err != nil {
 		return err
 	}
@@ -99,6 +101,29 @@ func (c *Consensus) Force(ctx context.Context, proof string, since uint64, besid
 			return fmt.Errorf("the forced change is not recorded yet: %w", err)
 		}
 	}
+}
+
+// begun is the epoch of a change by which this node has become the electorate,
+// while the epoch is not stored yet; 0 if there is none. The record of one that
+// never came to that is dropped. raft does not run.
+func (c *Consensus) begun() (uint64, error) {
+	record, err := c.store.Get([]byte(settingForcing))
+	cmd := Command{}
+	if err != nil || record == nil || json.Unmarshal(record, &cmd) != nil || cmd.Forced == nil {
+		return 0, err
+	}
+	disk := &steady{Storage: c.store}
+	if err := disk.findElectorates(); err != nil {
+		return 0, err
+	}
+	stored, err := c.store.GetUint64([]byte(SettingEpoch))
+	if err != nil || cmd.Forced.Epoch <= stored {
+		return 0, err
+	}
+	if n := len(disk.electorates); n == 0 || !slices.Equal(disk.electorates[n-1].voters, []string{c.node}) {
+		return 0, c.store.Set([]byte(settingForcing), []byte("{}"))
+	}
+	return cmd.Forced.Epoch, nil
 }
 
 // complete commits the record of a forced change that is not in the state yet;

@@ -116,6 +116,8 @@ func (l *lab) close() {
 		for _, h := range l.hosts {
 			l.Logf("log of %s:\n%s", h.name, tail(filepath.Join(l.root, h.name, "log"), 150))
 		}
+		l.Logf("everything is kept in %s", l.root)
+		return
 	}
 	os.RemoveAll(l.root)
 }

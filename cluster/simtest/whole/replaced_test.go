@@ -96,3 +96,53 @@ func (w *world) actions() int {
 	defer w.mu.Unlock()
 	return w.stats.Actions
 }
+
+// TestPowerFailsWhileTheElectorateIsForced: the survivor of two has the other one
+// fenced, is about to go on alone with a slow disk, and loses power itself. The other
+// one, which had joined, is back by then. Whatever was on the disk, both have to find
+// to each other.
+func TestPowerFailsWhileTheElectorateIsForced(t *testing.T) {
+	for k := range 24 {
+		var w *world
+		synctest.Test(t, func(t *testing.T) {
+			w = newWorld(t, plan{seed: 79 + uint64(k), nodes: 2, log: silent, properties: map[string]string{"stonith-action": "off"}})
+			if w.begin() {
+				a, b := w.hosts[0], w.hosts[1]
+				l := b.current()
+				w.stop(l, 30*w.detection)
+				if !b.setAway(l) || !w.remove(b, 20*w.detection) {
+					w.violated("%s could not be removed", b.name)
+				}
+				b.disk.mu.Lock()
+				b.disk.synced = newDisk(b.disk.rng).synced
+				b.disk.mu.Unlock()
+				w.invite(b)
+				b.back()
+				b.boot()
+				w.until(60*w.detection, b.name+" is a member again", func() bool { return w.atRest() == "" })
+				before := w.timesFenced(b)
+				b.powerOff()
+				a.disk.mu.Lock()
+				a.disk.slow = w.detection
+				a.disk.mu.Unlock()
+				w.until(40*w.detection, b.name+" is fenced", func() bool { return w.timesFenced(b) > before })
+				b.boot()
+				time.Sleep(time.Duration(k+1) * w.detection / 4)
+				a.powerOff()
+				a.disk.mu.Lock()
+				a.disk.slow = 0
+				a.disk.mu.Unlock()
+				time.Sleep(2 * w.detection)
+				a.boot()
+				w.rest(100 * w.detection)
+			}
+			w.close()
+		})
+		for _, v := range w.violations {
+			t.Errorf("power off %d quarters of the detection time after the fencing: %s", k+1, v)
+		}
+		if t.Failed() {
+			t.Fatal(w.tail(200))
+		}
+	}
+}
