@@ -37,6 +37,7 @@ func breakages() []breakage {
 			{isolationFile, "n.quorate() || !admitted {", "n.quorate() || !admitted && n.closing.Load() {"}}, "one is cut off over several boots;power failure of all"},
 		{"an old proof of fencing counts after the others were back", []change{
 			{isolationFile, "n.incarnationOf(peer); now > incarnation {", "n.incarnationOf(peer); now > incarnation && now == 0 {"},
+			{isolationFile, "n.incarnationOf(peer), n.keepOut(peer)\n", "n.incarnationOf(peer), func() {}\n"},
 			{"cluster/consensus/force.go", "lead.Self || c.LastIndex() != since {", "lead.Self {"}}, "two meet before the switch answers;link flaps"},
 		{"an incarnation that the cluster went on without comes back", []change{
 			{membershipFile, "		case s.up && s.incarnation > m.Expelled && (m.State", "		case s.up && (m.State"},
