@@ -21,12 +21,6 @@ func VolumeHandlers() map[string]bool {
 	return map[string]bool{"crm-fence-peer.sh": false, "crm-fence-peer.9.sh": false, "crm-unfence-peer.sh": true, "crm-unfence-peer.9.sh": true}
 }
 
-// HostPrograms are programs of the host that agents call in the folder of the helper
-// commands, which is /usr/sbin where another cluster stack has them, with their places.
-func HostPrograms() map[string]string {
-	return map[string]string{"sm-notify": "/usr/sbin/sm-notify"} // nfsnotify
-}
-
 // InstallHelpers fills a node's HelperDir: a link to the program for each of
 // its names, and links to programs of the host. What is there already is
 // replaced if it points elsewhere.
@@ -34,7 +28,9 @@ func InstallHelpers(dir, program string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("helper folder: %w", err)
 	}
-	links := HostPrograms()
+	// Scripts take the folder for /usr/sbin, where other cluster stacks have the
+	// commands: nfsnotify calls sm-notify there.
+	links := map[string]string{"sm-notify": "/usr/sbin/sm-notify"}
 	for _, name := range slices.Concat(HelperCommands(), slices.Collect(maps.Keys(VolumeHandlers())), []string{ProgramName}) {
 		links[name] = program
 	}

@@ -324,7 +324,7 @@ func (m *Machine) witnessed(in Witnessed) {
 		return
 	}
 	e := in.Entry
-	e.State, e.Completed, e.Proof, e.Text = Succeeds, m.now, ProofReadBack, wasOff(e.Text, in.Outcome)
+	e.State, e.Completed, e.Proof, e.Text = Succeeds, m.now, ProofReadBack, in.Outcome.evidence(e.Text)
 	m.put(e)
 }
 
@@ -386,9 +386,8 @@ func (m *Machine) isGone(r Request) (Entry, bool) {
 func (m *Machine) remember(in Remember) {
 	for _, e := range in.Entries {
 		if i := slices.IndexFunc(m.ops, func(op *operation) bool { return op.id == e.ID }); i >= 0 {
-			// Who carries it out was faster with the news than with its answer.
-			if op := m.ops[i]; in.Live && e.State == Succeeds && !op.answered {
-				op.answer(e.Proof, e.Text)
+			if op := m.ops[i]; in.Live && e.State == Succeeds && op.stage == working && !op.answered {
+				op.learn(e)
 			}
 			continue
 		}

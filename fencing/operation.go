@@ -385,10 +385,6 @@ func (op *operation) stepFailed(s *step, why, hint string, timedOut bool) {
 	if op.stage == over {
 		return
 	}
-	if op.answered && !s.courtesy {
-		op.stepDone(s, ProofNone, "")
-		return
-	}
 	if s.courtesy {
 		op.m.event(slog.LevelWarn, op.target, "%s: the node could not be switched on again: %s", s.name(), why)
 		op.stepDone(s, ProofNone, "")
@@ -407,6 +403,17 @@ func (op *operation) stepFailed(s *step, why, hint string, timedOut bool) {
 		}
 	}
 	op.nextLevel(op.level)
+}
+
+// learn ends what remains to be proved: who carries it out was faster with the
+// news than with its answer, or the answer was lost.
+func (op *operation) learn(e Entry) {
+	op.steps[op.step].drop()
+	op.answer(e.Proof, e.Text)
+	for op.step+1 < len(op.steps) && !op.steps[op.step+1].courtesy {
+		op.step++
+	}
+	op.stepDone(op.steps[op.step], ProofNone, "")
 }
 
 // weakest is what the proofs of several devices are worth together.

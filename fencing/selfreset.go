@@ -80,6 +80,7 @@ func (s *step) startWatchdog() {
 			left = end.Sub(op.m.now)
 		}
 		if left <= 0 {
+			s.drop()
 			op.stepDone(s, ProofWatchdog, fmt.Sprintf("not heard of for %s: reset by its watchdog", wait))
 			return
 		}
@@ -88,26 +89,21 @@ func (s *step) startWatchdog() {
 	if there && op.m.quorate {
 		s.order()
 	}
-	if op.stage != over && op.steps[op.step] == s {
-		look()
-	}
+	look()
 }
 
 // order tells a node to reset itself.
 func (s *step) order() {
 	op := s.op
 	s.node = op.target
-	s.execute(Execute{Node: op.target, Action: Off, Target: op.target, Timeout: powerTimeout}, func(o Outcome) {
-		if o.Code == Failed && op.stage != over && op.steps[op.step] == s {
+	s.execute(&Device{ID: WatchdogDevice, Limit: -1}, Execute{Node: op.target, Action: Off, Target: op.target, Timeout: powerTimeout}, func(o Outcome) {
+		if o.Code == Failed {
 			s.stopWatchdog("it was told to reset itself: " + o.Text)
 		}
 	})
 }
 
 func (s *step) stopWatchdog(why string) {
-	if s.call != nil {
-		s.call.dead = true
-		s.call = nil
-	}
+	s.drop()
 	s.op.stepFailed(s, why, "", false)
 }

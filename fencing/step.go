@@ -79,7 +79,7 @@ func (s *step) nextNode() {
 
 // send queues an action of the device on the step's node.
 func (s *step) send(action, target string, timeout time.Duration, done func(Outcome)) {
-	s.execute(Execute{Node: s.node, Action: action, Target: target, Timeout: timeout}, done)
+	s.execute(s.device, Execute{Node: s.node, Action: action, Target: target, Timeout: timeout}, done)
 }
 
 // sendLast does that for what shows that the target is down, if nothing else
@@ -92,22 +92,22 @@ func (s *step) sendLast(action string, timeout time.Duration, done func(Outcome)
 		e.Text = s.claim()
 		x.Ends = &e
 	}
-	s.execute(x, done)
+	s.execute(s.device, x, done)
 }
 
-func (s *step) execute(x Execute, done func(Outcome)) {
-	d := s.device
-	if d == nil {
-		d = &Device{ID: WatchdogDevice, Limit: -1}
-	}
+func (s *step) execute(d *Device, x Execute, done func(Outcome)) {
 	s.call = s.op.m.run(d, x, func(o Outcome) {
 		s.call = nil
-		if s.op.answered && !s.courtesy {
-			s.op.stepDone(s, ProofNone, "") // the news were faster
-			return
-		}
 		done(o)
 	})
+}
+
+// drop lets nobody wait for the action under way.
+func (s *step) drop() {
+	if s.call != nil {
+		s.call.dead = true
+		s.call = nil
+	}
 }
 
 // claim is what is said of a success.
@@ -116,12 +116,15 @@ func (s *step) claim() string { return fmt.Sprintf("%s: %s by %s", s.device.ID, 
 // showsOff reports whether an outcome is a proof.
 func (o Outcome) showsOff() bool { return o.Code == Succeeded && o.Power == PowerOff }
 
-// wasOff is the evidence of an action that read the power.
-func wasOff(claim string, o Outcome) string {
+// evidence is a claim with what the device said.
+func (o Outcome) evidence(claim string) string {
 	if o.Text != "" {
 		claim += " (" + o.Text + ")"
 	}
-	return claim + ", power was read as off"
+	if o.showsOff() {
+		claim += ", power was read as off"
+	}
+	return claim
 }
 
 // act makes an attempt.
@@ -207,17 +210,14 @@ func (s *step) acted(o Outcome) {
 // succeeded asks for the proof.
 func (s *step) succeeded(o Outcome) {
 	op, d := s.op, s.device
-	what := s.claim()
-	if o.Text != "" {
-		what += " (" + o.Text + ")"
-	}
+	what := o.evidence(s.claim())
 	switch {
 	case s.as == On:
 		op.stepDone(s, ProofNone, what)
 	case d.Proves == Never:
 		op.stepDone(s, ProofNone, what)
 	case o.Power == PowerOff:
-		op.stepDone(s, ProofReadBack, wasOff(s.claim(), o))
+		op.stepDone(s, ProofReadBack, what)
 	case d.command(s.as) == Off && d.Proves == Always && d.HasAction(Status):
 		s.readings = 0
 		s.readBack()
@@ -237,10 +237,10 @@ func (s *step) readBack() {
 }
 
 func (s *step) readAfterSuccess(o Outcome) {
-	op, d := s.op, s.device
+	op := s.op
 	switch {
 	case o.showsOff():
-		op.stepDone(s, ProofReadBack, fmt.Sprintf("%s: %s by %s, power read as off", d.ID, s.as, s.node))
+		op.stepDone(s, ProofReadBack, s.claim()+", power read as off")
 	case s.readings < readings:
 		op.after(readBackPause, s.readBack)
 	case o.Code == Succeeded && o.Power == PowerOn:
@@ -301,9 +301,6 @@ func knowsNoNames(agent string) bool { return agent == "fence_xvm" || agent == "
 
 // giveUp ends the step at its deadline.
 func (s *step) giveUp() {
-	if s.call != nil {
-		s.call.dead = true
-		s.call = nil
-	}
+	s.drop()
 	s.op.stepFailed(s, nonEmpty(s.history(), "the device did not answer")+"; the time for it is over", "", true)
 }

@@ -112,12 +112,12 @@ func (c *Consensus) begun() (uint64, error) {
 	if err != nil || record == nil || json.Unmarshal(record, &cmd) != nil || cmd.Forced == nil {
 		return 0, err
 	}
-	disk := &steady{Storage: c.store}
-	if err := disk.findElectorates(); err != nil {
-		return 0, err
-	}
 	stored, err := c.store.GetUint64([]byte(SettingEpoch))
 	if err != nil || cmd.Forced.Epoch <= stored {
+		return 0, err
+	}
+	disk := &steady{Storage: c.store}
+	if err := disk.findElectorates(); err != nil {
 		return 0, err
 	}
 	if n := len(disk.electorates); n == 0 || !slices.Equal(disk.electorates[n-1].voters, []string{c.node}) {

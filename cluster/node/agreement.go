@@ -123,7 +123,8 @@ func (d *devices) conclude(e fencing.Entry, number string) {
 }
 
 // retract takes back, everywhere, what is known of a node that still sends
-// heartbeats after it was fenced.
+// heartbeats after it was fenced. Others may miss the news; if this node leads,
+// they find it in the log (see disbelieve).
 func (d *devices) retract(target string) {
 	d.runner.Retract(target)
 	for _, name := range d.there() {

@@ -278,22 +278,20 @@ func (n *Node) rule(term uint64) {
 		n.ctrl.Input(controller.LostLeader{})
 	}
 	n.ruling = term
-	n.hold("", 0)
+	n.mu.Lock()
+	clear(n.held)
+	n.mu.Unlock()
 	if term != 0 {
 		n.ctrl.Input(controller.BecameLeader{Term: term, UUID: newUUID(), CIB: n.newest})
 	}
 }
 
-// hold keeps a node from coming in until release, or for a time at most; with
-// an empty name it releases all.
-func (n *Node) hold(name string, limit time.Duration) {
+// hold keeps a node that was fenced from coming in until the controller has
+// recorded it (release), or for a time at most.
+func (n *Node) hold(name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if name == "" {
-		clear(n.held)
-		return
-	}
-	n.held[name] = time.Now().Add(limit)
+	n.held[name] = time.Now().Add(n.timing.RecordHold)
 }
 
 func (n *Node) release(name string) {

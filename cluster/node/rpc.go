@@ -265,8 +265,7 @@ func (r *ruler) Fence(ctx context.Context, req controller.Fence) error {
 	if err != nil || req.Action == "on" {
 		return err
 	}
-	// It may be back before the controller has recorded it.
-	n.hold(req.Node, n.timing.RecordHold)
+	n.hold(req.Node)
 	return n.markDown(ctx, req.Term, req.Node, incarnation, proof)
 }
 

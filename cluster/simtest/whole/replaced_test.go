@@ -15,20 +15,11 @@ func TestReplacedNode(t *testing.T) {
 		w = newWorld(t, plan{seed: 77, nodes: 3, log: silent})
 		if w.begin() {
 			b := w.follower(0)
-			l := b.current()
-			w.stop(l, 30*w.detection)
-			if !b.setAway(l) || !w.remove(b, 20*w.detection) {
-				w.violated("%s could not be removed", b.name)
-			}
-			b.disk.mu.Lock()
-			b.disk.synced = newDisk(b.disk.rng).synced
-			b.disk.mu.Unlock()
+			w.retire(b)
 			time.Sleep(5 * w.detection)
 			w.invite(b)
 			time.Sleep(5 * w.detection)
-			w.net.mu.Lock()
-			b.away = false
-			w.net.mu.Unlock()
+			b.back()
 			b.boot()
 			w.rest(60 * w.detection)
 			for _, h := range w.hosts {
@@ -61,21 +52,12 @@ func TestLeaderIsNew(t *testing.T) {
 		w = newWorld(t, plan{seed: 78, nodes: 3, witness: true, log: silent, properties: map[string]string{"stonith-action": "off"}})
 		if w.begin() {
 			a, b := w.hosts[0], w.hosts[1]
-			l := a.current()
-			w.stop(l, 30*w.detection)
-			if !a.setAway(l) || !w.remove(a, 20*w.detection) {
-				w.violated("%s could not be removed", a.name)
-			}
+			w.retire(a)
 			time.Sleep(2 * w.detection) // until b knows that
-			a.disk.mu.Lock()
-			a.disk.synced = newDisk(a.disk.rng).synced
-			a.disk.mu.Unlock()
 			b.powerOff()
 			w.until(40*w.detection, b.name+" is fenced", func() bool { return w.timesFenced(b) > 0 })
 			w.invite(a)
-			w.net.mu.Lock()
-			a.away = false
-			w.net.mu.Unlock()
+			a.back()
 			a.boot()
 			w.until(60*w.detection, a.name+" leads", func() bool { return w.leader() == a })
 			w.returns(b)
@@ -89,6 +71,18 @@ func TestLeaderIsNew(t *testing.T) {
 	if t.Failed() {
 		t.Log(w.tail(200))
 	}
+}
+
+// retire removes a host, which is not started any more; its disk is empty then.
+func (w *world) retire(h *host) {
+	l := h.current()
+	w.stop(l, 30*w.detection)
+	if !h.setAway(l) || !w.remove(h, 20*w.detection) {
+		w.violated("%s could not be removed", h.name)
+	}
+	h.disk.mu.Lock()
+	h.disk.synced = newDisk(h.disk.rng).synced
+	h.disk.mu.Unlock()
 }
 
 func (w *world) actions() int {
@@ -108,18 +102,6 @@ func TestPowerFailsWhileTheElectorateIsForced(t *testing.T) {
 			w = newWorld(t, plan{seed: 79 + uint64(k), nodes: 2, log: silent, properties: map[string]string{"stonith-action": "off"}})
 			if w.begin() {
 				a, b := w.hosts[0], w.hosts[1]
-				l := b.current()
-				w.stop(l, 30*w.detection)
-				if !b.setAway(l) || !w.remove(b, 20*w.detection) {
-					w.violated("%s could not be removed", b.name)
-				}
-				b.disk.mu.Lock()
-				b.disk.synced = newDisk(b.disk.rng).synced
-				b.disk.mu.Unlock()
-				w.invite(b)
-				b.back()
-				b.boot()
-				w.until(60*w.detection, b.name+" is a member again", func() bool { return w.atRest() == "" })
 				before := w.timesFenced(b)
 				b.powerOff()
 				a.disk.mu.Lock()

@@ -266,5 +266,25 @@ func (w *world) begin() bool {
 		h.boot()
 	}
 	w.configure(30 * w.detection)
-	return w.rest(60 * w.detection)
+	if !w.rest(60 * w.detection) {
+		return false
+	}
+	w.grown()
+	return true
+}
+
+// grown lets the hosts of the first boot, from their next start on, be what they are
+// outside: one that founded the cluster, and others that joined.
+func (w *world) grown() {
+	place := consensus.Place{Index: 1 << 62}
+	for _, h := range w.hosts {
+		if p := h.running().Consensus().Place(); p.Index < place.Index {
+			place = p
+		}
+	}
+	w.net.mu.Lock()
+	defer w.net.mu.Unlock()
+	for _, h := range w.hosts[1:] {
+		h.since = place
+	}
 }
