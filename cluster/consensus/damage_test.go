@@ -3,12 +3,18 @@ package consensus
 import (
 	"errors"
 	"flag"
+	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
+	"go.etcd.io/bbolt"
 
 	"gcrm/cib"
 )
@@ -104,5 +110,110 @@ func TestDamageNeverGoesUnseen(t *testing.T) {
 	t.Logf("%d damages named, %d made up for by an older snapshot and the log, %d in unused places", named, healed, harmless)
 	if named == 0 {
 		t.Error("no damage was noticed")
+	}
+}
+
+var allBits = flag.Bool("all-bits", false, "TestEveryBitOfTheLog flips each bit of the file, not one in nineteen")
+
+// A bit of the log's file is flipped: the damage is noticed, or everything is
+// there as it was written last. The pages that make up the file's structure
+// have no checksums of their own.
+func TestEveryBitOfTheLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), logFile)
+	s, err := openLogStore(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := make([]byte, 700)
+	store := func(from, to, term uint64) {
+		t.Helper()
+		var logs []*raft.Log
+		for i := from; i <= to; i++ {
+			logs = append(logs, &raft.Log{Index: i, Term: term, Data: long[:10+i*7%600]})
+		}
+		check(s.StoreLogs(logs))
+	}
+	// Pages of older states stay in the file, with other entries of the same
+	// number, and with settings from before the last vote.
+	check(s.SetUint64([]byte(SettingEpoch), 3))
+	for i := range uint64(5) {
+		store(1+i*8, 8+i*8, 1)
+	}
+	check(s.DeleteRange(30, 40))
+	store(30, 36, 2)
+	check(s.DeleteRange(1, 12))
+	check(s.SetUint64([]byte("CurrentTerm"), 2))
+	check(s.SetUint64([]byte("CurrentTerm"), 3))
+	content := func(s *logStore) string {
+		var b strings.Builder
+		check(s.db.View(func(tx *bbolt.Tx) error {
+			return tx.ForEach(func(name []byte, bucket *bbolt.Bucket) error {
+				fmt.Fprintf(&b, "%s\n", name)
+				return bucket.ForEach(func(k, v []byte) error {
+					fmt.Fprintf(&b, "%q %q\n", k, v)
+					return nil
+				})
+			})
+		}))
+		return b.String()
+	}
+	want := content(s)
+	check(s.close())
+	good, err := os.ReadFile(path)
+	check(err)
+	step := 19
+	if *allBits {
+		step = 1
+	}
+	noticed, harmless := 0, 0
+	bad := path + ".bad"
+	for bit := 0; bit < len(good)*8; bit += step {
+		data := slices.Clone(good)
+		data[bit/8] ^= 1 << (bit % 8)
+		check(os.WriteFile(bad, data, 0o600))
+		s, err := openLogStore(bad)
+		var d *DamageError
+		if errors.As(err, &d) {
+			noticed++
+			continue
+		}
+		if err != nil {
+			t.Fatalf("bit %d of byte %d: %v", bit%8, bit/8, err)
+		}
+		if content(s) != want {
+			t.Errorf("bit %d of byte %d: something else is there, and nothing is said", bit%8, bit/8)
+		}
+		harmless++
+		check(s.close())
+	}
+	t.Logf("%d bytes: %d noticed, %d harmless", len(good), noticed, harmless)
+	if noticed == 0 {
+		t.Error("no damage was noticed")
+	}
+}
+
+// The log goes on from a snapshot: without it, what it held is not taken for
+// nothing.
+func TestMissingSnapshotIsDamage(t *testing.T) {
+	dir := t.TempDir()
+	log := slog.New(slog.DiscardHandler)
+	f, err := openFiles(dir, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(f.StoreLogs([]*raft.Log{{Index: 1}, {Index: 2}, {Index: 3}}), f.DeleteRange(1, 2), f.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = openFiles(dir, log)
+	var d *DamageError
+	if !errors.As(err, &d) || d.Path != filepath.Join(dir, snapshotsDir) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -1,12 +1,14 @@
 package consensus
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -15,7 +17,8 @@ import (
 )
 
 // logStore keeps raft's log and its few durable settings in one bbolt file.
-// Every write is on the disk when it returns.
+// Every write is on the disk when it returns, with a seal (seal.go) by which
+// an older or incomplete content is known.
 type logStore struct {
 	db   *bbolt.DB
 	path string
@@ -76,16 +79,9 @@ func openLogStore(path string) (s *logStore, err error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	s = &logStore{db: db, path: path}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, b := range []string{bucketLog, bucketStable} {
-			if _, err := tx.CreateBucketIfNotExists([]byte(b)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err == nil {
-		err = s.verify()
+	empty, err := s.verify()
+	if err == nil && empty {
+		err = s.wipe(nil)
 	}
 	if err != nil {
 		db.Close()
@@ -94,27 +90,54 @@ func openLogStore(path string) (s *logStore, err error) {
 	return s, nil
 }
 
-// verify reads every entry of the log once.
-func (s *logStore) verify() error {
-	return s.db.View(func(tx *bbolt.Tx) error {
-		var last uint64
-		c := tx.Bucket([]byte(bucketLog)).Cursor()
+// verify reads everything once. It reports a file that nothing has been written
+// to yet.
+func (s *logStore) verify() (empty bool, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		var names []string
+		c := tx.Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
-			if len(k) != 8 {
-				return &DamageError{s.path, "a log entry has a malformed number"}
+			if v != nil {
+				return &DamageError{s.path, "an entry is outside of the buckets"}
 			}
-			index := binary.BigEndian.Uint64(k)
-			var l raft.Log
-			if err := s.decode(index, v, &l); err != nil {
-				return err
-			}
-			if last != 0 && index != last+1 {
-				return &DamageError{s.path, fmt.Sprintf("log entries %d to %d are missing", last+1, index-1)}
-			}
-			last = index
+			names = append(names, string(k))
 		}
-		return nil
+		// bbolt's own first state is transaction 1.
+		if empty = len(names) == 0 && tx.ID() <= 1; empty {
+			return nil
+		}
+		if !slices.Equal(names, []string{bucketLog, bucketStable}) {
+			return &DamageError{s.path, fmt.Sprintf("it consists of %q", names)}
+		}
+		sum, err := s.verifyLog(tx)
+		if err != nil {
+			return err
+		}
+		return s.verifySeal(tx, sum)
 	})
+	return empty, err
+}
+
+// verifyLog reads every entry of the log and returns their common checksum.
+func (s *logStore) verifyLog(tx *bbolt.Tx) (sum uint32, err error) {
+	var last uint64
+	c := tx.Bucket([]byte(bucketLog)).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if len(k) != 8 {
+			return 0, &DamageError{s.path, "a log entry has a malformed number"}
+		}
+		index := binary.BigEndian.Uint64(k)
+		var l raft.Log
+		if err := s.decode(index, v, &l); err != nil {
+			return 0, err
+		}
+		if last != 0 && index != last+1 {
+			return 0, &DamageError{s.path, fmt.Sprintf("log entries %d to %d are missing", last+1, index-1)}
+		}
+		last = index
+		sum ^= entrySum(v)
+	}
+	return sum, nil
 }
 
 func (s *logStore) close() error { return s.db.Close() }
@@ -196,8 +219,19 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 	})
 }
 
-func (s *logStore) update(f func(*bbolt.Tx) error) error {
-	if err := s.db.Update(f); err != nil {
+// update carries out a transaction and seals it.
+func (s *logStore) update(f func(tx *bbolt.Tx, sum *uint32) error) error {
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		sum, err := s.sealedSum(tx)
+		if err == nil {
+			err = f(tx, &sum)
+		}
+		if err == nil {
+			err = putSeal(tx, sum)
+		}
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("%s cannot be written: %w", s.path, err)
 	}
 	return nil
@@ -208,11 +242,16 @@ func (s *logStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{
 
 // StoreLogs implements raft.LogStore: all entries or none.
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
-	return s.update(func(tx *bbolt.Tx) error {
+	return s.update(func(tx *bbolt.Tx, sum *uint32) error {
 		b := tx.Bucket([]byte(bucketLog))
 		b.FillPercent = 0.9 // entries come in ascending order
 		for _, l := range logs {
-			if err := b.Put(key(l.Index), encodeLog(l)); err != nil {
+			k, v := key(l.Index), encodeLog(l)
+			if old := b.Get(k); old != nil {
+				*sum ^= entrySum(old)
+			}
+			*sum ^= entrySum(v)
+			if err := b.Put(k, v); err != nil {
 				return err
 			}
 		}
@@ -225,9 +264,10 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 
 // DeleteRange implements raft.LogStore; both ends are included.
 func (s *logStore) DeleteRange(low, high uint64) error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	return s.update(func(tx *bbolt.Tx, sum *uint32) error {
 		c := tx.Bucket([]byte(bucketLog)).Cursor()
-		for k, _ := c.Seek(key(low)); k != nil && binary.BigEndian.Uint64(k) <= high; k, _ = c.Next() {
+		for k, v := c.Seek(key(low)); k != nil && binary.BigEndian.Uint64(k) <= high; k, v = c.Next() {
+			*sum ^= entrySum(v)
 			if err := c.Delete(); err != nil {
 				return err
 			}
@@ -242,7 +282,7 @@ func (s *logStore) IsMonotonic() bool { return true }
 
 // Set implements raft.StableStore.
 func (s *logStore) Set(k, v []byte) error {
-	return s.update(func(tx *bbolt.Tx) error { return putSetting(tx, string(k), v) })
+	return s.update(func(tx *bbolt.Tx, _ *uint32) error { return putSetting(tx, string(k), v) })
 }
 
 func putSetting(tx *bbolt.Tx, k string, v []byte) error {
@@ -253,18 +293,23 @@ func putSetting(tx *bbolt.Tx, k string, v []byte) error {
 // Get implements raft.StableStore; an unknown key gives nothing.
 func (s *logStore) Get(k []byte) (v []byte, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		raw := tx.Bucket([]byte(bucketStable)).Get(k)
-		if raw == nil {
-			return nil
-		}
-		n := len(raw) - 4
-		if n < 0 || binary.BigEndian.Uint32(raw[n:]) != crc32.Checksum(raw[:n], crc32.MakeTable(crc32.Castagnoli)) {
-			return &DamageError{s.path, fmt.Sprintf("setting %q: wrong checksum", k)}
-		}
-		v = append([]byte{}, raw[:n]...)
-		return nil
+		v, err = s.setting(tx, string(k))
+		return err
 	})
-	return v, err
+	return bytes.Clone(v), err
+}
+
+// setting is valid as long as the transaction, nil if there is none.
+func (s *logStore) setting(tx *bbolt.Tx, k string) ([]byte, error) {
+	raw := tx.Bucket([]byte(bucketStable)).Get([]byte(k))
+	if raw == nil {
+		return nil, nil
+	}
+	n := len(raw) - 4
+	if n < 0 || binary.BigEndian.Uint32(raw[n:]) != crc32.Checksum(raw[:n], crc32.MakeTable(crc32.Castagnoli)) {
+		return nil, &DamageError{s.path, fmt.Sprintf("setting %q: wrong checksum", k)}
+	}
+	return raw[:n], nil
 }
 
 // SetUint64 implements raft.StableStore.
@@ -299,7 +344,7 @@ func (s *logStore) wipe(keep map[string]uint64) error {
 				return err
 			}
 		}
-		return nil
+		return putSeal(tx, 0)
 	})
 }
 

@@ -67,38 +67,28 @@ func verifyPages(f io.ReaderAt, size int64) error {
 	return w.page(root, nil, 0)
 }
 
-// boltRoot reads the newer one of the two meta pages that is whole.
+// boltRoot reads the newer one of the two heads. A head lies within one sector,
+// which a disk writes whole or not at all: one that is not whole is damage, not
+// what a crash left. It may be the newer one, and who went on with the other
+// would have forgotten the last thing that it acknowledged.
 func boltRoot(f io.ReaderAt, size int64) (root uint64, pageSize int64, high uint64, err error) {
 	var newest uint64
-	found := false
-	try := func(at int64) int64 {
+	for i := range int64(2) {
 		b := make([]byte, boltPageHead+boltMetaSize)
-		if _, err := f.ReadAt(b, at); err != nil {
-			return 0
+		if _, err := f.ReadAt(b, i*pageSize); err != nil {
+			return 0, 0, 0, fmt.Errorf("it is cut short: %d bytes", size)
 		}
 		m := b[boltPageHead:]
 		u32, u64 := binary.NativeEndian.Uint32, binary.NativeEndian.Uint64
 		sum := fnv.New64a()
 		sum.Write(m[:boltMetaSize-8])
 		if u32(m) != boltMagic || u32(m[4:]) != boltVersion || sum.Sum64() != u64(m[boltMetaSize-8:]) {
-			return 0
+			return 0, 0, 0, fmt.Errorf("head %d of 2 is not valid", i+1)
 		}
-		if tx := u64(m[48:]); !found || tx > newest {
-			found, newest = true, tx
-			root, pageSize, high = u64(m[16:]), int64(u32(m[8:])), u64(m[40:])
+		pageSize = int64(u32(m[8:]))
+		if tx := u64(m[48:]); i == 0 || tx > newest {
+			newest, root, high = tx, u64(m[16:]), u64(m[40:])
 		}
-		return int64(u32(m[8:]))
-	}
-	if first := try(0); first > 0 {
-		try(first)
-	} else {
-		// The first is damaged; the second tells where it is by being there.
-		for at := int64(1 << 9); at <= 1<<16 && at < size && !found; at <<= 1 {
-			try(at)
-		}
-	}
-	if !found {
-		return 0, 0, 0, errors.New("it has no valid head")
 	}
 	return root, pageSize, high, nil
 }

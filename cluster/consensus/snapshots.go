@@ -82,31 +82,30 @@ func (s *snapshotStore) verify(logs *logStore) error {
 	if err != nil {
 		return err
 	}
+	first, err := logs.FirstIndex()
+	if err != nil {
+		return err
+	}
 	var damage []error
-	var damaged []string
-	for _, id := range ids {
+	for i, id := range ids {
 		meta, err := s.check(id)
 		if err != nil {
-			damage, damaged = append(damage, err), append(damaged, id)
+			damage = append(damage, err)
 			continue
 		}
-		if len(damaged) == 0 {
-			continue
-		}
-		first, err := logs.FirstIndex()
-		if err != nil {
-			return err
-		}
-		if first == 0 || first > meta.Index+1 {
+		if first > meta.Index+1 || first == 0 && len(damage) > 0 {
 			break
 		}
-		for i, d := range damaged {
+		for i, d := range ids[:i] {
 			s.log.Error("snapshot set aside, the log makes up for it", "err", damage[i])
 			if err := os.Rename(s.path(d), s.path(d)+".damaged"); err != nil {
 				return err
 			}
 		}
 		return syncDir(s.dir)
+	}
+	if len(damage) == 0 && first > 1 {
+		return &DamageError{s.dir, fmt.Sprintf("the log begins with entry %d, and there is no snapshot of what was before", first)}
 	}
 	return errors.Join(damage...)
 }

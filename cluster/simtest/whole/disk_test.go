@@ -30,6 +30,8 @@ type disk struct {
 	full    bool
 	slow    time.Duration // a write takes up to so long
 	stalled time.Time     // until when no write ends
+	fatal   int           // the host's power fails at the so-many-th write from now,
+	outage  time.Duration // and is back after this
 	lies    bool          // acknowledges before it writes
 	forgets bool          // never writes raft's settings: term and vote
 }
@@ -69,7 +71,7 @@ func (d *disk) crash() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.dirty = nil
-	d.stalled = time.Time{}
+	d.stalled, d.fatal = time.Time{}, 0
 }
 
 func (d *disk) setFull(full bool) {
@@ -118,9 +120,17 @@ func (s *storage) write(f func(c *content)) error {
 	if until := time.Until(s.stalled); until > took {
 		took = until
 	}
+	ends := time.After(took)
+	if s.fatal > 0 {
+		if s.fatal--; s.fatal == 0 {
+			h, back := s.life.host, s.outage
+			h.w.wg.Go(func() { h.w.outage(h, back) })
+			ends = nil
+		}
+	}
 	s.mu.Unlock()
 	select {
-	case <-time.After(took):
+	case <-ends:
 	case <-s.life.over:
 		// Whether the last write arrived is anybody's guess.
 	}

@@ -46,28 +46,24 @@ func (w *world) fault() {
 func machineFaults() []kind {
 	return []kind{
 		{name: "power failure", do: func(w *world, h *host) {
-			w.note("power of %s fails", h.name)
-			back := w.between(0.5, 6)
-			h.powerOff()
-			w.wg.Go(func() {
-				time.Sleep(back)
-				if !w.closed() {
-					h.boot()
-				}
-			})
+			w.outage(h, w.between(0.5, 6))
 		}},
 		{name: "power failure of all", do: func(w *world, h *host) {
 			w.note("power of all fails")
 			for _, o := range w.hosts {
-				back := w.between(0.5, 4)
-				o.powerOff()
-				w.wg.Go(func() {
-					time.Sleep(back)
-					if !w.closed() {
-						o.boot()
-					}
-				})
+				w.outage(o, w.between(0.5, 4))
 			}
+		}},
+		{name: "power failure at a write", do: func(w *world, h *host) {
+			// What is written next is how the loss of another one is dealt with.
+			if o := w.pick(); o != h && w.chance(0.5) {
+				w.outage(o, w.between(0.5, 6))
+			}
+			n, back := 1+w.rng.IntN(40), w.between(0.5, 6)
+			w.note("power of %s will fail at write %d", h.name, n)
+			h.disk.mu.Lock()
+			h.disk.fatal, h.disk.outage = n, back
+			h.disk.mu.Unlock()
 		}},
 		{name: "daemon killed", do: func(w *world, h *host) {
 			w.note("the daemon of %s is killed", h.name)
@@ -137,6 +133,18 @@ func machineFaults() []kind {
 			})
 		}},
 	}
+}
+
+// outage is a power failure of a host.
+func (w *world) outage(h *host, d time.Duration) {
+	w.note("power of %s fails", h.name)
+	h.powerOff()
+	w.wg.Go(func() {
+		time.Sleep(d)
+		if !w.closed() {
+			h.boot()
+		}
+	})
 }
 
 // networkFaults befall what is between hosts.
@@ -312,7 +320,7 @@ func (w *world) calm() {
 	w.mu.Unlock()
 	for _, h := range w.hosts {
 		h.disk.mu.Lock()
-		h.disk.full, h.disk.stalled, h.disk.slow = false, time.Time{}, 0
+		h.disk.full, h.disk.stalled, h.disk.slow, h.disk.fatal = false, time.Time{}, 0, 0
 		h.disk.mu.Unlock()
 		if h.current() == nil {
 			h.boot()

@@ -110,7 +110,11 @@ func (w *world) mark(h *host, limit time.Duration) {
 	w.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
+	l := h.current()
 	_, err := w.edit(ctx, h, func(conf *cib.Element) { setMarkers(conf, marker) })
+	if err == nil && h.current() != l {
+		err = consensus.ErrUnknownOutcome // the power failed before the answer went out
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
