@@ -1,13 +1,16 @@
 package consensus
 
 import (
+	"fmt"
+	"io"
 	"slices"
 
 	"github.com/hashicorp/raft"
 )
 
 // network is raft's network transport. It does not try absent peers, keeps
-// newcomers from voting, and lets those vote whose electorate is an old one.
+// newcomers from voting, lets those vote whose electorate is an old one, and keeps
+// snapshots away that would take the replica back.
 type network struct {
 	*raft.NetworkTransport
 	await func(peer string, stop <-chan struct{}) // may be nil
@@ -16,9 +19,12 @@ type network struct {
 	stop  chan struct{}
 }
 
-// listen hands on what others ask until it is stopped. A newcomer does not say either
-// that it would vote for somebody; votes end where they would be written down.
+// listen hands on what others ask until it is stopped, one after the other, as raft
+// works anyway: so what is decided here does not change before raft sees it. A
+// newcomer does not say either that it would vote for somebody; votes end where they
+// would be written down.
 func (n *network) listen(r *raft.Raft) {
+	answer := make(chan raft.RPCResponse, 1)
 	for {
 		select {
 		case rpc := <-n.NetworkTransport.Consumer():
@@ -31,9 +37,23 @@ func (n *network) listen(r *raft.Raft) {
 				q.ID = eligible(r, q.ID)
 			case *raft.RequestVoteRequest:
 				q.ID = eligible(r, q.ID)
+			case *raft.InstallSnapshotRequest:
+				if needless, err := n.needless(r, q); needless {
+					io.Copy(io.Discard, rpc.Reader) // the connection goes on behind it
+					rpc.Respond(&raft.InstallSnapshotResponse{Term: q.Term, Success: err == nil}, err)
+					continue
+				}
 			}
+			to := rpc.RespChan
+			rpc.RespChan = answer
 			select {
 			case n.inbox <- rpc:
+			case <-n.stop:
+				return
+			}
+			select {
+			case a := <-answer:
+				to <- a
 			case <-n.stop:
 				return
 			}
@@ -41,6 +61,24 @@ func (n *network) listen(r *raft.Raft) {
 			return
 		}
 	}
+}
+
+// needless tells whether a snapshot has nothing that the replica does not have. Raft's
+// library would install it all the same and forget all that comes behind it, which the
+// replica may have acknowledged: a snapshot that was under way for long, and was sent
+// again meanwhile, takes it back. With an error the leader has to look for a newer one.
+func (n *network) needless(r *raft.Raft, q *raft.InstallSnapshotRequest) (bool, error) {
+	if q.Term < r.CurrentTerm() {
+		return false, nil // raft refuses it
+	}
+	var l raft.Log
+	if n.disk.GetLog(q.LastLogIndex, &l) == nil && l.Term == q.LastLogTerm {
+		return true, nil // and so all that comes before it
+	}
+	if applied := r.AppliedIndex(); q.LastLogIndex <= applied {
+		return true, fmt.Errorf("the snapshot ends with entry %d, and %d is applied already", q.LastLogIndex, applied)
+	}
+	return false, nil
 }
 
 // eligible returns a name under which raft's library considers to vote for a
