@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
@@ -113,7 +114,7 @@ func TestDamageNeverGoesUnseen(t *testing.T) {
 	}
 }
 
-var allBits = flag.Bool("all-bits", false, "TestEveryBitOfTheLog flips each bit of the file, not one in nineteen")
+var allBits = flag.Bool("all-bits", false, "TestEveryBitOfTheLog flips each bit of the file, not one in fifty-three")
 
 // A bit of the log's file is flipped: the damage is noticed, or everything is
 // there as it was written last. The pages that make up the file's structure
@@ -167,7 +168,7 @@ func TestEveryBitOfTheLog(t *testing.T) {
 	check(s.close())
 	good, err := os.ReadFile(path)
 	check(err)
-	step := 19
+	step := 53
 	if *allBits {
 		step = 1
 	}
@@ -215,5 +216,58 @@ func TestMissingSnapshotIsDamage(t *testing.T) {
 	var d *DamageError
 	if !errors.As(err, &d) || d.Path != filepath.Join(dir, snapshotsDir) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A file of the time before seals is taken over as it is, and sealed; one that has
+// lost its seal is not.
+func TestLogBeforeSeals(t *testing.T) {
+	for _, format := range []byte{1, logFormat} {
+		path := filepath.Join(t.TempDir(), logFile)
+		s, err := openLogStore(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.StoreLogs([]*raft.Log{{Index: 1, Data: []byte("a")}, {Index: 2, Data: []byte("b")}}); err != nil {
+			t.Fatal(err)
+		}
+		err = s.db.Update(func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte(bucketLog))
+			for i := range uint64(2) {
+				v := slices.Clone(b.Get(key(i + 1)))
+				v[0] = format
+				body := v[:len(v)-logTail]
+				if err := b.Put(key(i+1), binary.BigEndian.AppendUint32(slices.Clone(body), checksum(i+1, body))); err != nil {
+					return err
+				}
+			}
+			return tx.Bucket([]byte(bucketStable)).Delete([]byte(settingSeal))
+		})
+		if err := errors.Join(err, s.close()); err != nil {
+			t.Fatal(err)
+		}
+		s, err = openLogStore(path)
+		var d *DamageError
+		if format == logFormat {
+			if !errors.As(err, &d) {
+				t.Errorf("without its seal: %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // as it was, and with something new
+			if last, err := s.LastIndex(); err != nil || last < 2 {
+				t.Errorf("the log ends with %d, %v", last, err)
+			}
+			if err := errors.Join(s.StoreLog(&raft.Log{Index: 3}), s.close()); err != nil {
+				t.Fatal(err)
+			}
+			if s, err = openLogStore(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.close()
 	}
 }

@@ -31,7 +31,7 @@ const (
 	bucketLog    = "log"
 	bucketStable = "stable"
 
-	logFormat = 1
+	logFormat = 2 // 1 was written without a seal
 	// logHead is format, type, term, time and length of the extensions;
 	// logTail is the checksum.
 	logHead = 1 + 1 + 8 + 8 + 4
@@ -79,9 +79,13 @@ func openLogStore(path string) (s *logStore, err error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	s = &logStore{db: db, path: path}
-	empty, err := s.verify()
-	if err == nil && empty {
+	found, err := s.verify()
+	switch {
+	case err != nil:
+	case found.nothing:
 		err = s.wipe(nil)
+	case found.noSeal:
+		err = db.Update(func(tx *bbolt.Tx) error { return putSeal(tx, found.sum) })
 	}
 	if err != nil {
 		db.Close()
@@ -90,9 +94,15 @@ func openLogStore(path string) (s *logStore, err error) {
 	return s, nil
 }
 
-// verify reads everything once. It reports a file that nothing has been written
-// to yet.
-func (s *logStore) verify() (empty bool, err error) {
+// contents is what a file has.
+type contents struct {
+	nothing bool   // nothing was written to it yet
+	noSeal  bool   // it is of a version of gcrm that had no seals
+	sum     uint32 // of the entries of the log
+}
+
+// verify reads everything once.
+func (s *logStore) verify() (found contents, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		var names []string
 		c := tx.Cursor()
@@ -103,23 +113,27 @@ func (s *logStore) verify() (empty bool, err error) {
 			names = append(names, string(k))
 		}
 		// bbolt's own first state is transaction 1.
-		if empty = len(names) == 0 && tx.ID() <= 1; empty {
+		if found.nothing = len(names) == 0 && tx.ID() <= 1; found.nothing {
 			return nil
 		}
 		if !slices.Equal(names, []string{bucketLog, bucketStable}) {
 			return &DamageError{s.path, fmt.Sprintf("it consists of %q", names)}
 		}
-		sum, err := s.verifyLog(tx)
+		format, err := s.verifyLog(tx, &found.sum)
 		if err != nil {
 			return err
 		}
-		return s.verifySeal(tx, sum)
+		if found.noSeal = format == 1 && tx.Bucket([]byte(bucketStable)).Get([]byte(settingSeal)) == nil; found.noSeal {
+			return nil
+		}
+		return s.verifySeal(tx, found.sum)
 	})
-	return empty, err
+	return found, err
 }
 
-// verifyLog reads every entry of the log and returns their common checksum.
-func (s *logStore) verifyLog(tx *bbolt.Tx) (sum uint32, err error) {
+// verifyLog reads every entry of the log and returns the highest format, and their
+// common checksum.
+func (s *logStore) verifyLog(tx *bbolt.Tx, sum *uint32) (format byte, err error) {
 	var last uint64
 	c := tx.Bucket([]byte(bucketLog)).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -135,9 +149,10 @@ func (s *logStore) verifyLog(tx *bbolt.Tx) (sum uint32, err error) {
 			return 0, &DamageError{s.path, fmt.Sprintf("log entries %d to %d are missing", last+1, index-1)}
 		}
 		last = index
-		sum ^= entrySum(v)
+		*sum ^= entrySum(v)
+		format = max(format, v[0])
 	}
-	return sum, nil
+	return format, nil
 }
 
 func (s *logStore) close() error { return s.db.Close() }
@@ -168,7 +183,7 @@ func (s *logStore) decode(index uint64, v []byte, l *raft.Log) error {
 	if binary.BigEndian.Uint32(v[len(body):]) != checksum(index, body) {
 		return damaged("wrong checksum")
 	}
-	if body[0] != logFormat {
+	if body[0] == 0 || body[0] > logFormat {
 		return damaged(fmt.Sprintf("format %d is unknown to this version of gcrm", body[0]))
 	}
 	ext := int(binary.BigEndian.Uint32(body[18:22]))
