@@ -294,9 +294,6 @@ func (m *machine) Restore(r io.ReadCloser) error {
 	if err != nil {
 		return err
 	}
-	if now, _ := m.current(); i.Index < now.Index {
-		return fmt.Errorf("the snapshot ends with entry %d, and %d is applied already", i.Index, now.Index)
-	}
 	m.answers, m.ring, m.next = map[string]int{}, nil, 0
 	for _, a := range i.Answers {
 		m.remember(a)

@@ -14,11 +14,7 @@ import (
 // after it is acknowledged when the first one arrives: nothing is forgotten.
 func TestLateSnapshotTakesNothingBack(t *testing.T) {
 	c := newCluster(t, 2, t.TempDir())
-	leader := c.leader()
-	follower := c.nodes["node1"]
-	if follower == leader {
-		follower = c.nodes["node2"]
-	}
+	leader, follower := c.leader(), c.follower()
 	apply := func(marker string) *State {
 		t.Helper()
 		if _, err := leader.Apply(within(t, 10*time.Second), NewRequest(), increment(marker)); err != nil {
@@ -30,14 +26,14 @@ func TestLateSnapshotTakesNothingBack(t *testing.T) {
 		}
 		return s
 	}
-	send := func(m *raft.SnapshotMeta, data []byte) error {
+	send := func(m *raft.SnapshotMeta, data io.Reader) error {
 		from := leader.current()
 		args := &raft.InstallSnapshotRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(leader.node), Addr: []byte(leader.node)},
 			SnapshotVersion: m.Version, Term: from.raft.CurrentTerm(), Leader: []byte(leader.node), LastLogIndex: m.Index, LastLogTerm: m.Term,
-			Configuration: raft.EncodeConfiguration(m.Configuration), ConfigurationIndex: m.ConfigurationIndex, Size: int64(len(data))}
+			Configuration: raft.EncodeConfiguration(m.Configuration), ConfigurationIndex: m.ConfigurationIndex, Size: m.Size}
 		var resp raft.InstallSnapshotResponse
 		id := raft.ServerID(follower.node)
-		if err := from.net.InstallSnapshot(id, raft.ServerAddress(id), args, &resp, bytes.NewReader(data)); err != nil {
+		if err := from.net.InstallSnapshot(id, raft.ServerAddress(id), args, &resp, data); err != nil {
 			return err
 		}
 		if !resp.Success || resp.Term != args.Term {
@@ -72,7 +68,7 @@ func TestLateSnapshotTakesNothingBack(t *testing.T) {
 			}
 		}
 		last := follower.LastIndex()
-		err := send(early, data)
+		err := send(early, bytes.NewReader(data))
 		if own && (err == nil || !strings.Contains(err.Error(), "is applied already")) {
 			t.Errorf("an older snapshot was answered by %v", err)
 		} else if !own && err != nil {
@@ -82,5 +78,17 @@ func TestLateSnapshotTakesNothingBack(t *testing.T) {
 			t.Errorf("the follower went from entry %d to %d, its log from %d to %d", want.Index, got.Index, last, follower.LastIndex())
 		}
 	}
+	// One that does not get on keeps nobody waiting.
+	slow, arrives := io.Pipe()
+	sent := make(chan error, 1)
+	go func() { sent <- send(early, slow) }()
+	if _, err := arrives.Write(data[:1]); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // what asks for it is under way
 	apply("c")
+	arrives.CloseWithError(io.ErrUnexpectedEOF)
+	if err := <-sent; err == nil {
+		t.Error("a snapshot that broke off was taken")
+	}
 }

@@ -51,9 +51,10 @@ func (e *DamageError) Error() string {
 	return fmt.Sprintf("%s is damaged: %s; the others must have taken the node's vote (they do when it is fenced or stopped; else 'gcrm cluster remove NODE' there), then move the folder %s away and start the node: it gets everything from them; without others, restore the file from a backup", e.Path, e.What, dir)
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 func checksum(index uint64, data []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli)
-	return crc32.Update(crc32.Checksum(key(index), table), table, data)
+	return crc32.Update(crc32.Checksum(key(index), castagnoli), castagnoli, data)
 }
 
 func key(index uint64) []byte { return binary.BigEndian.AppendUint64(nil, index) }
@@ -119,8 +120,9 @@ func (s *logStore) verify() (found contents, err error) {
 		if !slices.Equal(names, []string{bucketLog, bucketStable}) {
 			return &DamageError{s.path, fmt.Sprintf("it consists of %q", names)}
 		}
-		format, err := s.verifyLog(tx, &found.sum)
-		if err != nil {
+		var format byte
+		var err error
+		if found.sum, format, err = s.verifyLog(tx); err != nil {
 			return err
 		}
 		if found.noSeal = format == 1 && tx.Bucket([]byte(bucketStable)).Get([]byte(settingSeal)) == nil; found.noSeal {
@@ -131,28 +133,28 @@ func (s *logStore) verify() (found contents, err error) {
 	return found, err
 }
 
-// verifyLog reads every entry of the log and returns the highest format, and their
-// common checksum.
-func (s *logStore) verifyLog(tx *bbolt.Tx, sum *uint32) (format byte, err error) {
+// verifyLog reads every entry of the log and returns their common checksum, and the
+// highest format.
+func (s *logStore) verifyLog(tx *bbolt.Tx) (sum uint32, format byte, err error) {
 	var last uint64
 	c := tx.Bucket([]byte(bucketLog)).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		if len(k) != 8 {
-			return 0, &DamageError{s.path, "a log entry has a malformed number"}
+			return 0, 0, &DamageError{s.path, "a log entry has a malformed number"}
 		}
 		index := binary.BigEndian.Uint64(k)
 		var l raft.Log
 		if err := s.decode(index, v, &l); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if last != 0 && index != last+1 {
-			return 0, &DamageError{s.path, fmt.Sprintf("log entries %d to %d are missing", last+1, index-1)}
+			return 0, 0, &DamageError{s.path, fmt.Sprintf("log entries %d to %d are missing", last+1, index-1)}
 		}
 		last = index
-		*sum ^= entrySum(v)
+		sum ^= entrySum(v)
 		format = max(format, v[0])
 	}
-	return format, nil
+	return sum, format, nil
 }
 
 func (s *logStore) close() error { return s.db.Close() }
@@ -301,7 +303,7 @@ func (s *logStore) Set(k, v []byte) error {
 }
 
 func putSetting(tx *bbolt.Tx, k string, v []byte) error {
-	sum := crc32.Checksum(v, crc32.MakeTable(crc32.Castagnoli))
+	sum := crc32.Checksum(v, castagnoli)
 	return tx.Bucket([]byte(bucketStable)).Put([]byte(k), binary.BigEndian.AppendUint32(append([]byte(nil), v...), sum))
 }
 
@@ -321,7 +323,7 @@ func (s *logStore) setting(tx *bbolt.Tx, k string) ([]byte, error) {
 		return nil, nil
 	}
 	n := len(raw) - 4
-	if n < 0 || binary.BigEndian.Uint32(raw[n:]) != crc32.Checksum(raw[:n], crc32.MakeTable(crc32.Castagnoli)) {
+	if n < 0 || binary.BigEndian.Uint32(raw[n:]) != crc32.Checksum(raw[:n], castagnoli) {
 		return nil, &DamageError{s.path, fmt.Sprintf("setting %q: wrong checksum", k)}
 	}
 	return raw[:n], nil

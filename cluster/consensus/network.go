@@ -39,8 +39,10 @@ func (n *network) listen(r *raft.Raft) {
 				q.ID = eligible(r, q.ID)
 			case *raft.InstallSnapshotRequest:
 				if needless, err := n.needless(r, q); needless {
-					io.Copy(io.Discard, rpc.Reader) // the connection goes on behind it
-					rpc.Respond(&raft.InstallSnapshotResponse{Term: q.Term, Success: err == nil}, err)
+					go func() { // it may still take its time
+						io.Copy(io.Discard, rpc.Reader) // the connection goes on behind it
+						rpc.Respond(&raft.InstallSnapshotResponse{Term: q.Term, Success: err == nil}, err)
+					}()
 					continue
 				}
 			}

@@ -1,8 +1,8 @@
 package consensus
 
 import (
+	"bytes"
 	"encoding/binary"
-	"fmt"
 	"hash/crc32"
 
 	"go.etcd.io/bbolt"
@@ -32,55 +32,42 @@ func entrySum(v []byte) uint32 {
 
 // settingsSum is the checksum of all settings but the seal.
 func settingsSum(tx *bbolt.Tx) (sum uint32) {
-	table := crc32.MakeTable(crc32.Castagnoli)
 	c := tx.Bucket([]byte(bucketStable)).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		if string(k) != settingSeal {
-			sum = crc32.Update(crc32.Update(sum, table, k), table, v)
+			sum = crc32.Update(crc32.Update(sum, castagnoli, k), castagnoli, v)
 		}
 	}
 	return sum
 }
 
-// putSeal ends a transaction after which the entries of the log have the common
-// checksum given.
-func putSeal(tx *bbolt.Tx, log uint32) error {
+// sealFor is the seal of a transaction after which the entries of the log have the
+// common checksum given.
+func sealFor(tx *bbolt.Tx, log uint32) []byte {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, sealSize), uint64(tx.ID()))
 	b = binary.BigEndian.AppendUint32(b, log)
-	return putSetting(tx, settingSeal, binary.BigEndian.AppendUint32(b, settingsSum(tx)))
+	return binary.BigEndian.AppendUint32(b, settingsSum(tx))
 }
 
-func (s *logStore) seal(tx *bbolt.Tx) ([]byte, error) {
+func putSeal(tx *bbolt.Tx, log uint32) error { return putSetting(tx, settingSeal, sealFor(tx, log)) }
+
+// sealedSum is the common checksum of the log's entries at the last seal.
+func (s *logStore) sealedSum(tx *bbolt.Tx) (uint32, error) {
 	b, err := s.setting(tx, settingSeal)
 	if err == nil && len(b) != sealSize {
 		err = &DamageError{s.path, "it has no seal"}
 	}
-	return b, err
-}
-
-// sealedSum is the common checksum of the log's entries at the last seal.
-func (s *logStore) sealedSum(tx *bbolt.Tx) (uint32, error) {
-	b, err := s.seal(tx)
 	if err != nil {
 		return 0, err
 	}
 	return binary.BigEndian.Uint32(b[8:]), nil
 }
 
-// verifySeal compares what is there with the seal.
+// verifySeal compares what is there with the seal of the last transaction.
 func (s *logStore) verifySeal(tx *bbolt.Tx, log uint32) error {
-	b, err := s.seal(tx)
-	if err != nil {
-		return err
+	b, err := s.setting(tx, settingSeal)
+	if err == nil && !bytes.Equal(b, sealFor(tx, log)) {
+		err = &DamageError{s.path, "parts of it are missing, or older than the others"}
 	}
-	if n := binary.BigEndian.Uint64(b); n != uint64(tx.ID()) {
-		return &DamageError{s.path, fmt.Sprintf("parts of it are of transaction %d, others of %d", n, tx.ID())}
-	}
-	if binary.BigEndian.Uint32(b[8:]) != log {
-		return &DamageError{s.path, "entries of the log are missing or old"}
-	}
-	if binary.BigEndian.Uint32(b[12:]) != settingsSum(tx) {
-		return &DamageError{s.path, "settings are missing or old"}
-	}
-	return nil
+	return err
 }

@@ -75,8 +75,8 @@ func (s *snapshotStore) ids() ([]string, error) {
 	return ids, nil
 }
 
-// verify finds damaged snapshots. One that an older snapshot and the log make
-// up for is set aside; otherwise the error is a [DamageError].
+// verify finds damaged snapshots. One that is older than a sound one, or that this
+// and the log make up for, is set aside; otherwise the error is a [DamageError].
 func (s *snapshotStore) verify(logs *logStore) error {
 	ids, err := s.ids()
 	if err != nil {
@@ -86,28 +86,37 @@ func (s *snapshotStore) verify(logs *logStore) error {
 	if err != nil {
 		return err
 	}
+	var newest *raft.SnapshotMeta // of those that are sound
+	var damaged []string
 	var damage []error
+	newer := 0 // damaged ones
 	for i, id := range ids {
 		meta, err := s.check(id)
 		if err != nil {
-			damage = append(damage, err)
-			continue
+			damaged, damage = append(damaged, id), append(damage, err)
+		} else if newest == nil {
+			newest, newer = meta, i
 		}
-		if first > meta.Index+1 || first == 0 && len(damage) > 0 {
-			break
-		}
-		for i, d := range ids[:i] {
-			s.log.Error("snapshot set aside, the log makes up for it", "err", damage[i])
-			if err := os.Rename(s.path(d), s.path(d)+".damaged"); err != nil {
-				return err
-			}
-		}
-		return syncDir(s.dir)
 	}
-	if len(damage) == 0 && first > 1 {
+	var covered uint64
+	if newest != nil {
+		covered = newest.Index
+	}
+	switch {
+	case newest == nil && damaged != nil, first > covered+1 && damaged != nil, first == 0 && newer > 0:
+		return errors.Join(damage...)
+	case first > covered+1:
 		return &DamageError{s.dir, fmt.Sprintf("the log begins with entry %d, and there is no snapshot of what was before", first)}
+	case damaged == nil:
+		return nil
 	}
-	return errors.Join(damage...)
+	for i, id := range damaged {
+		s.log.Error("snapshot set aside, another one and the log make up for it", "err", damage[i])
+		if err := os.Rename(s.path(id), s.path(id)+".damaged"); err != nil {
+			return err
+		}
+	}
+	return syncDir(s.dir)
 }
 
 func (s *snapshotStore) check(id string) (*raft.SnapshotMeta, error) {

@@ -172,15 +172,11 @@ func (w *world) replace(h *host) {
 				l.end(true)
 			}
 			w.note("%s is removed, and joins with an empty disk", h.name)
-			h.disk.mu.Lock()
-			h.disk.synced, h.disk.dirty = newDisk(h.disk.rng).synced, nil
-			h.disk.mu.Unlock()
+			h.disk.replace()
 			time.Sleep(wipe)
 			w.invite(h)
 		}
-		w.net.mu.Lock()
-		h.away = false
-		w.net.mu.Unlock()
+		h.back()
 		if !w.closed() {
 			h.boot()
 		}

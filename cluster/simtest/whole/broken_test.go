@@ -60,9 +60,7 @@ func (w *world) sabotage(stop <-chan struct{}) {
 		}
 		for _, h := range w.hosts {
 			if !h.powered() {
-				h.disk.mu.Lock()
-				h.disk.synced = newDisk(h.disk.rng).synced
-				h.disk.mu.Unlock()
+				h.disk.replace()
 			}
 		}
 	}

@@ -74,6 +74,13 @@ func (d *disk) crash() {
 	d.stalled, d.fatal = time.Time{}, 0
 }
 
+// replace puts an empty disk in its place.
+func (d *disk) replace() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.synced, d.dirty = newDisk(d.rng).synced, nil
+}
+
 func (d *disk) setFull(full bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

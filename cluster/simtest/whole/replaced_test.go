@@ -80,9 +80,7 @@ func (w *world) retire(h *host) {
 	if !h.setAway(l) || !w.remove(h, 20*w.detection) {
 		w.violated("%s could not be removed", h.name)
 	}
-	h.disk.mu.Lock()
-	h.disk.synced = newDisk(h.disk.rng).synced
-	h.disk.mu.Unlock()
+	h.disk.replace()
 }
 
 func (w *world) actions() int {
