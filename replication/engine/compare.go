@@ -128,15 +128,13 @@ func compare(self, peer side, resolver bool, version int, writeSame bool) compar
 	case same(p.Current, s.History[0]) || same(p.Current, s.History[1]):
 		return is(fullSource, 80)
 	}
-	// A resync that was begun and cut short, and whose identifier the source has replaced since:
-	// it follows from the one that the target had before. The kernel does not look for it.
-	for i := range s.History {
-		switch {
-		case !empty(p.History[i]) && same(s.Current, p.History[i]+step):
-			return is(fullTarget, 52)
-		case !empty(s.History[i]) && same(p.Current, s.History[i]+step):
-			return is(fullSource, 72)
-		}
+	// Resyncs that were begun and cut short, and whose identifiers the source has replaced since:
+	// each follows from the one before. The kernel does not look for it.
+	switch target, source := cutShort(s, p), cutShort(p, s); {
+	case target && !source:
+		return is(fullTarget, 52)
+	case source && !target:
+		return is(fullSource, 72)
 	}
 	if same(s.Bitmap, p.Bitmap) && !empty(s.Bitmap) {
 		return is(splitBrain, 90)
@@ -149,6 +147,21 @@ func compare(self, peer side, resolver bool, version int, writeSame bool) compar
 		}
 	}
 	return is(unrelated, 0)
+}
+
+// cutShort tells whether target's data is what a resync of source begins with or leaves behind when it is cut short:
+// its generation is of the same line as one that source noted for its peer. A node that notes differences to
+// another generation has written since, and is not.
+func cutShort(target, source metadata.Generations) bool {
+	if !metadata.SameGeneration(target.Bitmap, 0) {
+		return false
+	}
+	for _, noted := range append(source.History[:], source.Bitmap) {
+		if metadata.SameLine(target.Current, noted) {
+			return true
+		}
+	}
+	return false
 }
 
 // quarrel is what the policies for a split brain know.

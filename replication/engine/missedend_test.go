@@ -257,3 +257,38 @@ func TestResyncOfNothingCutShort(t *testing.T) {
 		}
 	}
 }
+
+// TestBeginningsMissed: the target misses the beginning of any number of resyncs, after the first of which the source
+// crashes and is used alone. The history, which has two places, has forgotten by then what the target has.
+func TestBeginningsMissed(t *testing.T) {
+	p := connectedPair(t, pairDisk, Defaults(), 1)
+	a, b := p.nodes[0], p.nodes[1]
+	p.drop()
+	p.writeBlock(a, 7, 0x77)
+	had := b.e.Generations().Current
+	for i := range 4 {
+		p.link(1)
+		p.runUntil(func(from int, m *wire.Message) bool { return from == 0 && m.Command == wire.CmdSyncUUID })
+		p.crash(b)
+		if i == 0 {
+			p.crash(a)
+		}
+		p.drop()
+		p.up(b)
+		if i == 0 {
+			p.up(a)
+			p.tell(a, func(e *Engine, tag uint64) { e.Promote(p.now, false, tag) })
+			p.writeBlock(a, 8, 0x88)
+		}
+		if got := b.e.Generations().Current; got != had {
+			t.Fatalf("b has noted a resync: %X, it had %X", got, had)
+		}
+	}
+	p.link(1)
+	p.awaitSync()
+	for block, want := range map[uint64]byte{7: 0x77, 8: 0x88} {
+		if got := b.disk.sector(block * 8)[0]; got != want {
+			t.Errorf("b has %#x in block %d, a wrote %#x", got, block, want)
+		}
+	}
+}

@@ -205,6 +205,16 @@ func (n *simCopy) carryOut(f Effect) {
 				w.fail("node %d found a difference in a verify, and nobody made one", n.id)
 			}
 		}
+		if f.Name == "pri-lost-after-sb" {
+			// Two Primaries, of which this one shall give way: the handler restarts the node, and
+			// a person connects the other one, which stands alone.
+			w.attended = true
+			w.after(w.between(100*time.Millisecond, time.Second), func() {
+				if n.up && n.life == life {
+					n.crash()
+				}
+			})
+		}
 		if f.Name == "fence-peer" {
 			w.after(w.between(100*time.Millisecond, time.Second), func() {
 				if !n.up || n.life != life {

@@ -61,6 +61,13 @@ func (g *Generations) SetBitmap(v uint64) {
 // syncStep is added to the bitmap generation to make the sync identifier.
 const syncStep = 1 << 48
 
+// SameLine tells whether the two are identifiers of resyncs one after the other that did not end, or of the
+// generation that these began with: they differ by a multiple of the step.
+func SameLine(a, b uint64) bool {
+	const identity = syncStep - 1&^PrimaryMark
+	return a&identity == b&identity && a&^PrimaryMark > JustCreated && b&^PrimaryMark > JustCreated
+}
+
 // StartSource begins a resync as its source and gives the sync identifier that the
 // target will carry until it has finished.
 func (g *Generations) StartSource(random uint64) uint64 {
