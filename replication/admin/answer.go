@@ -34,7 +34,7 @@ func (v *served) status() *Status {
 	if v.channel != nil {
 		st.File = v.mount()
 	}
-	st.Device, st.KeepsOthersWaiting = v.device, v.Volume.KeepsOthersWaiting()
+	st.Device, st.KeepsOthersWaiting = v.device.get(), v.Volume.KeepsOthersWaiting()
 	return &st
 }
 
@@ -202,7 +202,7 @@ func (v *served) demote(ctx context.Context) error {
 	if v.State().Role() != wire.Primary {
 		return v.detachDevice()
 	}
-	loop := v.device
+	loop := v.device.get()
 	if err := v.detachDevice(); err != nil {
 		return err
 	}

@@ -17,8 +17,8 @@ func (v *served) serveFile(resume bool) {
 	}
 	v.fuse = fusefile.New(v.channel, (*patient)(v))
 	mount := v.mount()
-	v.device = fusefile.FindLoop(mount)
-	if resume || v.device != "" {
+	v.device.set(fusefile.FindLoop(mount))
+	if resume || v.device.get() != "" {
 		if err := v.fuse.Resume(); err != nil {
 			v.s.log(err.Error())
 		}
@@ -49,7 +49,8 @@ func (v *served) attachKernel() error {
 		v.Release()
 		return err
 	}
-	v.kernel, v.device = k, k.Path
+	v.kernel = k
+	v.device.set(k.Path)
 	v.s.log("block device " + k.Path)
 	v.link(k.Path)
 	return nil
@@ -66,14 +67,14 @@ func (v *served) attachDevice() error {
 	if v.s.o.Device == "nbd" {
 		return v.attachKernel()
 	}
-	if v.channel == nil || v.device != "" {
+	if v.channel == nil || v.device.get() != "" {
 		return nil
 	}
 	loop, err := fusefile.AttachLoop(v.mount(), v.logicalBlock())
 	if err != nil {
 		return err
 	}
-	v.device = loop
+	v.device.set(loop)
 	v.s.log("block device " + loop)
 	v.link(loop)
 	return nil
@@ -128,8 +129,8 @@ func (v *served) grown() {
 		return
 	}
 	v.fuse.Grown()
-	if v.device != "" {
-		if err := fusefile.ResizeLoop(v.device, v.mount()); err != nil {
+	if v.device.get() != "" {
+		if err := fusefile.ResizeLoop(v.device.get(), v.mount()); err != nil {
 			v.s.log(err.Error())
 		}
 	}
@@ -146,7 +147,7 @@ func (v *served) names() []string {
 
 // detachDevice takes the block device away; whoever has it open keeps it.
 func (v *served) detachDevice() error {
-	if v.device == "" {
+	if v.device.get() == "" {
 		return nil
 	}
 	if v.kernel != nil {
@@ -155,14 +156,14 @@ func (v *served) detachDevice() error {
 		}
 		v.kernel = nil
 		v.Release()
-	} else if err := fusefile.DetachLoop(v.device); err != nil {
+	} else if err := fusefile.DetachLoop(v.device.get()); err != nil {
 		return err
 	}
 	for _, name := range v.names() {
-		if to, err := os.Readlink(name); err == nil && to == v.device {
+		if to, err := os.Readlink(name); err == nil && to == v.device.get() {
 			_ = os.Remove(name)
 		}
 	}
-	v.device = ""
+	v.device.set("")
 	return nil
 }

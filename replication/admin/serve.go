@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -85,8 +86,20 @@ type served struct {
 	conf    *Volume
 	fuse    *fusefile.Server
 	channel *os.File
-	device  string // the block device, empty without one
+	device  devicePath
 	kernel  *nbd.KernelDevice
+}
+
+// devicePath is the block device, empty without one. Commands change it while events show it.
+type devicePath struct{ p atomic.Pointer[string] }
+
+func (d *devicePath) set(path string) { d.p.Store(&path) }
+
+func (d *devicePath) get() string {
+	if p := d.p.Load(); p != nil {
+		return *p
+	}
+	return ""
 }
 
 // each does something with volumes, one after the other, and goes on after an error.

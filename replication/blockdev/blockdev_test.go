@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-func scratch(t *testing.T, size int64) string {
+func scratch(t testing.TB, size int64) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {

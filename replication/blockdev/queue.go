@@ -2,8 +2,11 @@ package blockdev
 
 import (
 	"errors"
+	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // OpKind is what a Queue does.
@@ -16,7 +19,7 @@ const (
 	Flush
 )
 
-// Op is one operation. Done is called from a worker when it is over.
+// Op is one operation. Done is called from a goroutine of the queue when it is over.
 type Op struct {
 	Kind    OpKind
 	Offset  int64
@@ -29,10 +32,11 @@ type Op struct {
 	Done    func(op *Op, err error)
 }
 
-// Queue runs operations of a device in several workers.
+// Queue runs operations of a device: asynchronously in the kernel where that can be, in several workers else.
 type Queue struct {
-	dev *Device
-	wg  sync.WaitGroup
+	dev   *Device
+	wg    sync.WaitGroup
+	async *async // nil without
 
 	mu      sync.Mutex
 	more    sync.Cond // operations for the workers
@@ -40,6 +44,10 @@ type Queue struct {
 	ops     []*Op     // not begun, from next on
 	next    int
 	flushes []*Op // that wait for the next call of Sync
+	// syncing are those that the kernel does now, by one operation, which is one.
+	syncing []*Op
+	one     Op
+	spare   []*Op
 	closed  bool
 
 	fault func(*Op) error
@@ -52,6 +60,9 @@ var ErrClosed = errors.New("the device was closed")
 func NewQueue(dev *Device, workers int) *Queue {
 	q := &Queue{dev: dev}
 	q.more.L, q.flush.L = &q.mu, &q.mu
+	if q.async = newAsync(dev, q.asyncDone); q.async != nil {
+		q.wg.Go(q.async.run)
+	}
 	for range max(1, workers) {
 		q.wg.Go(q.work)
 	}
@@ -65,6 +76,9 @@ func (q *Queue) Inject(fault func(*Op) error) { q.fault = fault }
 
 // Submit queues an operation; it does not block.
 func (q *Queue) Submit(op *Op) {
+	if op.Kind != Flush && q.begin(op) {
+		return
+	}
 	q.mu.Lock()
 	switch {
 	case q.closed:
@@ -74,11 +88,105 @@ func (q *Queue) Submit(op *Op) {
 		return
 	case op.Kind == Flush:
 		q.flushes = append(q.flushes, op)
-		q.flush.Signal()
+		q.sync()
 	default:
 		q.ops = append(q.ops, op)
 		q.more.Signal()
 	}
+	q.mu.Unlock()
+}
+
+// begin has the kernel do an operation, if it can.
+func (q *Queue) begin(op *Op) bool {
+	if q.async == nil || q.fault != nil || !q.dev.fit(len(op.Data), op.Offset) || !isAligned(op.Data) {
+		return false
+	}
+	switch op.Kind {
+	case Read:
+		return q.async.begin(op, asyncRead, op.Data, 0)
+	case Write:
+		flags := uint32(0)
+		if op.FUA && !q.dev.noSync {
+			flags = unix.RWF_DSYNC
+		}
+		return q.async.begin(op, asyncWrite, op.Data, flags)
+	}
+	return false
+}
+
+// sync begins a flush for all that wait, unless one is under way. The queue is locked.
+func (q *Queue) sync() {
+	if len(q.syncing) > 0 || len(q.flushes) == 0 {
+		return
+	}
+	if q.async != nil && q.fault == nil && !q.dev.noSync {
+		q.one = Op{Kind: Flush}
+		if q.async.begin(&q.one, asyncDataSync, nil, 0) {
+			q.syncing, q.flushes, q.spare = q.flushes, q.spare[:0], nil
+			return
+		}
+	}
+	q.flush.Signal()
+}
+
+// asyncDone is the end of an operation in the kernel.
+func (q *Queue) asyncDone(op *Op, result int64) {
+	errno := unix.Errno(-min(result, 0))
+	if op == &q.one {
+		q.synced(errno)
+		return
+	}
+	switch {
+	case result == int64(len(op.Data)):
+		op.Done(op, nil)
+	case result >= 0 || errno == unix.EAGAIN || errno == unix.EINVAL || errno == unix.EOPNOTSUPP:
+		// Done in part, or not in this manner: a worker does all of it.
+		q.mu.Lock()
+		closed := q.closed
+		if !closed {
+			q.ops = append(q.ops, op)
+			q.more.Signal()
+		}
+		q.mu.Unlock()
+		if closed {
+			op.Done(op, ErrClosed)
+		}
+	default:
+		name := "write"
+		if op.Kind == Read {
+			name = "read"
+		}
+		op.Done(op, &os.PathError{Op: name, Path: q.dev.path, Err: errno})
+	}
+}
+
+// synced is the end of a flush in the kernel, which is one of all that waited when it began.
+func (q *Queue) synced(errno unix.Errno) {
+	q.mu.Lock()
+	batch, closed := q.syncing, q.closed
+	q.syncing = nil
+	var err error
+	switch unsupported := errno == unix.EINVAL || errno == unix.EOPNOTSUPP || errno == unix.EAGAIN; {
+	case unsupported && !closed:
+		q.flushes = append(batch, q.flushes...)
+		q.flush.Signal()
+		q.mu.Unlock()
+		return
+	case unsupported:
+		err = ErrClosed
+	case errno != 0:
+		err = &os.PathError{Op: "flush", Path: q.dev.path, Err: errno}
+	}
+	if !closed {
+		q.sync()
+	}
+	q.mu.Unlock()
+	for _, op := range batch {
+		op.Done(op, err)
+	}
+	clear(batch)
+	q.mu.Lock()
+	q.spare = batch[:0]
 	q.mu.Unlock()
 }
 
@@ -181,6 +289,9 @@ func (q *Queue) Close(patience time.Duration) bool {
 	q.more.Broadcast()
 	q.flush.Broadcast()
 	q.mu.Unlock()
+	if q.async != nil {
+		q.async.end()
+	}
 	done := make(chan struct{})
 	go func() { q.wg.Wait(); close(done) }()
 	select {

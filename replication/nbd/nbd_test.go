@@ -56,6 +56,13 @@ func (m *memory) Release() {
 
 func (m *memory) Size() uint64 { return uint64(len(m.data)) }
 
+// all is the data as what was answered has left it.
+func (m *memory) all() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.data
+}
+
 func (m *memory) Buffer(n int) []byte { return m.pool.Get(n) }
 func (m *memory) Free(b []byte) {
 	if b != nil {
@@ -146,7 +153,7 @@ func TestQemuIO(t *testing.T) {
 	if strings.Contains(out, "failed") || strings.Contains(out, "error") {
 		t.Error(out)
 	}
-	if m.data[0] != 0xaa || m.data[600] != 0xbb || m.data[40<<20] != 1 {
+	if m.all()[0] != 0xaa || m.all()[600] != 0xbb || m.all()[40<<20] != 1 {
 		t.Error("the data did not arrive")
 	}
 	if _, err := tool(t, "qemu-io", "-f", "raw", strings.Replace(uri, "/r0", "/r9", 1), "-c", "read 0 512"); err == nil {
@@ -180,7 +187,7 @@ func TestLibnbd(t *testing.T) {
 	}
 	mustTool(t, "nbdcopy", "--flush", from, uri)
 	mustTool(t, "nbdcopy", uri, to)
-	if got, err := os.ReadFile(to); err != nil || !bytes.Equal(got, want) || !bytes.Equal(m.data, want) {
+	if got, err := os.ReadFile(to); err != nil || !bytes.Equal(got, want) || !bytes.Equal(m.all(), want) {
 		t.Errorf("copied through NBD the data differs (%v)", err)
 	}
 }
@@ -246,7 +253,7 @@ func TestTLS(t *testing.T) {
 	out := mustTool(t, "qemu-io", "--object", "tls-creds-x509,id=t,endpoint=client,dir="+dir, "--image-opts",
 		fmt.Sprintf("driver=raw,file.driver=nbd,file.host=127.0.0.1,file.port=%d,file.export=r0,file.tls-creds=t", port),
 		"-c", "write -P 5 0 4M", "-c", "read -P 5 0 4M")
-	if strings.Contains(out, "failed") || m.data[4<<20-1] != 5 {
+	if strings.Contains(out, "failed") || m.all()[4<<20-1] != 5 {
 		t.Error(out)
 	}
 }

@@ -3,6 +3,8 @@ package nbd
 import (
 	"net"
 	"sync"
+
+	"gcrm/replication/promptio"
 )
 
 // replies writes answers; everything that is ready goes out in one call.
@@ -103,6 +105,7 @@ func (r *replies) free(data [][]byte) {
 func (r *replies) run() {
 	defer close(r.ended)
 	var vector net.Buffers
+	prompt := promptio.Writer(r.c)
 	for {
 		r.mu.Lock()
 		for len(r.bytes) == 0 && !r.closed {
@@ -116,17 +119,14 @@ func (r *replies) run() {
 		r.bytes, r.blocks = r.spare[:0], r.blanks[:0]
 		r.spare, r.blanks = nil, nil
 		r.mu.Unlock()
-		vector = vector[:0]
-		from := 0
-		for _, b := range blocks {
-			vector = append(vector, out[from:b.at], b.data)
-			from = b.at
+		var err error
+		if len(blocks) == 0 {
+			_, err = prompt.Write(out)
+		} else {
+			vector = interleave(vector[:0], out, blocks)
+			v := vector
+			_, err = v.WriteTo(r.c)
 		}
-		if from < len(out) {
-			vector = append(vector, out[from:])
-		}
-		v := vector
-		_, err := v.WriteTo(r.c)
 		for i, b := range blocks {
 			r.dev.Free(b.data)
 			blocks[i] = block{}
@@ -146,6 +146,19 @@ func (r *replies) run() {
 			r.spare, r.blanks = out[:0], blocks[:0]
 		}
 	}
+}
+
+// interleave lists bytes with the blocks at their places.
+func interleave(list net.Buffers, out []byte, blocks []block) net.Buffers {
+	from := 0
+	for _, b := range blocks {
+		list = append(list, out[from:b.at], b.data)
+		from = b.at
+	}
+	if from < len(out) {
+		list = append(list, out[from:])
+	}
+	return list
 }
 
 // close lets what is ready go out.

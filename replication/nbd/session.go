@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcrm/replication/engine"
+	"gcrm/replication/promptio"
 	"gcrm/replication/volume"
 )
 
@@ -59,7 +60,7 @@ func newSession(c net.Conn, dev Device, structured bool) *session {
 		// Only a wish: with less, a large answer takes several turns of both sides.
 		growBuffer(u)
 	}
-	s := &session{c: c, dev: dev, size: dev.Size(), structured: structured, in: bufio.NewReaderSize(c, 64<<10)}
+	s := &session{c: c, dev: dev, size: dev.Size(), structured: structured, in: bufio.NewReaderSize(promptio.Reader(c), 64<<10)}
 	s.idle.L = &s.mu
 	s.out = newReplies(c, dev)
 	s.jobs.New = func() any { return new(job) }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gcrm/replication/blockdev"
+	"gcrm/replication/promptio"
 	"gcrm/replication/wire"
 )
 
@@ -161,7 +162,7 @@ func (l *Link) read(c net.Conn, onData bool, r Receiver) {
 	if !onData {
 		size = 8 << 10
 	}
-	in := bufio.NewReaderSize(c, size)
+	in := bufio.NewReaderSize(promptio.Reader(c), size)
 	f := reader{l: l, in: in, onData: onData}
 	var m wire.Message
 	for !l.closed.Load() {

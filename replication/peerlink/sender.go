@@ -1,12 +1,14 @@
 package peerlink
 
 import (
+	"io"
 	"math"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"gcrm/replication/promptio"
 	"gcrm/replication/wire"
 )
 
@@ -17,6 +19,7 @@ const copied = 8 << 10
 // call.
 type sender struct {
 	conn    net.Conn
+	prompt  io.Writer     // conn
 	timeout time.Duration // of a write that does not get on; 0 for none
 
 	mu     sync.Mutex
@@ -41,7 +44,7 @@ type splice struct {
 }
 
 func newSender(c net.Conn, timeout time.Duration) *sender {
-	s := &sender{conn: c, timeout: timeout, ended: make(chan struct{})}
+	s := &sender{conn: c, prompt: promptio.Writer(c), timeout: timeout, ended: make(chan struct{})}
 	s.cond.L = &s.mu
 	return s
 }
@@ -92,7 +95,7 @@ func (s *sender) run(fail func(error)) {
 		}
 		var err error
 		if len(b.splices) == 0 {
-			_, err = s.conn.Write(b.bytes)
+			_, err = s.prompt.Write(b.bytes)
 		} else {
 			vector = vector[:0]
 			from := 0

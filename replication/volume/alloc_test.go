@@ -6,8 +6,10 @@ import (
 )
 
 // TestSteadyStateAllocates next to nothing per write, on both nodes together.
-func TestSteadyStateAllocates(t *testing.T) {
-	pair := newPair(t, diskSize, func(i int, s *Settings) { s.Log = nil })
+func TestSteadyStateAllocates(t *testing.T) { onBoth(t, steadyStateAllocates) }
+
+func steadyStateAllocates(t *testing.T, place func(s *Settings)) {
+	pair := newPair(t, diskSize, func(i int, s *Settings) { place(s); s.Log = nil })
 	firstSync(t, pair)
 	done := make(chan error, 1)
 	r := &Request{Kind: Write}

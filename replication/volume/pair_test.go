@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -88,6 +90,27 @@ func newDisk(t testing.TB, size int64) string {
 	}
 	dev.Close()
 	return path
+}
+
+// onLoop puts the disk of a pair's node on a block device, where requests go to the kernel without a thread for each.
+func onLoop(t testing.TB, s *Settings) {
+	t.Helper()
+	out, err := exec.Command("losetup", "-f", "--show", s.Disk.Path).Output()
+	if err != nil {
+		t.Skipf("SKIPPED: needs root and loop devices: %v", err)
+	}
+	s.Disk.Path = strings.TrimSpace(string(out))
+	t.Cleanup(func() {
+		if err := exec.Command("losetup", "-d", s.Disk.Path).Run(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// onBoth runs a test with disks that are files, and with block devices.
+func onBoth(t *testing.T, test func(t *testing.T, place func(s *Settings))) {
+	t.Run("files", func(t *testing.T) { test(t, func(*Settings) {}) })
+	t.Run("block devices", func(t *testing.T) { test(t, func(s *Settings) { onLoop(t, s) }) })
 }
 
 func pairSettings(t testing.TB, i int, path string, addr [2]netip.AddrPort) Settings {
@@ -291,8 +314,10 @@ func TestFullSyncWritesAndReads(t *testing.T) {
 
 // TestKillUnderLoad stops either node in the middle of writes and compares the disks
 // after each resync, which must be of the dirty parts only.
-func TestKillUnderLoad(t *testing.T) {
-	pair := newPair(t, 64<<20, func(i int, s *Settings) { s.Engine.ALExtents = 7 })
+func TestKillUnderLoad(t *testing.T) { onBoth(t, killUnderLoad) }
+
+func killUnderLoad(t *testing.T, place func(s *Settings)) {
+	pair := newPair(t, 64<<20, func(i int, s *Settings) { place(s); s.Engine.ALExtents = 7 })
 	firstSync(t, pair)
 	full := pair[1].Status().Counters.Received
 	for round := range 6 {

@@ -1,0 +1,145 @@
+// Package promptio reads and writes connections and event descriptors with system calls that the Go runtime does
+// not hear of. It is used by the rooms that carry requests: nbd, peerlink and blockdev.
+//
+// A descriptor in the runtime's poller never blocks: a call on it gives what there is and returns. All the same the
+// runtime takes each for one that may block: the first after a pause wakes its watcher (sysmon), which from then on
+// looks every twenty microseconds whether a processor has to be taken away. A process that does little work often,
+// as one that serves a request at a time, spends more on being watched than on its work. What waits, waits in the
+// poller, and deadlines hold, as ever.
+//
+// The contract: one goroutine reads and one writes at a time. Large pieces, whose copying takes long enough to hold
+// up the collector, go the usual way.
+package promptio
+
+import (
+	"io"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// small is the largest piece that goes out or comes in by one call unheard, in bytes.
+const small = 64 << 10
+
+// Reader gives a reader of c's descriptor, or c itself if it has none (TLS).
+func Reader(c io.Reader) io.Reader {
+	raw := rawConn(c)
+	if raw == nil {
+		return c
+	}
+	r := &reader{usual: c, raw: raw}
+	r.try = r.once
+	return r
+}
+
+// Writer gives a writer to c's descriptor, or c itself if it has none (TLS).
+func Writer(c io.Writer) io.Writer {
+	raw := rawConn(c)
+	if raw == nil {
+		return c
+	}
+	w := &writer{usual: c, raw: raw}
+	w.try = w.once
+	return w
+}
+
+func rawConn(c any) syscall.RawConn {
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+type reader struct {
+	usual io.Reader
+	raw   syscall.RawConn
+	try   func(fd uintptr) bool // once, made one time
+
+	b   []byte
+	n   int
+	err error
+}
+
+func (r *reader) Read(b []byte) (int, error) {
+	if len(b) == 0 || len(b) > small {
+		return r.usual.Read(b)
+	}
+	r.b, r.n, r.err = b, 0, nil
+	err := r.raw.Read(r.try)
+	r.b = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case r.err != nil:
+		return 0, r.err
+	case r.n == 0:
+		return 0, io.EOF
+	}
+	return r.n, nil
+}
+
+// once reads; false says that there is nothing yet.
+func (r *reader) once(fd uintptr) bool {
+	n, errno := call(unix.SYS_READ, fd, r.b)
+	if errno == unix.EAGAIN {
+		return false
+	}
+	if r.n = n; errno != 0 {
+		r.n, r.err = 0, errno
+	}
+	return true
+}
+
+type writer struct {
+	usual io.Writer
+	raw   syscall.RawConn
+	try   func(fd uintptr) bool
+
+	b   []byte
+	n   int
+	err error
+}
+
+func (w *writer) Write(b []byte) (int, error) {
+	if len(b) == 0 || len(b) > small {
+		return w.usual.Write(b)
+	}
+	w.b, w.n, w.err = b, 0, nil
+	err := w.raw.Write(w.try)
+	w.b = nil
+	if err == nil {
+		err = w.err
+	}
+	return w.n, err
+}
+
+// once writes until all is out; false says that there is no room.
+func (w *writer) once(fd uintptr) bool {
+	for w.n < len(w.b) {
+		n, errno := call(unix.SYS_WRITE, fd, w.b[w.n:])
+		switch {
+		case errno == unix.EAGAIN:
+			return false
+		case errno != 0:
+			w.err = errno
+			return true
+		}
+		w.n += n
+	}
+	return true
+}
+
+func call(number, fd uintptr, b []byte) (int, unix.Errno) {
+	for {
+		n, _, errno := unix.RawSyscall(number, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
+	}
+}
