@@ -42,10 +42,10 @@ func parts(bytes uint64) int { return max(1, int((bytes+asyncPart-1)/asyncPart))
 // asyncCall is struct iocb of linux/aio_abi.h, where the low byte comes first.
 type asyncCall struct {
 	data    uint64
-	key     uint32
+	_       uint32 // of the kernel
 	rwFlags uint32
 	opcode  uint16
-	prio    int16
+	_       int16
 	fd      uint32
 	buf     uint64
 	bytes   uint64
