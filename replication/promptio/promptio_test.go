@@ -46,7 +46,7 @@ func TestPassesEverything(t *testing.T) {
 			if _, own := w.(*writer); !own {
 				t.Error("the usual way")
 			}
-			for rest, n := want, 1; len(rest) > 0; n = n*3%200000 + 1 {
+			for rest, n := want, 1; len(rest) > 0; n = n*3%2000000 + 1 {
 				m := min(n, len(rest))
 				if k, err := w.Write(rest[:m]); err != nil || k != m {
 					t.Errorf("%d of %d: %v", k, m, err)
@@ -57,7 +57,7 @@ func TestPassesEverything(t *testing.T) {
 			a.Close()
 		}()
 		var got bytes.Buffer
-		r, piece := Reader(b), make([]byte, 150000)
+		r, piece := Reader(b), make([]byte, 1500000)
 		for i := 1; ; i = i*7%len(piece) + 1 {
 			n, err := r.Read(piece[:i])
 			got.Write(piece[:n])
