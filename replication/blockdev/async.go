@@ -12,7 +12,7 @@ import (
 	"gcrm/replication/promptio"
 )
 
-// async has the kernel do operations of a block device without a thread for each (io_submit(2)). A thread
+// async has the kernel do direct I/O without a thread for each operation (io_submit(2)). A thread
 // that waits in a system call costs more than the call: the Go runtime looks for it, takes its processor
 // away and wakes another one. Who submits is not held up, and all that is over is learnt from one descriptor.
 type async struct {
@@ -26,13 +26,18 @@ type async struct {
 	ops   [asyncDepth]*Op
 	free  []int
 	room  int // what may still be given to the kernel, in parts of asyncPart
-	ended bool
+	block bool
+	// unsure is set once the kernel did not know how to refuse what it would have to wait for.
+	unsure bool
+	ended  bool
 }
 
 const (
 	// asyncDepth is how many operations are under way at once, of at most asyncPart bytes each; larger ones
-	// count that often. A device takes at least as many requests of its own before who submits has to wait:
-	// a disk that hangs must not hold up whoever has to find that out. Workers do the rest.
+	// count that often. Workers do the rest. A disk that hangs must not hold up whoever has to find that out,
+	// and would if more is submitted than it takes: devices have room for as many requests, and what the kernel
+	// would have to wait for it gives back (RWF_NOWAIT), except large operations of a block device, which it
+	// cannot do in one part.
 	asyncDepth = 32
 	asyncPart  = 128 << 10
 )
@@ -80,11 +85,11 @@ const (
 // newAsync gives nil where the kernel or the device does not do it; done is told the result of an operation:
 // bytes, or a negative error number.
 func newAsync(dev *Device, done func(op *Op, res int64)) *async {
-	if !dev.block || dev.direct == nil || binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
-		// A file system may hold up who submits; so may the page cache.
+	if dev.direct == nil || binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		// The page cache may hold up who submits.
 		return nil
 	}
-	a := &async{done: done, room: asyncDepth}
+	a := &async{done: done, room: asyncDepth, block: dev.block}
 	if _, _, errno := unix.Syscall(unix.SYS_IO_SETUP, asyncDepth, uintptr(unsafe.Pointer(&a.ctx)), 0); errno != 0 {
 		return nil
 	}
@@ -114,9 +119,13 @@ func (a *async) destroy() { _, _, _ = unix.Syscall(unix.SYS_IO_DESTROY, a.ctx, 0
 func (a *async) begin(op *Op, opcode uint16, data []byte, flags uint32) bool {
 	a.mu.Lock()
 	last, size := len(a.free)-1, parts(uint64(len(data)))
-	if size > a.room || a.ended {
+	noWait := opcode != asyncDataSync && (!a.block || size == 1)
+	if size > a.room || a.ended || noWait && a.unsure && !a.block {
 		a.mu.Unlock()
 		return false
+	}
+	if noWait && !a.unsure {
+		flags |= unix.RWF_NOWAIT
 	}
 	slot := a.free[last]
 	a.free, a.ops[slot], a.room = a.free[:last], op, a.room-size
@@ -143,6 +152,13 @@ func (a *async) release(slot int) *Op {
 	op := a.ops[slot]
 	a.free, a.ops[slot], a.room = append(a.free, slot), nil, a.room+parts(a.calls[slot].bytes)
 	return op
+}
+
+// refused is told that the kernel does not do operations in this manner.
+func (a *async) refused() {
+	a.mu.Lock()
+	a.unsure = true
+	a.mu.Unlock()
 }
 
 // run tells of what is over until the end.

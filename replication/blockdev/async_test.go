@@ -2,6 +2,7 @@ package blockdev
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -27,10 +28,17 @@ func loopDevice(t testing.TB, file string) string {
 	return loop
 }
 
-func asyncQueue(t testing.TB, size int64) (*Queue, string) {
+func asyncQueue(t testing.TB, size int64, device bool) (*Queue, string) {
 	t.Helper()
 	file := scratch(t, size)
-	d, err := Open(loopDevice(t, file), Options{})
+	if err := os.WriteFile(file, make([]byte, size), 0o600); err != nil { // with room for every block
+		t.Fatal(err)
+	}
+	path := file
+	if device {
+		path = loopDevice(t, file)
+	}
+	d, err := Open(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +54,13 @@ func asyncQueue(t testing.TB, size int64) (*Queue, string) {
 // TestAsyncAgainstMemory has many operations of a block device under way, more than the kernel takes at
 // once, and compares with memory; each place has one operation at a time.
 func TestAsyncAgainstMemory(t *testing.T) {
+	t.Run("block device", func(t *testing.T) { asyncAgainstMemory(t, true) })
+	t.Run("file", func(t *testing.T) { asyncAgainstMemory(t, false) })
+}
+
+func asyncAgainstMemory(t *testing.T, device bool) {
 	const places, size = 200, 16 << 10
-	q, file := asyncQueue(t, places*size)
+	q, file := asyncQueue(t, places*size, device)
 	var all sync.WaitGroup
 	want := make([][]byte, places)
 	for p := range places {
@@ -101,7 +114,7 @@ func TestAsyncAgainstMemory(t *testing.T) {
 
 // TestAsyncErrors: what fails is told of the operation that it belongs to, in words with the device.
 func TestAsyncErrors(t *testing.T) {
-	q, file := asyncQueue(t, 1<<20)
+	q, file := asyncQueue(t, 1<<20, true)
 	if err := os.Truncate(file, 512<<10); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +140,7 @@ func TestAsyncErrors(t *testing.T) {
 // is answered once.
 func TestAsyncClose(t *testing.T) {
 	for range 20 {
-		q, _ := asyncQueue(t, 1<<20)
+		q, _ := asyncQueue(t, 1<<20, true)
 		var all sync.WaitGroup
 		for i := range 300 {
 			all.Add(1)
@@ -151,31 +164,30 @@ func TestAsyncClose(t *testing.T) {
 //
 //	go test ./replication/blockdev -run '^$' -bench Queue -count 6
 func BenchmarkQueue(b *testing.B) {
-	for _, kind := range []string{"kernel", "workers"} {
-		for _, depth := range []int{1, 16} {
-			b.Run(kind+"-depth"+string(rune('0'+depth/10))+string(rune('0'+depth%10)), func(b *testing.B) {
-				q, _ := asyncQueue(b, 4<<20)
-				if kind == "workers" {
-					q.fault = func(*Op) error { return nil }
-				}
-				free := make(chan *Op, depth)
-				for i := range depth {
-					free <- &Op{Kind: Write, Offset: int64(i) * 4096, Data: q.dev.pool.Get(4096), Done: func(op *Op, err error) {
-						if err != nil {
-							b.Error(err)
-						}
-						free <- op
-					}}
-				}
-				b.ReportAllocs()
-				b.ResetTimer()
-				for range b.N {
-					q.Submit(<-free)
-				}
-				for range depth {
-					<-free
-				}
-			})
-		}
+	for i := range 8 {
+		kind, depth, on := []string{"kernel", "workers"}[i&1], []int{1, 16}[i>>1&1], []string{"device", "file"}[i>>2]
+		b.Run(fmt.Sprintf("%s-%s-depth%d", on, kind, depth), func(b *testing.B) {
+			q, _ := asyncQueue(b, 4<<20, on == "device")
+			if kind == "workers" {
+				q.fault = func(*Op) error { return nil }
+			}
+			free := make(chan *Op, depth)
+			for i := range depth {
+				free <- &Op{Kind: Write, Offset: int64(i) * 4096, Data: q.dev.pool.Get(4096), Done: func(op *Op, err error) {
+					if err != nil {
+						b.Error(err)
+					}
+					free <- op
+				}}
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				q.Submit(<-free)
+			}
+			for range depth {
+				<-free
+			}
+		})
 	}
 }

@@ -4,8 +4,8 @@
 // The contract:
 //
 //  1. Device does one operation per call, blocking; it is safe for concurrent use.
-//     Queue runs many at once, on a block device without a thread for each, reports
-//     each by a callback, and lets flushes that wait together share one call.
+//     Queue runs many at once, direct I/O without a thread for each, reports each by
+//     a callback, and lets flushes that wait together share one call.
 //  2. Data buffers come from a Pool: aligned for direct I/O and used again, so that
 //     the steady state allocates nothing. Buffers from elsewhere work too, through a
 //     copy.

@@ -32,7 +32,7 @@ type Op struct {
 	Done    func(op *Op, err error)
 }
 
-// Queue runs operations of a device: asynchronously in the kernel where that can be, in several workers else.
+// Queue runs operations of a device: asynchronously in the kernel if they are direct I/O, in several workers else.
 type Queue struct {
 	dev   *Device
 	wg    sync.WaitGroup
@@ -140,7 +140,10 @@ func (q *Queue) asyncDone(op *Op, result int64) {
 	case result == int64(len(op.Data)):
 		op.Done(op, nil)
 	case result >= 0 || errno == unix.EAGAIN || errno == unix.EINVAL || errno == unix.EOPNOTSUPP:
-		// Done in part, or not in this manner: a worker does all of it.
+		// Done in part, only by waiting, or not in this manner: a worker does all of it.
+		if errno == unix.EOPNOTSUPP {
+			q.async.refused()
+		}
 		q.mu.Lock()
 		closed := q.closed
 		if !closed {
