@@ -1,11 +1,13 @@
 package embedded
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gcrm/cib"
+	"gcrm/cluster/client"
 	"gcrm/cluster/consensus"
 	"gcrm/cluster/executor/operation"
 )
@@ -49,16 +51,10 @@ func TestTwoNodesSurvivorFencesAndGoesOn(t *testing.T) {
 	}
 	took := eventually(t, patience, "the lost node has a vote again", func() bool {
 		i, err := h.Info(t.Context())
-		if err != nil {
-			return false
-		}
-		for _, m := range i.Members {
-			if !m.Online || !m.Voter {
-				return false
-			}
-		}
-		return true
+		return err == nil && !slices.ContainsFunc(i.Members, func(m client.Member) bool { return !m.Online || !m.Voter })
 	})
+	// Both must have agreed to the vote, and know that: what is agreed later says so.
+	set(t, h, "alone", "agreed")
 	t.Logf("back with a vote after %v", took)
 	if doc := document(t, connect(t, c, lead)); !strings.Contains(doc.String(), `name="alone"`) {
 		t.Error("the returned node does not have the latest version")
