@@ -43,6 +43,8 @@ func TestOldProtocols(t *testing.T) {
 			pair[1].must(pair[1].Disconnect(t.Context(), false))
 			pair[1].must(pair[1].Connect(t.Context(), false))
 			sameData(t, pair)
+			pair[0].mu.Lock()
+			defer pair[0].mu.Unlock()
 			if v := pair[0].r.Dialect().Version; v != version {
 				t.Errorf("protocol %d", v)
 			}
