@@ -17,12 +17,7 @@ func TestDemotedWhileAhead(t *testing.T) {
 		a, b := p.nodes[0], p.nodes[1]
 		for block := uint64(1); block < 6; block++ {
 			p.tell(a, func(e *Engine, tag uint64) { e.Write(p.now, tag, block*8, filled(0x77), false) })
-			for len(a.work) > 0 { // the disk is faster than the network
-				queue := p.wire
-				p.wire = nil
-				p.step(true)
-				p.wire = append(queue, p.wire...)
-			}
+			p.disk(a)
 		}
 		p.run(true)
 		if s := a.e.State(); s.Conn() != wire.Ahead {

@@ -48,6 +48,8 @@ type Engine struct {
 	exposed uint64
 	// unheard is what may have happened to the last resync, whose source this node was.
 	unheard unheardEnd
+	// demoting are the commands that wait for the end of a demotion.
+	demoting []uint64
 	// newUUIDPending: a new generation is due as soon as I/O is thawed.
 	newUUIDPending bool
 	// untold: the peer asked for all data of this node, and may not have the answer yet. It is
@@ -230,7 +232,7 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	if os.Role() == wire.Primary && ns.Role() != wire.Primary {
 		e.super.UUID.MarkPrimary(false)
 		// The peer misses writes in the same generation: a crash must not make it an equal.
-		e.crashed = e.crashed || ns.Conn() == wire.Ahead
+		e.crashed = e.crashed || ns.Conn() == wire.Ahead || e.missesHeld()
 	}
 	if os.Role() != wire.Primary && ns.Role() == wire.Primary && e.hasDisk {
 		// Before anything is persisted: a disk must not become UpToDate by force in
@@ -313,6 +315,12 @@ func (e *Engine) newGenerationIfAlone(os, ns wire.State) bool {
 	}
 	e.newGeneration()
 	return true
+}
+
+// missesHeld tells whether the peer may miss writes in the same generation, since the new one
+// waits for the end of a suspension.
+func (e *Engine) missesHeld() bool {
+	return e.newUUIDPending && e.hasDisk && e.bitmap.Count() > 0
 }
 
 // mayFork tells whether a new generation can begin: the bitmap describes no differences to

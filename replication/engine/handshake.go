@@ -182,6 +182,9 @@ func (r *Resource) endLink(cause wire.Conn, mask, val wire.State, last *wire.Mes
 		r.connState(wire.Unconnected)
 		r.startConnecting()
 	}
+	for _, e := range r.volumes {
+		e.maybeDemote() // what is unconfirmed is in the bitmap now, of a new generation
+	}
 	if c := &r.cmd; c.active && c.asked {
 		// The peer will not answer any more. A promotion is tried without it.
 		c.asked = false
@@ -295,9 +298,7 @@ func (e *Engine) introduce() {
 	// generation as the peer's data. A new generation now would look like a split
 	// brain if this node crashed and the peer went on; to say that this is a crashed
 	// Primary makes us the source all the same.
-	if e.newUUIDPending && e.hasDisk && e.bitmap.Count() > 0 {
-		e.crashed = true
-	}
+	e.crashed = e.crashed || e.missesHeld()
 	e.sendSizes()
 	e.sendUUIDs()
 	e.sendState()

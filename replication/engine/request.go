@@ -431,6 +431,11 @@ func (e *Engine) transferred(id, sector uint64) *op {
 	return nil
 }
 
+// unconfirmed tells whether the peer may not have something for good that was written here.
+func (e *Engine) unconfirmed() bool {
+	return slices.ContainsFunc(e.sending.log, func(o *op) bool { return o.kind == appWrite && !o.dropped })
+}
+
 // barrierAnswered ends the oldest epoch.
 func (r *Resource) barrierAnswered(m *wire.Message) {
 	s := &r.epochs
@@ -444,6 +449,9 @@ func (r *Resource) barrierAnswered(m *wire.Message) {
 			r.protocolError("an epoch ends before its writes")
 			return
 		}
+	}
+	for _, e := range r.volumes {
+		e.maybeDemote()
 	}
 }
 

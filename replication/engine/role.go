@@ -221,6 +221,7 @@ func (e *Engine) receiveChange(m *wire.Message) {
 func (e *Engine) Promote(now time.Duration, force bool, tag uint64) {
 	e.now = now
 	if e.state.Role() == wire.Primary {
+		e.answerDemotion(wire.InTransient) // what was said last counts
 		e.reply(tag, wire.ResultOK)
 		return
 	}
@@ -305,23 +306,52 @@ func (e *Engine) startPrimary(ns wire.State) {
 	e.exposed = e.super.UUID.Current
 }
 
-// Demote makes the node Secondary.
+// Demote makes the node Secondary, as soon as the peer has confirmed the epochs of all writes.
+// The node stays a Primary until then: a Secondary that crashes, or loses the connection, would
+// not know that its peer may miss some of them, in the same generation.
 func (e *Engine) Demote(now time.Duration, tag uint64) {
 	e.now = now
-	if e.state.Role() != wire.Primary {
+	switch {
+	case e.state.Role() != wire.Primary:
 		e.reply(tag, wire.ResultOK)
+	case e.sending.inUse || e.sending.busy():
+		e.reply(tag, wire.DeviceInUse)
+	default:
+		e.demoting = append(e.demoting, tag)
+		e.maybeDemote()
+	}
+}
+
+// maybeDemote goes on with a demotion once nothing is unconfirmed.
+func (e *Engine) maybeDemote() {
+	if len(e.demoting) == 0 {
 		return
 	}
-	if e.sending.inUse || e.sending.busy() {
-		e.reply(tag, wire.DeviceInUse)
+	e.closeEpoch()
+	if e.unconfirmed() {
 		return
+	}
+	e.answerDemotion(e.demote())
+}
+
+func (e *Engine) demote() wire.Result {
+	if e.sending.inUse || e.sending.busy() {
+		return wire.DeviceInUse // again, meanwhile
 	}
 	r := e.change(e.state.WithRole(wire.Secondary), soft)
 	if r.OK() {
 		e.persist()
 		e.sendState()
 	}
-	e.reply(tag, r)
+	return r
+}
+
+func (e *Engine) answerDemotion(r wire.Result) {
+	tags := e.demoting
+	e.demoting = nil
+	for _, tag := range tags {
+		e.reply(tag, r)
+	}
 }
 
 // Outdate marks the local data as older than the peer's, so that it cannot be

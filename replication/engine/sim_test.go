@@ -45,6 +45,7 @@ type world struct {
 	measuring                        bool // the nodes agree on a size; nothing else goes wrong meanwhile
 	corrupting                       bool // a disk changes a block by itself now and then
 	cutting                          bool // the power fails in the middle of metadata operations
+	parting                          bool // the application moves often, and something breaks then
 	happened                         tally
 	// only is the node that the fence handler allows to be promoted, -1 for both.
 	only  int

@@ -235,7 +235,11 @@ func (w *world) manage() {
 		w.administer()
 	}
 	if w.primary >= 0 {
-		if n := w.nodes[w.primary]; n.up && w.r.IntN(15) == 0 && !w.cut {
+		odds := 15
+		if w.parting {
+			odds = 2
+		}
+		if n := w.nodes[w.primary]; n.up && w.r.IntN(odds) == 0 && !w.cut {
 			// Move the application: stop it, demote.
 			w.logf("%d shall be demoted", n.id)
 			if w.stack != nil && w == w.stack.lower {
@@ -246,6 +250,9 @@ func (w *world) manage() {
 				return
 			}
 			w.primary = -1
+			if w.parting {
+				w.part(n)
+			}
 			n.demote(len(n.copies) - 1)
 		}
 		return
@@ -261,6 +268,29 @@ func (w *world) manage() {
 		return // two forced promotions are two wishes for different data
 	}
 	n.promote(0)
+}
+
+// part lets something break while a node is being demoted, or has just been.
+func (w *world) part(n *simNode) {
+	if n.r.any((*Engine).unconfirmed) {
+		w.did("demoted in the middle of an epoch")
+	}
+	w.after(w.between(0, 6*time.Millisecond), func() {
+		what := w.r.IntN(5)
+		if w.quiet || w.cut || !w.mayFail() {
+			return
+		}
+		w.did("something broke at a demotion")
+		if what >= 3 {
+			w.cutFor(2 * time.Second)
+		}
+		if what == 0 || what == 2 || what == 4 {
+			n.crash()
+		}
+		if what == 1 || what == 2 {
+			w.nodes[1-n.id].crash()
+		}
+	})
 }
 
 // nothingYet tells whether both nodes are as new, although one was promoted by force: its
@@ -317,11 +347,8 @@ func (n *simNode) demote(v int) {
 			w.primary = n.id
 		case !n.up || n.life != life:
 		case !r.OK():
-			wait := time.Duration(0)
-			if w.commanding {
-				wait = 20 * time.Millisecond // it may be suspended
-			}
-			w.after(wait, func() {
+			w.after(20*time.Millisecond, func() { // it may be suspended
+
 				if n.up && n.life == life && w.primary < 0 {
 					n.promote(0)
 				}

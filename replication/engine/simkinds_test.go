@@ -98,6 +98,19 @@ var kinds = []simKind{
 		c.AfterSB, c.AlwaysASBP = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}, true
 	}, func(w *world) { w.cutting, w.weak, w.attended = true, true, true },
 		[]string{"power lost while metadata are written", "power lost before what follows new metadata"}},
+	{"demotions", 2, func(seed uint64, c *Config) {
+		c.Protocol, c.Fencing = ProtocolA+uint32(seed%3), FencingPolicy((seed/3)%3)
+		if c.Protocol == ProtocolA && c.Fencing == FencingStonith {
+			c.Protocol = ProtocolC
+		}
+		if seed%2 == 0 {
+			c.OnCongestion, c.CongestionFill = CongestionPullAhead, 24
+		}
+		c.AfterSB, c.AlwaysASBP = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}, true
+	}, func(w *world) {
+		w.parting, w.attended = true, true
+		w.weak = w.cfg.Protocol != ProtocolC || w.cfg.Fencing != FencingStonith
+	}, []string{"demoted in the middle of an epoch", "something broke at a demotion"}},
 }
 
 func simulateKind(t testing.TB, kind int, seed uint64, verbose bool, span time.Duration, broken string) *world {
@@ -199,6 +212,9 @@ func TestKindsThatFailed(t *testing.T) {
 		what string
 	}{
 		{"pull-ahead", 2026112250094, "the identifier of a resync of nothing that was cut short was replaced: its target had unrelated data"},
+		{"pull-ahead", 2026112360263, "demoted before the peer had stored what was acknowledged, and crashed: it knew nothing of it any more"},
+		{"demotions", 27, "the same"},
+		{"demotions", 899, "the same"},
 		{"disk-timeout", 568, "a write of a Primary that was target of a resync was overwritten by the block that had been on its way"},
 		{"disk-timeout", 513, "a node began a generation on old data, for a Primary without a disk that did not accept it: a split brain"},
 		{"disk-timeout", 30424, "a write that waited for the activity log went to the disk after it was given up, in no log and no bitmap"},

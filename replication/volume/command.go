@@ -149,7 +149,8 @@ func (v *Volume) Promote(ctx context.Context, force bool) error {
 	return v.persistently(ctx, func(now time.Duration, tag uint64) { v.e.Promote(now, force, tag) })
 }
 
-// Demote makes the node Secondary.
+// Demote makes the node Secondary, once the peer has confirmed what was written. If ctx ends before, the node becomes
+// Secondary later; Promote takes that back.
 func (v *Volume) Demote(ctx context.Context) error {
 	return v.command(ctx, v.demote)
 }
