@@ -64,7 +64,7 @@ const syncStep = 1 << 48
 // SameLine tells whether the two are identifiers of resyncs one after the other that did not end, or of the
 // generation that these began with: they differ by a multiple of the step.
 func SameLine(a, b uint64) bool {
-	const identity = syncStep - 1&^PrimaryMark
+	const identity = (syncStep - 1) &^ PrimaryMark
 	return a&identity == b&identity && a&^PrimaryMark > JustCreated && b&^PrimaryMark > JustCreated
 }
 
