@@ -139,6 +139,11 @@ func compare(self, peer side, resolver bool, version int, writeSame bool) compar
 	if same(s.Bitmap, p.Bitmap) && !empty(s.Bitmap) {
 		return is(splitBrain, 90)
 	}
+	// The same split brain: it was decided, but the node that was to give way missed the beginning of the resync. Both
+	// bitmaps still tell what was written since. The kernel does not look for it.
+	if metadata.SameLine(s.Bitmap, p.Bitmap) {
+		return is(splitBrain, 92)
+	}
 	for _, a := range s.History {
 		for _, b := range p.History {
 			if same(a, b) {

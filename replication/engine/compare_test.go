@@ -44,6 +44,8 @@ func TestCompareRules(t *testing.T) {
 		{name: "in the middle of one that was replaced", a: side{Generations: gen(17+2*step, 0, 8, 0)}, b: side{Generations: gen(32, 96, 16, 64)}, want: fullTarget, ruleA: 52, ruleB: 72},
 		{name: "has written since", a: side{Generations: gen(16, 40, 8, 0)}, b: side{Generations: gen(32, 16+2*step, 16+step, 64)}, want: unrelated, ruleA: 0, ruleB: 0, sameForBoth: true},
 		{name: "other data, not of that line", a: side{Generations: gen(64, 0, 72, 80)}, b: side{Generations: gen(32, 96, 88, 104)}, want: unrelated, ruleA: 0, ruleB: 0, sameForBoth: true},
+		{name: "decided split brain, beginning missed", a: side{Generations: gen(64, 16, 72, 80)}, b: side{Generations: gen(32, 17+step, 16, 88)}, want: splitBrain, ruleA: 92, ruleB: 92, sameForBoth: true},
+		{name: "the same, three times", a: side{Generations: gen(64, 16, 72, 80)}, b: side{Generations: gen(32, 17+3*step, 16+2*step, 16+step)}, want: splitBrain, ruleA: 92, ruleB: 92, sameForBoth: true},
 		{name: "split brain", a: side{Generations: gen(64, 16, 8, 0)}, b: side{Generations: gen(32, 17, 8, 0)}, want: splitBrain, ruleA: 90, ruleB: 90, sameForBoth: true},
 		{name: "split brain long ago", a: side{Generations: gen(64, 0, 8, 2)}, b: side{Generations: gen(32, 0, 24, 9)}, want: splitRefused, ruleA: 100, ruleB: 100, sameForBoth: true},
 		{name: "empty histories count as equal", a: side{Generations: gen(64, 0, 0, 0)}, b: side{Generations: gen(32, 0, 0, 0)}, want: splitRefused, ruleA: 100, ruleB: 100, sameForBoth: true},

@@ -292,3 +292,43 @@ func TestBeginningsMissed(t *testing.T) {
 		}
 	}
 }
+
+// TestVictimThatMissedTheDecision: a split brain is decided by policy, and the node that shall give way stops before it
+// has noted the resync, once or more often. The split brain is still there, and is decided again; the data is not unrelated.
+func TestVictimThatMissedTheDecision(t *testing.T) {
+	for missed := 1; missed < 4; missed++ {
+		cfg := Defaults()
+		cfg.AfterSB = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}
+		p := connectedPair(t, pairDisk, cfg, 1)
+		a, b := p.nodes[0], p.nodes[1]
+		for i := range uint64(2) { // no zeroes in the histories, which would count as alike
+			p.drop()
+			p.writeBlock(a, i, 0x11)
+			p.link(1)
+			p.awaitSync()
+		}
+		p.drop()
+		p.tell(b, func(e *Engine, tag uint64) { e.Promote(p.now, false, tag) })
+		p.writeBlock(b, 9, 0x99)
+		p.tell(b, func(e *Engine, tag uint64) { e.Demote(p.now, tag) })
+		for i := range missed {
+			p.writeBlock(a, uint64(7+i), 0x77)
+			p.link(1)
+			p.runUntil(func(_ int, m *wire.Message) bool { return m.Command == wire.CmdSyncUUID })
+			p.crash(b)
+			p.drop()
+			p.up(b)
+		}
+		p.link(1)
+		p.awaitSync()
+		p.run(true)
+		if sector, differs := a.disk.differs(b.disk, a.e.Size()); differs {
+			t.Errorf("missed %d times: sector %d differs", missed, sector)
+		}
+		for i := range missed {
+			if got := b.disk.sector(uint64(7+i) * 8)[0]; got != 0x77 {
+				t.Errorf("missed %d times: b has %#x in block %d", missed, got, 7+i)
+			}
+		}
+	}
+}
