@@ -48,19 +48,29 @@ func (e *Engine) packets(o *op, c wire.Command) int {
 	return int((o.size + limit - 1) / limit)
 }
 
+// zeroes are sent to a peer that does not know of any. Nobody writes to what is sent.
+var zeroes = make([]byte, 1<<20)
+
 // sendParts sends a message in as many packets as the dialect needs, all with the id of
 // the operation; so many answers are due.
 func (e *Engine) sendParts(o *op, m wire.Message) {
 	limit := e.maxBlock()
 	o.parts = e.packets(o, m.Command)
+	blank := o.zero && m.Command == wire.CmdData
 	if o.parts == 1 {
+		if blank {
+			m.Data = zeroes[:o.size]
+		}
 		e.send(m)
 		return
 	}
 	for at := uint32(0); at < o.size; at += limit {
 		part := m
 		part.Sector, part.Size = o.sector+uint64(at)/metadata.SectorSize, min(limit, o.size-at)
-		if m.Data != nil {
+		switch {
+		case blank:
+			part.Data = zeroes[:part.Size]
+		case m.Data != nil:
 			part.Data = m.Data[at : at+part.Size]
 		}
 		e.send(part)

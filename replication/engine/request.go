@@ -222,28 +222,11 @@ func (e *Engine) mirror(o *op) {
 		if o.trim {
 			m.Flags |= wire.FlagDiscard
 		}
-	case o.zero:
-		// A peer that knows neither gets the zeroes themselves.
-		e.mirrorZeroes(o)
-		return
-	}
+	} // else a peer that knows neither gets the zeroes themselves
 	if o.fua {
 		m.Flags |= wire.FlagFUA
 	}
 	e.transfer(o, &m)
-}
-
-// mirrorZeroes sends zeroes as data when they fit into one packet; a larger area is
-// marked as different instead, for the next resync.
-func (e *Engine) mirrorZeroes(o *op) {
-	if o.size > 1<<20 {
-		if e.hasDisk {
-			e.bitmap.SetSectors(o.sector, o.sectors())
-		}
-		return
-	}
-	o.data = make([]byte, o.size)
-	e.transfer(o, &wire.Message{Command: wire.CmdData, Sector: o.sector, ID: o.tag, Data: o.data, Size: o.size, Flags: wire.FlagSync})
 }
 
 func (e *Engine) transfer(o *op, m *wire.Message) {
