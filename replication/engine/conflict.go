@@ -13,7 +13,9 @@ func (e *Engine) conflict(o *op) (wire.Command, bool) {
 		return 0, false
 	}
 	for _, own := range e.active {
-		if own.kind != appWrite || own.completed || !own.overlaps(o) {
+		// One that the peer has answered was there before this one began, and one that was not
+		// sent is nothing to the peer: this one comes after both, also on our disk.
+		if own.kind != appWrite || own.net != partPending || !own.overlaps(o) {
 			continue
 		}
 		e.note("concurrent writes of both nodes")

@@ -17,6 +17,10 @@ func (e *Engine) loseLink(ns wire.State, wasUp bool) {
 				e.unheard = endOfNothing
 			}
 		}
+		if e.state.Peer() == wire.Primary {
+			// Whatever its disk is, it reads what is there of it until it is out of the way.
+			ns = ns.WithPeerDisk(wire.DUnknown)
+		}
 		if e.untold {
 			ns = ns.WithPeerDisk(wire.DUnknown)
 			if e.super.UUID.Bitmap != 0 {

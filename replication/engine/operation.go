@@ -139,7 +139,7 @@ func (e *Engine) pump() {
 		again = false
 		kept := e.waiting[:0]
 		blockedApp := false
-		for _, o := range e.waiting {
+		for i, o := range e.waiting {
 			if !e.hasDisk && o.needsDisk() {
 				refused = append(refused, o)
 				continue
@@ -147,20 +147,26 @@ func (e *Engine) pump() {
 			ok := true
 			if o.kind == appWrite || o.kind == appFlush {
 				// Writes of the application keep their order: the log and suspensions
-				// hold back all that come later.
-				ok = !blockedApp && e.mayStartWrite()
+				// hold back all that come later. One that is to be done again has its
+				// extents already, which those before it may be waiting for.
+				ok = (!blockedApp || o.logged) && e.mayStartWrite()
 				blockedApp = blockedApp || !ok
 			}
 			for j := 0; ok && j < len(kept); j++ {
-				// A write of the peer overtakes own ones that have not begun: between
+				// What the peer wants overtakes own writes that have not begun: between
 				// the two there is no order yet, and the peer may wait for ours. So do
 				// the read of a verify and the block of a resync, whose requests keep
-				// them from beginning.
-				overtakes := (o.kind == peerWrite || o.kind == verifyRead || o.kind == resyncStore) && kept[j].kind == appWrite
+				// them from beginning, and a write that is to be done again.
+				overtakes := kept[j].kind == appWrite && (o.kind != appWrite || o.logged && !kept[j].logged)
 				ok = overtakes || !(kept[j].overlaps(o) && kept[j].excludes(o))
 			}
 			for j := 0; ok && j < len(e.active); j++ {
 				ok = !(e.active[j].overlaps(o) && e.active[j].excludes(o))
+			}
+			// One of the peer that was let in comes first: it has no conflict with what has
+			// not begun, and nobody would decide about one that begins now.
+			for j := i + 1; ok && o.kind == appWrite && e.peerWrites > 0 && j < len(e.waiting); j++ {
+				ok = !(e.waiting[j].kind == peerWrite && e.waiting[j].overlaps(o))
 			}
 			if ok && (o.kind == appWrite || o.kind == peerWrite && e.peerWriteNeedsLog()) {
 				ok = e.acquireLog(o)

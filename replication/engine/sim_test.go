@@ -29,6 +29,7 @@ type world struct {
 	nodes [2]*simNode
 	stack *simStack // that it is a part of
 	split *simSplit // when it is about split brains
+	dual  *simDual  // when both nodes are Primary
 	cut   bool      // nothing passes between the nodes
 	// broken is a rule of the contract that the runner does not keep; the invariants
 	// must find out.
@@ -320,6 +321,9 @@ func (n *simNode) gone() {
 	n.up = false
 	if w.split != nil {
 		w.split.pending[n.id] = 0
+	}
+	if w.dual != nil {
+		w.dual.crashed(n.id, w.now)
 	}
 	if w.primary == n.id {
 		w.primary = -1

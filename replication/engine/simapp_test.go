@@ -16,6 +16,10 @@ func (w *world) invariants() {
 	if w.split != nil {
 		w.watch()
 	}
+	if w.dual != nil {
+		w.watchDual()
+		return
+	}
 	a, b := w.nodes[0], w.nodes[1]
 	if w.cfg.Fencing == FencingDontCare && (a.conn == 0 || a.conn != b.conn || a.up && a.r.lowest() < wire.Connected || b.up && b.r.lowest() < wire.Connected) {
 		return // nobody forbids it while they do not see each other

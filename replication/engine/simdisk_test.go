@@ -19,6 +19,7 @@ type simDisk struct {
 	dirty   []uint64 // sectors in cache, each once
 	lost    int      // sectors lost in crashes
 	fuse    fuse
+	synced  func() // called when everything is durable
 }
 
 // simStore is what a node has as its disk: a disk, or the device of a resource below.
@@ -128,6 +129,9 @@ func (d *simDisk) Sync() error {
 		d.cache.set(n, nil)
 	}
 	d.dirty = d.dirty[:0]
+	if d.synced != nil {
+		d.synced()
+	}
 	return nil
 }
 

@@ -39,7 +39,7 @@ func (w *world) dial() {
 	resolver := w.r.IntN(2)
 	w.logf("connected, resolver %d", resolver)
 	for i, n := range w.nodes {
-		n.act(func() { n.r.ConnectionUp(n.clock(), i == resolver) })
+		n.act(func() { n.r.ConnectionUp(n.clock(), w.decides(i, resolver)) })
 	}
 }
 
@@ -82,6 +82,13 @@ func (n *simNode) transmit(m wire.Message) {
 		m.Volume = 0
 		raw = d.Append(raw[:0], &m)
 	}
+	if w.dual != nil {
+		w.conflictTold(&m)
+		if w.broken != "" {
+			w.breakConflict(&m)
+			raw = d.Append(raw[:0], &m)
+		}
+	}
 	ch := &peer.in[0]
 	if m.Command.OnMeta() {
 		ch = &peer.in[1]
@@ -107,6 +114,9 @@ func (n *simNode) transmit(m wire.Message) {
 		if err := d.Decode(h, raw[d.HeaderSize():], &got); err != nil {
 			w.fail("%v: %v", m.Command, err)
 			return
+		}
+		if w.dual != nil {
+			w.dual.answered(peer.id, &got)
 		}
 		if got.Command == wire.CmdWriteAck || got.Command == wire.CmdResyncWriteAck && got.ID != wire.SyncerID {
 			for _, b := range w.blocks {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"gcrm/replication/metadata"
@@ -113,7 +114,7 @@ func (n *simCopy) carryOut(f Effect) {
 		if f.Kind == WriteDisk && (w.badDisks || w.commanding) {
 			f.Data = slices.Clone(f.Data) // of a disk that was given up, it is used again
 		}
-		w.after(max(0, n.hung-w.now)+w.between(50*time.Microsecond, 8*time.Millisecond), func() {
+		w.after(max(0, n.hung-w.now)+w.diskTime(), func() {
 			if !n.up || n.life != life {
 				return
 			}
@@ -233,6 +234,7 @@ func (n *simCopy) carryOut(f Effect) {
 				if w.only < 0 || w.only == n.id {
 					// Only this node may be promoted from now on, and the peer is
 					// switched off.
+					w.did("fenced")
 					w.logf("%d fences its peer", n.id)
 					w.only = n.id
 					w.nodes[1-n.id].powerOff()
@@ -264,6 +266,9 @@ func (n *simCopy) carryOut(f Effect) {
 		n.hangUp()
 	case Note:
 		w.logf("%d %s", n.id, f.Name)
+		if w.dual != nil && strings.HasPrefix(f.Name, "cs:Timeout") {
+			w.fail("node %d waits for an answer that does not come: %v and %v", n.id, w.describe(0), w.describe(1))
+		}
 		if f.Name == "online verify done" || f.Name == "resync of what was added to the volume" {
 			w.happened[f.Name]++
 		}
