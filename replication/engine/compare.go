@@ -28,6 +28,9 @@ const (
 	missedEnd = 34
 	// missedFinish is the same, seen from that peer.
 	missedFinish = 35
+	// bothPrimaries is the rule by which one of two Primaries says that the other may miss
+	// something.
+	bothPrimaries = 41
 )
 
 // side is what the comparison knows of one node.
@@ -93,7 +96,7 @@ func compare(self, peer side, resolver bool, version int, writeSame bool) compar
 		case peer.outdated && !self.outdated && !peer.primary:
 			return is(bitmapSource, 42)
 		case self.primary && peer.primary:
-			return is(splitRefused, 41)
+			return is(splitRefused, bothPrimaries)
 		case self.primary || peer.primary:
 			switch {
 			case !writeSame:

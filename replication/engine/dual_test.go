@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 
+	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
 )
 
@@ -32,8 +35,8 @@ func TestConflictIsOver(t *testing.T) {
 	slow := a.work
 	a.work = nil
 	p.run(true)
-	if len(slow) != 1 || b.disk.sector(5*8)[0] != 0x21 {
-		t.Fatalf("%d operations, b has %#x", len(slow), b.disk.sector(5*8)[0])
+	if len(slow) != 1 || b.disk.sector(5 * 8)[0] != 0x21 {
+		t.Fatalf("%d operations, b has %#x", len(slow), b.disk.sector(5 * 8)[0])
 	}
 	p.writeBlock(b, 5, 0x22)
 	a.work = append(slow, a.work...)
@@ -42,5 +45,139 @@ func TestConflictIsOver(t *testing.T) {
 		if got := n.disk.sector(5 * 8)[0]; got != 0x22 {
 			t.Errorf("node %d has %#x", i, got)
 		}
+	}
+}
+
+// write begins a write of several sectors, which the peer does not hear of yet.
+func (p *pair) write(n *pairNode, sector, sectors uint64, v byte) {
+	p.tell(n, func(e *Engine, tag uint64) {
+		e.Write(p.now, tag, sector, bytes.Repeat([]byte{v}, int(sectors)*metadata.SectorSize), false)
+	})
+}
+
+// sameEverywhere fails unless every write has its end and both disks are alike.
+func (p *pair) sameEverywhere() {
+	p.t.Helper()
+	for i, n := range p.nodes {
+		if n.e.sending.requests != 0 {
+			p.t.Errorf("node %d has %d requests without an end", i, n.e.sending.requests)
+		}
+	}
+	if s, differs := p.nodes[0].disk.differs(p.nodes[1].disk, p.nodes[0].e.Size()); differs {
+		p.t.Errorf("sector %d differs", s)
+	}
+}
+
+// TestLetInIsBeforeWhatHasNotBegun: a write of the peer that has no conflict waits for an own
+// one that only the disk is still busy with. An own one that came later and is in the way of
+// both does not begin before it: each node would wait for the other.
+func TestLetInIsBeforeWhatHasNotBegun(t *testing.T) {
+	p := primariesPair(t, Defaults(), 0)
+	a, b := p.nodes[0], p.nodes[1]
+	p.write(a, 0, 32, 0x11) // the extent is in the log of both
+	p.run(true)
+	p.write(b, 0, 32, 0x12)
+	p.run(true)
+	p.write(a, 0, 8, 0x21)
+	p.write(a, 16, 8, 0x22)
+	slow := a.work
+	a.work = nil
+	p.run(true)
+	p.write(a, 8, 16, 0x23) // waits for the second
+	p.write(b, 0, 16, 0x31) // waits for the first, on a
+	p.run(true)
+	if len(slow) != 2 {
+		t.Fatalf("%d operations", len(slow))
+	}
+	a.work = slow[1:]
+	p.run(true)
+	a.work = append(slow[:1:1], a.work...)
+	p.run(true)
+	p.sameEverywhere()
+}
+
+// TestRetryDoesNotWaitForTheLog: a write that has to be done again has its place in the
+// activity log, for which another one waits that came after it.
+func TestRetryDoesNotWaitForTheLog(t *testing.T) {
+	cfg := Defaults()
+	cfg.ALExtents = 1
+	p := primariesPair(t, cfg, 0)
+	a, b := p.nodes[0], p.nodes[1]
+	retried := false
+	p.tap = func(_ int, m *wire.Message) { retried = retried || m.Command == wire.CmdRetryWrite }
+	for _, n := range p.nodes {
+		p.write(n, 0, 32, 0x11) // the extent is in the log
+		p.run(true)
+	}
+	p.write(a, 4, 8, 0x21)
+	p.write(b, 0, 8, 0x31)
+	p.write(b, metadata.ExtentSectors, 8, 0x32)
+	p.run(true)
+	if !retried {
+		t.Fatal("no conflict")
+	}
+	p.sameEverywhere()
+}
+
+// TestPrimaryTargetIsFenced: a Primary that is target of a resync reads what it has. When it
+// is lost, its source, Primary or promoted then, goes on only when it is out of the way.
+func TestPrimaryTargetIsFenced(t *testing.T) {
+	for _, both := range []bool{false, true} {
+		cfg := Defaults()
+		cfg.Fencing, cfg.TwoPrimaries = FencingStonith, both
+		p := primaryTarget(t, cfg)
+		b := p.nodes[1]
+		promote := func() { p.tell(b, func(e *Engine, tag uint64) { e.Promote(p.now, false, tag) }) }
+		if both {
+			promote()
+			p.run(true)
+			p.out.Reset()
+		}
+		p.drop()
+		promote()
+		p.writeBlock(b, 5, 0x55)
+		if out := p.out.String(); !strings.Contains(out, "b: handler fence-peer") || strings.Contains(out, "b: write done\n") {
+			t.Errorf("both Primary %v: the source goes on, and the target is not fenced:\n%s", both, out)
+		}
+		p.fenced(b)
+		p.run(true)
+		if s := b.e.State(); s.Role() != wire.Primary || s.PeerDisk() != wire.Outdated {
+			t.Errorf("both Primary %v: after the fence %v", both, s)
+		}
+	}
+}
+
+// TestTwoPrimariesWaitForTheFence: the connection of two Primaries breaks while both write and
+// is there again before either is fenced. Neither has gone on, and neither stands alone: who is
+// fenced comes back.
+func TestTwoPrimariesWaitForTheFence(t *testing.T) {
+	cfg := Defaults()
+	cfg.Fencing = FencingStonith
+	p := primariesPair(t, cfg, 0)
+	a, b := p.nodes[0], p.nodes[1]
+	p.writeBlock(a, 3, 0x11)
+	p.writeBlock(b, 4, 0x12)
+	p.write(a, 3*8, 8, 0x21)
+	p.write(b, 4*8, 8, 0x22)
+	p.wire = nil
+	p.drop()
+	p.run(true)
+	p.link(1)
+	p.run(true)
+	for i, n := range p.nodes {
+		if s := n.e.State(); s.Conn() == wire.StandAlone || s&wire.SuspendedFence == 0 {
+			t.Errorf("node %d: %v", i, s)
+		}
+	}
+	p.crash(b)
+	p.fenced(a)
+	p.run(true)
+	p.up(b)
+	p.link(1)
+	p.awaitSync()
+	p.run(true)
+	p.sameEverywhere()
+	if got := b.disk.sector(3 * 8)[0]; got != 0x21 {
+		t.Errorf("b has %#x", got)
 	}
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"slices"
+	"strings"
 	"time"
 
 	"gcrm/replication/metadata"
@@ -116,8 +117,8 @@ func (w *world) workDual() {
 // neither aligned nor of one size.
 func (w *world) sharedPlace() (sector, sectors uint64) {
 	base := w.dual.shared[w.r.IntN(len(w.dual.shared))]
-	if w.r.IntN(3) == 0 {
-		return base + w.r.Uint64N(4)*metadata.SectorsPerBit, metadata.SectorsPerBit
+	if w.r.IntN(2) == 0 {
+		return base + w.r.Uint64N(2)*metadata.SectorsPerBit, metadata.SectorsPerBit
 	}
 	sectors = 8 + w.r.Uint64N(25)
 	return base + w.r.Uint64N(dualArea-sectors+1), sectors
@@ -228,6 +229,24 @@ func (w *world) writtenDual(c *simCopy, v *dualWrite, err error) {
 		w.fail("write %d is acknowledged alone, and the peer is not fenced: %v", v.id, s)
 	}
 	w.logf("%d acked %d at %d (on %v, durable %v)", c.id, v.id, v.sector, v.on, v.durable)
+	w.compareDual(v)
+}
+
+// compareDual: as soon as nobody writes to a sector any more, both nodes have the same there.
+func (w *world) compareDual(v *dualWrite) {
+	for _, n := range w.nodes {
+		if s := n.copies[0].e.State(); !n.up || n.conn == 0 || s.Conn() != wire.Connected || s.Disk() != wire.UpToDate || s.PeerDisk() != wire.UpToDate {
+			return
+		}
+	}
+	a, b := w.nodes[0].copies[0].disk.content(), w.nodes[1].copies[0].disk.content()
+	for s := v.sector; s < v.sector+v.sectors; s++ {
+		x, y := binary.LittleEndian.Uint64(a.sector(s)), binary.LittleEndian.Uint64(b.sector(s))
+		if x != y && !w.dual.competes(0, s) && !w.dual.competes(1, s) {
+			w.fail("all writes to sector %d are answered, and the nodes have %d and %d", s, x, y)
+			return
+		}
+	}
 }
 
 // answered notes that the peer has a write, or decided that it need not.
@@ -367,7 +386,7 @@ func (w *world) watchDual() {
 			}
 		}
 		if conn == wire.StandAlone && d.was[i].Conn() > wire.StandAlone {
-			w.happened["a node stands alone"]++
+			w.fail("node %d stands alone: nobody would connect it again", i)
 		}
 		d.was[i] = s
 	}
@@ -400,24 +419,28 @@ func (w *world) conflictTold(m *wire.Message) {
 	}
 }
 
-// decides tells whether a node is the one that decides about conflicts.
-func (w *world) decides(i, resolver int) bool {
-	switch w.broken {
-	case "nobody decides about conflicts":
-		return false
-	case "each node decides about conflicts":
-		return true
-	}
-	return i == resolver
-}
-
-// breakConflict changes a message so that the other node learns something else than was
-// decided.
+// breakConflict lets the nodes decide otherwise than they should, or changes what the other
+// one learns of it.
 func (w *world) breakConflict(m *wire.Message) {
+	if m.Command == wire.CmdData && strings.HasSuffix(w.broken, "decides about conflicts") {
+		for _, n := range w.nodes {
+			n.r.link.resolver = w.broken == "each node decides about conflicts"
+		}
+	}
 	switch {
 	case w.broken == "a write that has to be done again is not" && m.Command == wire.CmdRetryWrite:
 		m.Command = wire.CmdSuperseded
 	case w.broken == "the order across both sockets does not count" && m.Command == wire.CmdData:
 		m.Seq = 0
+	}
+}
+
+// noteDual looks at what a node says.
+func (w *world) noteDual(i int, text string) {
+	switch {
+	case strings.HasPrefix(text, "cs:Timeout"):
+		w.fail("node %d waits for an answer that does not come: %v and %v", i, w.describe(0), w.describe(1))
+	case strings.HasPrefix(text, "both nodes are Primary and wait"):
+		w.happened["connected again before the fence"]++
 	}
 }

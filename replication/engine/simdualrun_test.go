@@ -14,7 +14,6 @@ import (
 // stopped for a while.
 func (w *world) manageDual() {
 	w.after(w.between(30*time.Millisecond, 300*time.Millisecond), w.manageDual)
-	w.administer()
 	d := w.dual
 	for i, n := range w.nodes {
 		if !n.up {
@@ -75,6 +74,7 @@ func simulateDual(t testing.TB, seed uint64, verbose bool, span time.Duration, b
 	if seed%3 == 0 {
 		cfg.ResyncRate, cfg.MaxRate, cfg.PlanAhead = 2000, 4000, 0 // there is time for something in a resync
 	}
+	cfg.SuspendNoData = seed%5 == 0
 	w := newWorld(t, seed, cfg, verbose, 1)
 	w.broken = broken
 	w.settle()
@@ -146,7 +146,7 @@ func (w *world) goodDual() bool {
 var dualMust = []string{
 	"both nodes Primary", "both nodes Primary in a resync", "promotion", "promotion of the target of a resync", "demotion", "resync", "fenced",
 	"the target of a resync writes", "several requests of one node on one place", "both write one place", "both write places that overlap in part",
-	"SUPERSEDED", "RETRY_WRITE",
+	"SUPERSEDED", "RETRY_WRITE", "connected again before the fence",
 }
 
 // TestSimulationOfTwoPrimaries: both nodes write and read the same volume, also the same
@@ -191,4 +191,26 @@ func (w *world) diskTime() time.Duration {
 		longest = 120 * time.Millisecond
 	}
 	return w.between(50*time.Microsecond, longest)
+}
+
+// TestBrokenPrimariesAreCaught breaks something that only two Primaries depend on.
+func TestBrokenPrimariesAreCaught(t *testing.T) {
+	for _, c := range []struct {
+		broken string
+		first  uint64 // a seed that is known to show it
+	}{
+		{"nobody decides about conflicts", 10}, {"each node decides about conflicts", 1}, {"a write that has to be done again is not", 1},
+		{"the order across both sockets does not count", 42}, {"a fence that does not fence", 8}, {"no activity log", 18},
+		{"a flush that does nothing", 1}, {"writes reported before they are done", 1},
+	} {
+		t.Run(c.broken, func(t *testing.T) {
+			for seed := c.first; seed < c.first+80; seed++ {
+				if w := simulateDual(t, seed, false, 4*time.Second, c.broken); w.failed != "" {
+					t.Logf("seed %d: %s", seed, w.failed)
+					return
+				}
+			}
+			t.Error("not noticed in 80 schedules")
+		})
+	}
 }

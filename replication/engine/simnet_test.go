@@ -39,7 +39,7 @@ func (w *world) dial() {
 	resolver := w.r.IntN(2)
 	w.logf("connected, resolver %d", resolver)
 	for i, n := range w.nodes {
-		n.act(func() { n.r.ConnectionUp(n.clock(), w.decides(i, resolver)) })
+		n.act(func() { n.r.ConnectionUp(n.clock(), i == resolver) })
 	}
 }
 
