@@ -105,6 +105,7 @@ func (e *Engine) receiveState(ps wire.State) {
 		e.accepted()
 	}
 	e.running = true
+	e.newerThanCrashed(ns)
 	if e.valid(e.sanitize(os, ns)) == wire.TwoPrimaries {
 		e.standAlone("both nodes are Primary and the configuration does not allow it")
 		return
@@ -122,6 +123,19 @@ func (e *Engine) receiveState(ps wire.State) {
 	}
 	e.discardMyData = false
 	e.pumpData()
+}
+
+// newerThanCrashed begins a generation on a Primary that is source for a peer that crashed as
+// Primary in the same generation, as soon as that has said that its data is outdated. If this
+// node crashed, too, before the resync has an identifier, nothing would tell whose data is newer.
+func (e *Engine) newerThanCrashed(ns wire.State) {
+	u := e.peer.uuids
+	if ns.Role() == wire.Primary && ns.Conn() == wire.WFBitMapS && e.hasDisk && u != nil && u.Flags&wire.UUIDCrashedPrimary != 0 &&
+		e.super.UUID.Bitmap == 0 && metadata.SameGeneration(u.Current, e.super.UUID.Current) && e.peerKnowsItIsTarget() {
+		e.newGeneration()
+		e.persist()
+		e.sendUUIDs()
+	}
 }
 
 // peerKnowsItIsTarget tells whether the peer has said that its data is outdated.

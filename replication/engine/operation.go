@@ -156,8 +156,11 @@ func (e *Engine) pump() {
 				// What the peer wants overtakes own writes that have not begun: between
 				// the two there is no order yet, and the peer may wait for ours. So do
 				// the read of a verify and the block of a resync, whose requests keep
-				// them from beginning, and a write that is to be done again.
-				overtakes := kept[j].kind == appWrite && (o.kind != appWrite || o.logged && !kept[j].logged)
+				// them from beginning, and a write that is to be done again. A write of
+				// the peer overtakes its reads, too: one may wait for an own write that
+				// the peer does not get to before it has the answer to its own.
+				overtakes := kept[j].kind == appWrite && (o.kind != appWrite || o.logged && !kept[j].logged) ||
+					kept[j].kind == peerRead && o.kind == peerWrite
 				ok = overtakes || !(kept[j].overlaps(o) && kept[j].excludes(o))
 			}
 			for j := 0; ok && j < len(e.active); j++ {

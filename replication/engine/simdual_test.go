@@ -177,7 +177,7 @@ func (d *simDual) prune(sector uint64) {
 	began := time.Duration(-2)
 	for _, v := range d.sectors[sector] {
 		if v.flushed {
-			began = max(began, v.issued)
+			began = max(began, v.issued) // it stays itself
 		}
 	}
 	d.sectors[sector] = slices.DeleteFunc(d.sectors[sector], func(v *dualWrite) bool { return v.ended < began })
@@ -218,6 +218,9 @@ func (w *world) writtenDual(c *simCopy, v *dualWrite, err error) {
 					w.fail("write %d at %d is acknowledged on node %d, but node %d has %d", v.id, s, c.id, i, got.id)
 				}
 				v.on[i] = false
+			}
+			if i != v.writer && got.writer == i {
+				v.on[i] = false // it has its own instead, which it will flush for itself
 			}
 			v.durable[i] = v.durable[i] && disk.cache.at(s) == nil
 		}
@@ -312,16 +315,24 @@ func (w *world) readDual(n *simNode, sector, sectors uint64) {
 func (w *world) checkSector(i int, sector uint64, data []byte, began time.Duration) {
 	d := w.dual
 	got := d.byID[binary.LittleEndian.Uint64(data)]
-	if got == nil || !slices.Contains(d.sectors[sector], got) {
-		w.fail("node %d reads %d at %d, which is older than what was flushed, or was never written there", i, binary.LittleEndian.Uint64(data), sector)
+	if got == nil || got.id != 0 && (sector < got.sector || sector >= got.sector+got.sectors) {
+		w.fail("node %d reads %d at %d, which was never written there", i, binary.LittleEndian.Uint64(data), sector)
 		return
 	}
 	for _, v := range d.sectors[sector] {
-		if v.issued > got.ended && v.ended < began && d.must(i, v) {
+		if v.issued > got.ended && v.ended < began && d.must(i, v) && !d.replaced(v, sector, began) {
 			w.fail("node %d reads %d at %d (ended at %v), %d was written at %v and acknowledged at %v", i, got.id, sector, got.ended, v.id, v.issued, v.ended)
 			return
 		}
 	}
+}
+
+// replaced tells whether a write may never have been at a sector, because another one that
+// took its place there was not done yet.
+func (d *simDual) replaced(v *dualWrite, sector uint64, began time.Duration) bool {
+	return slices.ContainsFunc(d.sectors[sector], func(o *dualWrite) bool {
+		return o.writer != v.writer && o.issued < v.ended && o.ended >= began
+	})
 }
 
 // flushDual: what an application wrote before is durable on every node that has it.
@@ -375,6 +386,9 @@ func (w *world) watchDual() {
 		}
 		switch {
 		case isTarget:
+			if !d.target[i] {
+				d.overwritten(i)
+			}
 			d.target[i] = true
 		case s.Disk() == wire.UpToDate:
 			d.target[i] = false
@@ -396,6 +410,17 @@ func (w *world) watchDual() {
 	}
 	if alone(w.nodes[0]) && alone(w.nodes[1]) {
 		w.fail("both nodes go on alone: %v and %v", w.describe(0), w.describe(1))
+	}
+}
+
+// overwritten: the target of a resync loses what its source does not have, also if it never
+// gets to the end.
+func (d *simDual) overwritten(i int) {
+	for _, list := range d.sectors {
+		for _, v := range list {
+			v.on[i] = v.on[i] && v.on[1-i] || v.flushed
+			v.durable[i] = v.durable[i] && v.on[i]
+		}
 	}
 }
 
@@ -439,6 +464,7 @@ func (w *world) breakConflict(m *wire.Message) {
 func (w *world) noteDual(i int, text string) {
 	switch {
 	case strings.HasPrefix(text, "cs:Timeout"):
+		w.noPeace()
 		w.fail("node %d waits for an answer that does not come: %v and %v", i, w.describe(0), w.describe(1))
 	case strings.HasPrefix(text, "both nodes are Primary and wait"):
 		w.happened["connected again before the fence"]++
