@@ -181,3 +181,62 @@ func TestTwoPrimariesWaitForTheFence(t *testing.T) {
 		t.Errorf("b has %#x", got)
 	}
 }
+
+// TestNewerThanCrashedPrimary: one of two Primaries crashes and is back before it is fenced. The
+// other one is its source, goes on, and crashes before the resync has begun. Both crashed as
+// Primary then, and it still is the one that has the newer data.
+func TestNewerThanCrashedPrimary(t *testing.T) {
+	for resolver := range 2 {
+		cfg := Defaults()
+		cfg.Fencing = FencingStonith
+		p := primariesPair(t, cfg, 0)
+		a, b := p.nodes[0], p.nodes[1]
+		p.writeBlock(a, 3, 0x11)
+		p.write(a, 3*8, 8, 0x21)
+		p.crash(b)
+		p.drop()
+		p.run(true)
+		if strings.Contains(p.out.String(), "write done: ") || strings.Count(p.out.String(), "write done") != 1 {
+			t.Fatalf("a did not wait for the fence:\n%s", p.out.String())
+		}
+		p.up(b)
+		p.link(1)
+		p.runUntil(func(int, *wire.Message) bool { return strings.Count(p.out.String(), "write done") == 2 })
+		p.must(a.disk.Sync())
+		p.crash(a)
+		p.drop()
+		p.up(a)
+		p.link(resolver)
+		p.awaitSync()
+		p.run(true)
+		for i, n := range p.nodes {
+			if got := n.disk.sector(3 * 8)[0]; got != 0x21 {
+				t.Errorf("resolver %d: node %d has %#x", resolver, i, got)
+			}
+		}
+	}
+}
+
+// TestWriteOvertakesReadOfPeer: a read of the peer waits for an own write that the peer has not
+// answered. A write of the peer does not wait behind that read: the peer may not get to the own
+// write before it has the answer.
+func TestWriteOvertakesReadOfPeer(t *testing.T) {
+	p := primariesPair(t, Defaults(), 1)
+	a := p.nodes[0]
+	p.write(a, 0, 32, 0x11)
+	p.run(true)
+	p.write(a, 0, 8, 0x21)
+	p.wire = nil // b hears nothing of it
+	p.run(true)
+	a.e.Receive(p.now, &wire.Message{Command: wire.CmdDataRequest, Sector: 4, ID: 1000, Size: 8 * metadata.SectorSize})
+	a.e.Receive(p.now, &wire.Message{
+		Command: wire.CmdData, Sector: 8, ID: 1001, Seq: 1000, Size: metadata.BlockSize, Data: filled(0x31), Flags: wire.FlagWantWriteAck,
+	})
+	p.effects(a)
+	for _, f := range a.work {
+		if f.Kind == WriteDisk && f.Sector == 8 {
+			return
+		}
+	}
+	t.Errorf("the write of the peer waits: %+v", a.work)
+}
