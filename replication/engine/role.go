@@ -282,6 +282,7 @@ func (e *Engine) promotionAnswered(r wire.Result) {
 func (e *Engine) promoted(mask wire.State) {
 	force := mask&wire.MaskDisk != 0 && e.cmd.force
 	e.discardMyData = false
+	e.newerThanCrashed(e.state)
 	e.persist()
 	if e.state.Conn() >= wire.WFReportParams {
 		if force {

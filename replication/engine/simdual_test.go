@@ -380,7 +380,7 @@ func (w *world) watchDual() {
 		s := n.copies[0].e.State()
 		conn := s.Conn()
 		isTarget := conn >= wire.WFBitMapT && conn <= wire.PausedSyncT && conn != wire.SyncSource && conn != wire.PausedSyncS && conn != wire.WFBitMapS
-		if d.target[i] && !isTarget && s.Disk() == wire.UpToDate {
+		if d.target[i] && conn == wire.Connected && s.Disk() == wire.UpToDate {
 			d.equal(i)
 			w.happened["resync"]++
 		}
@@ -418,7 +418,7 @@ func (w *world) watchDual() {
 func (d *simDual) overwritten(i int) {
 	for _, list := range d.sectors {
 		for _, v := range list {
-			v.on[i] = v.on[i] && v.on[1-i] || v.flushed
+			v.on[i] = v.on[i] && v.on[1-i]
 			v.durable[i] = v.durable[i] && v.on[i]
 		}
 	}
@@ -428,9 +428,7 @@ func (d *simDual) overwritten(i int) {
 func (d *simDual) equal(i int) {
 	for _, list := range d.sectors {
 		for _, v := range list {
-			if v.on[i] = v.on[1-i]; v.flushed {
-				v.on[i] = true
-			}
+			v.on[i] = v.on[1-i]
 			v.durable[i] = v.on[i]
 		}
 	}

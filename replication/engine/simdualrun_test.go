@@ -79,7 +79,7 @@ func simulateDual(t testing.TB, seed uint64, verbose bool, span time.Duration, b
 	w.broken = broken
 	w.settle()
 	w.shareBlocks()
-	w.dual.targets = seed%2 == 0
+	w.dual.targets, w.cutting = seed%2 == 0, seed%7 == 0
 	for _, n := range w.nodes {
 		n.boot()
 	}
