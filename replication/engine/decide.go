@@ -219,7 +219,7 @@ func (e *Engine) settle(ps wire.State, peerDisk wire.Disk) (wire.Conn, bool) {
 	if c.rule == bothPrimaries && v == splitRefused && e.state&wire.SuspendedFence != 0 && !e.cfg.AlwaysASBP {
 		// Writes were under way when the connection broke, and neither node has gone on: that is
 		// no split brain, and who stays is what the fence decides. To stand alone would keep the
-		// one that is fenced from coming back. (The kernel sends the writes again.)
+		// one that is fenced from coming back.
 		e.note("both nodes are Primary and wait for the fence of the other; connecting again")
 		e.dropLink(wire.NetworkFailure)
 		return 0, false
