@@ -240,28 +240,3 @@ func TestWriteOvertakesReadOfPeer(t *testing.T) {
 	}
 	t.Errorf("the write of the peer waits: %+v", a.work)
 }
-
-// TestDemotedBeforeTheEndOfItsEpoch: a node is demoted when all its writes are answered, but not
-// all are durable on the peer, which crashes. The nodes are not equal then.
-func TestDemotedBeforeTheEndOfItsEpoch(t *testing.T) {
-	p := connectedPair(t, pairDisk, Defaults(), 0)
-	a, b := p.nodes[0], p.nodes[1]
-	p.writeBlock(a, 3, 0x11)
-	p.write(a, 3*8, 8, 0x21)
-	p.runUntil(func(from int, m *wire.Message) bool { return from == 0 && m.Command == wire.CmdBarrier })
-	p.wire = nil
-	p.run(true)
-	p.tell(a, func(e *Engine, tag uint64) { e.Demote(p.now, tag) })
-	if s := a.e.State(); s.Role() != wire.Secondary {
-		t.Fatal(s)
-	}
-	p.crash(b)
-	p.drop()
-	p.up(b)
-	p.link(0)
-	p.awaitSync()
-	p.run(true)
-	if got := b.disk.sector(3 * 8)[0]; got != 0x21 || a.e.OutOfSync() != 0 {
-		t.Errorf("b has %#x, %d sectors are out of sync", got, a.e.OutOfSync())
-	}
-}

@@ -60,8 +60,6 @@ func (e *Engine) beforeLoss() {
 	for _, o := range e.sending.log {
 		if o.kind == appWrite && !o.dropped {
 			e.bitmap.SetSectors(o.sector, o.sectors())
-			// It was demoted meanwhile: nothing else tells of the difference, if there is one.
-			e.crashed = e.crashed || e.state.Role() != wire.Primary
 		}
 	}
 }
