@@ -136,3 +136,21 @@ func TestDemotionWaits(t *testing.T) {
 		}
 	}
 }
+
+// TestDemotedWhileConnecting: a Primary is demoted between the first packets of a connection. The peer, which waits for the
+// proof that it knows the secret, gets no word about a volume, for which it would stand alone.
+func TestDemotedWhileConnecting(t *testing.T) {
+	cfg := Defaults()
+	cfg.CramHMACAlg, cfg.SharedSecret = "sha256", "secret"
+	p := connectedPair(t, pairDisk, cfg, 1)
+	a, b := p.nodes[0], p.nodes[1]
+	p.drop()
+	p.link(1)
+	p.runUntil(func(from int, m *wire.Message) bool { return from == 1 && m.Command == wire.CmdAuthChallenge })
+	p.tell(a, func(e *Engine, tag uint64) { e.Demote(p.now, tag) })
+	p.run(true)
+	p.awaitSync()
+	if s := b.e.State(); s.Conn() != wire.Connected || s.Peer() != wire.Secondary {
+		t.Error(s)
+	}
+}

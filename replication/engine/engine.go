@@ -114,9 +114,10 @@ func (e *Engine) emit(f Effect) {
 
 func (e *Engine) note(text string) { e.emit(Effect{Kind: Note, Name: text}) }
 
-// send queues a message to the peer, if there is one.
+// send queues a message to the peer, if there is one that knows of the volume. While the connection is opened,
+// a word about a volume would end it.
 func (e *Engine) send(m wire.Message) {
-	if !e.link.up {
+	if !e.link.up || e.link.phase != phaseParams {
 		return
 	}
 	m.Volume = e.cfg.Volume
