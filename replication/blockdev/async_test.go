@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,9 +14,9 @@ import (
 )
 
 // loopDevice makes a block device of a file.
-func loopDevice(t testing.TB, file string) string {
+func loopDevice(t testing.TB, file string, options ...string) string {
 	t.Helper()
-	out, err := exec.Command("losetup", "-f", "--show", file).Output()
+	out, err := exec.Command("losetup", slices.Concat(options, []string{"-f", "--show", file})...).Output()
 	if err != nil {
 		t.Skipf("SKIPPED: needs root and loop devices: %v", err)
 	}

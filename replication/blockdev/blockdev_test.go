@@ -5,10 +5,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -189,16 +187,9 @@ func TestLogicalBlock(t *testing.T) {
 		t.Errorf("what is not there has blocks of %d", n)
 	}
 	for _, want := range []uint32{512, 4096} {
-		out, err := exec.Command("losetup", "-f", "--show", "--sector-size", strconv.Itoa(int(want)), file).Output()
-		if err != nil {
-			t.Skipf("SKIPPED: no loop devices of any block size here: %v", err)
-		}
-		loop := strings.TrimSpace(string(out))
+		loop := loopDevice(t, file, "--sector-size", strconv.Itoa(int(want)))
 		if n := LogicalBlock(loop); n != want {
 			t.Errorf("a disk with blocks of %d has %d", want, n)
-		}
-		if err := exec.Command("losetup", "-d", loop).Run(); err != nil {
-			t.Error(err)
 		}
 	}
 }

@@ -38,8 +38,6 @@ type side struct {
 	metadata.Generations
 	crashed bool // was a crashed primary
 	primary bool // is Primary now
-	// outdated: its disk is, and says so.
-	outdated bool
 }
 
 // comparison is the outcome with the rule that made it.
@@ -90,11 +88,6 @@ func compare(self, peer side, resolver bool, version int, writeSame bool) compar
 			return is(bitmapTarget, 37)
 		case !self.crashed && !peer.crashed:
 			return is(inSyncData, 40)
-		case self.outdated && !peer.outdated && !self.primary:
-			// It agreed to be the target, and the source may have been used since. The kernel does not look.
-			return is(bitmapTarget, 42)
-		case peer.outdated && !self.outdated && !peer.primary:
-			return is(bitmapSource, 42)
 		case self.primary && peer.primary:
 			return is(splitRefused, bothPrimaries)
 		case self.primary || peer.primary:

@@ -173,9 +173,8 @@ func (e *Engine) refuse(why string) {
 func (e *Engine) settle(ps wire.State, peerDisk wire.Disk) (wire.Conn, bool) {
 	u, peerRole := e.peer.uuids, ps.Role()
 	primary := e.state.Role() == wire.Primary
-	self := side{e.super.UUID, e.crashed, primary, e.state.Disk() == wire.Outdated}
-	peer := side{metadata.Generations{Current: u.Current, Bitmap: u.Bitmap, History: u.History}, u.Flags&wire.UUIDCrashedPrimary != 0,
-		peerRole == wire.Primary, ps.Disk() == wire.Outdated}
+	self := side{e.super.UUID, e.crashed, primary}
+	peer := side{metadata.Generations{Current: u.Current, Bitmap: u.Bitmap, History: u.History}, u.Flags&wire.UUIDCrashedPrimary != 0, peerRole == wire.Primary}
 	c := compare(self, peer, e.link.resolver, e.link.dialect.Version, e.link.dialect.Features&wire.FeatureWriteSame != 0)
 	e.note(c.String())
 	v := c.verdict

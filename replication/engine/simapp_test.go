@@ -352,7 +352,6 @@ func (n *simNode) demote(v int) {
 		case !n.up || n.life != life:
 		case !r.OK():
 			w.after(20*time.Millisecond, func() { // it may be suspended
-
 				if n.up && n.life == life && w.primary < 0 {
 					n.promote(0)
 				}

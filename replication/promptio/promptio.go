@@ -12,6 +12,7 @@
 package promptio
 
 import (
+	"cmp"
 	"io"
 	"syscall"
 	"unsafe"
@@ -28,8 +29,8 @@ func Reader(c io.Reader) io.Reader {
 	if raw == nil {
 		return c
 	}
-	r := &reader{usual: c, raw: raw}
-	r.try = r.once
+	r := &reader{usual: c}
+	r.wait, r.try = raw.Read, r.once
 	return r
 }
 
@@ -39,8 +40,8 @@ func Writer(c io.Writer) io.Writer {
 	if raw == nil {
 		return c
 	}
-	w := &writer{usual: c, raw: raw}
-	w.try = w.once
+	w := &writer{usual: c}
+	w.wait, w.try = raw.Write, w.once
 	return w
 }
 
@@ -56,81 +57,78 @@ func rawConn(c any) syscall.RawConn {
 	return raw
 }
 
-type reader struct {
-	usual io.Reader
-	raw   syscall.RawConn
-	try   func(fd uintptr) bool // once, made one time
+// transfer is the piece that is being read or written. Its functions are made one time.
+type transfer struct {
+	wait func(try func(fd uintptr) bool) error // tries again, whenever the descriptor is ready, until that says true
+	try  func(fd uintptr) bool
 
 	b   []byte
 	n   int
 	err error
+}
+
+func (t *transfer) do(b []byte) (int, error) {
+	t.b, t.n, t.err = b, 0, nil
+	err := t.wait(t.try)
+	t.b = nil
+	return t.n, cmp.Or(err, t.err)
+}
+
+type reader struct {
+	usual io.Reader
+	transfer
 }
 
 func (r *reader) Read(b []byte) (int, error) {
 	if len(b) == 0 || len(b) > small {
 		return r.usual.Read(b)
 	}
-	r.b, r.n, r.err = b, 0, nil
-	err := r.raw.Read(r.try)
-	r.b = nil
-	switch {
-	case err != nil:
-		return 0, err
-	case r.err != nil:
-		return 0, r.err
-	case r.n == 0:
-		return 0, io.EOF
+	n, err := r.do(b)
+	if n == 0 && err == nil {
+		err = io.EOF
 	}
-	return r.n, nil
+	return n, err
 }
 
 // once reads; false says that there is nothing yet.
 func (r *reader) once(fd uintptr) bool {
 	n, errno := call(unix.SYS_READ, fd, r.b)
-	if errno == unix.EAGAIN {
+	switch errno {
+	case 0:
+		r.n = n
+	case unix.EAGAIN:
 		return false
-	}
-	if r.n = n; errno != 0 {
-		r.n, r.err = 0, errno
+	default:
+		r.err = errno
 	}
 	return true
 }
 
 type writer struct {
 	usual io.Writer
-	raw   syscall.RawConn
-	try   func(fd uintptr) bool
-
-	b   []byte
-	n   int
-	err error
+	transfer
 }
 
 func (w *writer) Write(b []byte) (int, error) {
 	if len(b) == 0 || len(b) > small {
 		return w.usual.Write(b)
 	}
-	w.b, w.n, w.err = b, 0, nil
-	err := w.raw.Write(w.try)
-	w.b = nil
-	if err == nil {
-		err = w.err
-	}
-	return w.n, err
+	return w.do(b)
 }
 
 // once writes until all is out; false says that there is no room.
 func (w *writer) once(fd uintptr) bool {
 	for w.n < len(w.b) {
 		n, errno := call(unix.SYS_WRITE, fd, w.b[w.n:])
-		switch {
-		case errno == unix.EAGAIN:
+		switch errno {
+		case 0:
+			w.n += n
+		case unix.EAGAIN:
 			return false
-		case errno != 0:
+		default:
 			w.err = errno
 			return true
 		}
-		w.n += n
 	}
 	return true
 }

@@ -6,10 +6,10 @@ import (
 	"gcrm/replication/wire"
 )
 
-// TestOutdatedIsNoSource: two Primaries crash, in the same generation. One of them becomes source of the difference, is
-// used before the resync has an identifier, and is stopped in good order; the connection breaks. The other one, which has
-// said that it is outdated, must not become the source then, whoever accepted the socket.
-func TestOutdatedIsNoSource(t *testing.T) {
+// TestPromotedBeforeTheResync: two Primaries crash, in the same generation. One of them becomes source of the difference, is
+// used before the resync has an identifier, and is stopped in good order; the connection breaks. The other one must not
+// become the source then, whoever accepted the socket.
+func TestPromotedBeforeTheResync(t *testing.T) {
 	cfg := Defaults()
 	cfg.TwoPrimaries, cfg.BeforeSource = true, true
 	p := freshPair(t, pairDisk, cfg, 1)
