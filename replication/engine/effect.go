@@ -13,8 +13,8 @@ const (
 	ReadDisk                        // Sector, Size; DiskDone(Tag) with the data
 	WriteDisk                       // Sector, Data; with Zero: Sector, Size
 	FlushDisk                       // make everything written durable
-	WriteLog                        // Pages of the bitmap, then Log
-	Persist                         // Pages of the bitmap, then Super; synchronous
+	WriteLog                        // make everything written durable if there are Pages of the bitmap; these, then Log
+	Persist                         // make everything written durable; Pages of the bitmap, then Super; synchronous
 	MoveMeta                        // the whole metadata to Layout: Ring, bitmap, Super; synchronous
 	Complete                        // request Tag of the application is done: Err, Data
 	Reply                           // command Tag of the administrator is done: Result

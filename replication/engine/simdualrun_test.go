@@ -201,7 +201,7 @@ func TestBrokenPrimariesAreCaught(t *testing.T) {
 	}{
 		{"nobody decides about conflicts", 10}, {"each node decides about conflicts", 1}, {"a write that has to be done again is not", 1},
 		{"the order across both sockets does not count", 42}, {"a fence that does not fence", 8}, {"no activity log", 18},
-		{"a flush that does nothing", 1}, {"writes reported before they are done", 1},
+		{"a flush that does nothing", 1}, {"writes reported before they are done", 1}, {"bits cleared before the data is durable", 2026112513348},
 	} {
 		t.Run(c.broken, func(t *testing.T) {
 			for seed := c.first; seed < c.first+80; seed++ {

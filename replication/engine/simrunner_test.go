@@ -96,6 +96,9 @@ func (n *simCopy) carryOut(f Effect) {
 			return
 		}
 		if f.Kind == WriteLog && w.broken != "bitmap not written" {
+			if w.broken != "bits cleared before the data is durable" {
+				_ = n.disk.Sync()
+			}
 			n.light(60, 1+len(f.Pages))
 			if err := n.area.WritePages(n.e.Bitmap(), f.Pages); err != nil && !n.powerless() {
 				w.fail("node %d: %v", n.id, err)

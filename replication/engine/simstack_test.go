@@ -217,6 +217,11 @@ func (n *simCopy) writeLog(job logJob) error {
 	if s.broken == "no activity log on top" {
 		return nil
 	}
+	if len(job.Pages) > 0 {
+		if err := n.disk.Sync(); err != nil {
+			return err
+		}
+	}
 	for i, page := range job.Pages {
 		if _, err := n.disk.WriteAt(job.encoded[i], int64(n.area.Layout.Bitmap*metadata.SectorSize)+int64(page)*metadata.BlockSize); err != nil {
 			return err

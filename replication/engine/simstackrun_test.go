@@ -111,7 +111,7 @@ func TestBrokenStacksAreCaught(t *testing.T) {
 		{"stonith", "flushes go nowhere", 8},
 		{"stonith", "no activity log on top", 5},
 		{"stonith", "metadata on one disk", 1},
-		{"stonith", "generations not written on top", 46},
+		{"stonith", "generations not written on top", 24},
 		{"stonith", "below: a flush that does nothing", 11},
 		{"stonith", "below: writes reported before they are done", 1},
 		{"stonith", "below: a fence that does not fence", 1},

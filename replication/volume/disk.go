@@ -205,6 +205,12 @@ func (v *Volume) logWriter(d *disk) {
 }
 
 func (v *Volume) writeJob(d *disk, job logJob) error {
+	if len(job.pages) > 0 {
+		// A page may say that a block is alike that a resync has just stored.
+		if err := d.data.Sync(); err != nil {
+			return err
+		}
+	}
 	for _, p := range job.pages {
 		_, err := d.meta.WriteAt(p.bytes, int64(p.sector)*metadata.SectorSize)
 		v.pool.Put(p.bytes)
