@@ -58,11 +58,15 @@ func readFio(t *testing.T, text string, r row) (iops float64, bytes float64) {
 	if err := json.Unmarshal([]byte(text), &got); err != nil {
 		t.Fatalf("fio: %v\n%s", err, text)
 	}
-	j := got.Jobs[0]
-	if r.read {
-		return j.Read.IOPS, j.Read.IOBytes
+	for _, j := range got.Jobs { // of several at once the mean
+		if r.read {
+			iops, bytes = iops+j.Read.IOPS, bytes+j.Read.IOBytes
+		} else {
+			iops, bytes = iops+j.Write.IOPS, bytes+j.Write.IOBytes
+		}
 	}
-	return j.Write.IOPS, j.Write.IOBytes
+	n := float64(len(got.Jobs))
+	return iops / n, bytes / n
 }
 
 // cpu is the time a process has used, in seconds.
@@ -79,7 +83,8 @@ func cpu(pid int) float64 {
 }
 
 // TestFigures measures a volume between two processes on this host, beside a file with
-// direct I/O and a mirror made of two qemu-nbd (quorum over a file and NBD), which do as
+// direct I/O, two files written at once (as the volume does here: both its disks are on one)
+// and a mirror made of two qemu-nbd (quorum over a file and NBD), which do as
 // many flushes per write as the volume's other node did under protocol C:
 //
 //	go test ./replication/admin -run TestFigures -v -figures 10s
@@ -131,14 +136,19 @@ func TestFigures(t *testing.T) {
 	}
 	t.Run("file", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "file")
-		shell(t, "fallocate", "-l", "400M", path)
-		target := []string{"--ioengine=libaio", "--direct=1", "--filename=" + path}
-		fio(t, rows[2], target...) // writes every block once
+		shell(t, "fallocate", "-l", "400M", path+".0")
+		shell(t, "fallocate", "-l", "400M", path+".1")
+		target := []string{"--ioengine=libaio", "--direct=1", "--filename_format=" + path + ".$jobnum"}
+		fio(t, rows[2], append([]string{"--numjobs=2"}, target...)...) // writes every block once
 		for i, r := range rows {
 			iops, _ := fio(t, r, target...)
 			t.Logf("%-32s %8.0f /s without flushes", r.name, iops)
 			iops, _ = fio(t, r, append(flush(i, "fdatasync"), target...)...)
 			compare(t, r, iops, " with the same flushes")
+			if !r.read {
+				iops, _ = fio(t, r, append(flush(i, "fdatasync"), append([]string{"--numjobs=2"}, target...)...)...)
+				compare(t, r, iops, " in each of two at once")
+			}
 		}
 	})
 	t.Run("qemu mirror", func(t *testing.T) {

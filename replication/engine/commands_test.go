@@ -51,6 +51,65 @@ func TestInvalidateIsNotForgotten(t *testing.T) {
 	}
 }
 
+// TestInvalidateKeepsNoWrite: what was written just before belongs to the data that is thrown away, too, also when its end
+// comes while all bits are set: of an own write the end of its epoch, of the peer's that of the disk.
+func TestInvalidateKeepsNoWrite(t *testing.T) {
+	const block = 900 // which is not the first to be copied
+	cfg := Defaults()
+	cfg.PlanAhead, cfg.ResyncRate = 0, 2000
+	for _, own := range []bool{true, false} {
+		p := connectedPair(t, pairDisk, cfg, 1)
+		a, b := p.nodes[0], p.nodes[1]
+		writer := a
+		if !own {
+			writer = b
+			p.tell(a, func(e *Engine, tag uint64) { e.Demote(p.now, tag) })
+		}
+		p.tell(b, invalidate(p))
+		p.runUntil(func(int, *wire.Message) bool {
+			return b.e.State().Conn() == wire.SyncTarget && b.e.OutOfSync() < pairDisk/metadata.SectorSize/4
+		})
+		p.run(true)
+		if !own {
+			p.tell(b, func(e *Engine, tag uint64) { e.Promote(p.now, false, tag) })
+			p.run(true)
+		}
+		p.tell(writer, func(e *Engine, tag uint64) { e.Write(p.now, tag, block*8, filled(0x77), false) })
+		var barrier, end []pending
+		var work Effect
+		if own {
+			p.runUntil(reply(0, wire.CmdBarrier))
+			barrier, p.wire = p.wire[:1:1], p.wire[1:]
+		} else {
+			for len(a.work) == 0 || a.work[0].Kind != WriteDisk {
+				if !p.step(true) {
+					t.Fatalf("the write does not come: %v\n%s", b.e.State(), p.out.String())
+				}
+			}
+			work, a.work = a.work[0], a.work[1:]
+		}
+		p.awaitSync()
+		if own {
+			p.wire = barrier
+			p.runUntil(reply(1, wire.CmdBarrierAck))
+			end, p.wire = p.wire, nil
+		}
+		p.tell(b, func(e *Engine, tag uint64) { e.Invalidate(p.now, true, tag) })
+		p.runUntil(reply(0, wire.CmdStateReply))
+		p.spoil(a, block)
+		p.wire = append(end, p.wire...)
+		p.runUntil(func(int, *wire.Message) bool { return a.e.State().Conn() == wire.SyncTarget })
+		if !own {
+			a.e.DiskDone(p.now, work.Tag, nil, nil)
+			p.effects(a)
+		}
+		p.awaitSync()
+		if want, got := b.disk.sector(block * 8)[0], a.disk.sector(block * 8)[0]; got != want {
+			t.Errorf("own write %v: both nodes are UpToDate, and a has %#x, which was to be thrown away, b %#x", own, got, want)
+		}
+	}
+}
+
 // TestPeerThatDoesNotKnowItsAnswer: a agrees to be the source of all data; until b has heard
 // of that it may be promoted, and nothing is acknowledged that it does not have.
 func TestPeerThatDoesNotKnowItsAnswer(t *testing.T) {

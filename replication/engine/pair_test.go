@@ -54,7 +54,7 @@ func (p *pair) awaitSync() {
 	p.t.Helper()
 	for i := 0; !p.synced(); i++ {
 		if i > 300 {
-			p.t.Fatalf("no end of the resync: %v\n%s", p.nodes[0].e.State(), p.out.String())
+			p.t.Fatalf("no end of the resync: %v, %d sectors out of sync\n%s", p.nodes[0].e.State(), p.nodes[0].e.OutOfSync(), p.out.String())
 		}
 		p.tick()
 		p.run(true)

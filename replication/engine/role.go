@@ -428,6 +428,7 @@ func (e *Engine) startFullSync(conn wire.Conn) {
 	}
 	e.change(ns, hard)
 	e.setAllBits()
+	e.stayOutOfSync()
 	if conn == wire.StartingSyncT {
 		e.change(e.state.WithConn(wire.WFSyncUUID), hard)
 		return
@@ -437,6 +438,17 @@ func (e *Engine) startFullSync(conn wire.Conn) {
 			e.change(e.state.WithConn(wire.SyncSource), hard)
 		}
 	})
+}
+
+// stayOutOfSync keeps what began before all bits were set from clearing any: it is a part of
+// the data that somebody threw away.
+func (e *Engine) stayOutOfSync() {
+	for _, o := range e.sending.log {
+		o.partly, o.inSync = true, false
+	}
+	for _, o := range e.active {
+		o.flags &^= uint32(wire.FlagMayClear)
+	}
 }
 
 // Disconnect ends the connection, in agreement with the peer unless forced.

@@ -209,8 +209,9 @@ func TestRefusals(t *testing.T) {
 	if out, err := tool(t, "qemu-io", "-f", "raw", uri, "-c", "read 0 512"); err == nil || !strings.Contains(out, "not Primary") {
 		t.Errorf("%v: %s", err, out)
 	}
-	m.refuse = nil
+	m = newMemory(1 << 20)
 	m.fail = errors.New("broken")
+	uri = "nbd+unix:///?socket=" + serve(t, &Server{Exports: one(m)})
 	if out, err := tool(t, "qemu-io", "-f", "raw", uri, "-c", "read 0 512"); err == nil || !strings.Contains(out, "Input/output error") {
 		t.Errorf("%v: %s", err, out)
 	}
