@@ -13,22 +13,14 @@ type replies struct {
 	dev    Device
 	mu     sync.Mutex
 	cond   sync.Cond
-	bytes  []byte
-	blocks []block
-	spare  []byte
-	blanks []block
+	ready  promptio.Batch
+	spare  promptio.Batch
 	closed bool
 	ended  chan struct{}
 }
 
-// block is data that goes out after the first at bytes.
-type block struct {
-	at   int
-	data []byte
-}
-
-// copied is the largest block that is copied behind its header.
-const copied = 8 << 10
+// keptRoom is what a batch keeps for the next one, in bytes.
+const keptRoom = 1 << 20
 
 func newReplies(c net.Conn, dev Device) *replies {
 	r := &replies{c: c, dev: dev, ended: make(chan struct{})}
@@ -37,17 +29,17 @@ func newReplies(c net.Conn, dev Device) *replies {
 }
 
 func (r *replies) chunk(flags, kind uint16, cookie uint64, length uint32) {
-	r.bytes = be.AppendUint32(r.bytes, magicStructured)
-	r.bytes = be.AppendUint16(r.bytes, flags)
-	r.bytes = be.AppendUint16(r.bytes, kind)
-	r.bytes = be.AppendUint64(r.bytes, cookie)
-	r.bytes = be.AppendUint32(r.bytes, length)
+	b := be.AppendUint32(r.ready.Bytes, magicStructured)
+	b = be.AppendUint16(b, flags)
+	b = be.AppendUint16(b, kind)
+	b = be.AppendUint64(b, cookie)
+	r.ready.Bytes = be.AppendUint32(b, length)
 }
 
 func (r *replies) simple(cookie uint64, code uint32) {
-	r.bytes = be.AppendUint32(r.bytes, magicSimple)
-	r.bytes = be.AppendUint32(r.bytes, code)
-	r.bytes = be.AppendUint64(r.bytes, cookie)
+	b := be.AppendUint32(r.ready.Bytes, magicSimple)
+	b = be.AppendUint32(b, code)
+	r.ready.Bytes = be.AppendUint64(b, cookie)
 }
 
 func (r *replies) fail(structured bool, kind uint16, cookie uint64, code uint32) {
@@ -55,8 +47,7 @@ func (r *replies) fail(structured bool, kind uint16, cookie uint64, code uint32)
 	defer r.mu.Unlock()
 	if structured && kind == cmdRead {
 		r.chunk(chunkDone, chunkError, cookie, 6)
-		r.bytes = be.AppendUint32(r.bytes, code)
-		r.bytes = be.AppendUint16(r.bytes, 0)
+		r.ready.Bytes = be.AppendUint16(be.AppendUint32(r.ready.Bytes, code), 0)
 	} else {
 		r.simple(cookie, code)
 	}
@@ -74,16 +65,13 @@ func (r *replies) succeed(structured bool, j *job) {
 		r.simple(j.cookie, 0)
 	default:
 		r.chunk(chunkDone, chunkOffsetData, j.cookie, 8+j.length)
-		r.bytes = be.AppendUint64(r.bytes, j.offset)
+		r.ready.Bytes = be.AppendUint64(r.ready.Bytes, j.offset)
 	}
 	if j.kind == cmdRead {
 		for _, d := range j.data {
-			if len(d) <= copied {
-				r.bytes = append(r.bytes, d...)
+			if !r.ready.Block(d) {
 				r.dev.Free(d)
-				continue
 			}
-			r.blocks = append(r.blocks, block{len(r.bytes), d})
 		}
 	}
 	r.cond.Signal()
@@ -104,61 +92,31 @@ func (r *replies) free(data [][]byte) {
 
 func (r *replies) run() {
 	defer close(r.ended)
-	var vector net.Buffers
-	prompt := promptio.Writer(r.c)
+	w := promptio.NewBatchWriter(r.c)
 	for {
 		r.mu.Lock()
-		for len(r.bytes) == 0 && !r.closed {
+		for len(r.ready.Bytes) == 0 && !r.closed {
 			r.cond.Wait()
 		}
-		if len(r.bytes) == 0 {
+		if len(r.ready.Bytes) == 0 {
 			r.mu.Unlock()
 			return
 		}
-		out, blocks := r.bytes, r.blocks
-		r.bytes, r.blocks = r.spare[:0], r.blanks[:0]
-		r.spare, r.blanks = nil, nil
+		out := r.ready
+		r.ready, r.spare = r.spare, promptio.Batch{}
 		r.mu.Unlock()
-		var err error
-		if len(blocks) == 0 {
-			_, err = prompt.Write(out)
-		} else {
-			vector = interleave(vector[:0], out, blocks)
-			v := vector
-			_, err = v.WriteTo(r.c)
-		}
-		for i, b := range blocks {
-			r.dev.Free(b.data)
-			blocks[i] = block{}
-		}
+		err := w.Write(&out)
+		out.Reset(keptRoom, r.dev.Free)
 		if err != nil {
 			r.c.Close() // the reader finds out
 			r.mu.Lock()
 			r.closed = true
-			for _, b := range r.blocks {
-				r.dev.Free(b.data)
-			}
-			r.bytes, r.blocks = nil, nil
+			r.ready.Reset(0, r.dev.Free)
 			r.mu.Unlock()
 			return
 		}
-		if cap(out) <= 1<<20 {
-			r.spare, r.blanks = out[:0], blocks[:0]
-		}
+		r.spare = out
 	}
-}
-
-// interleave lists bytes with the blocks at their places.
-func interleave(list net.Buffers, out []byte, blocks []block) net.Buffers {
-	from := 0
-	for _, b := range blocks {
-		list = append(list, out[from:b.at], b.data)
-		from = b.at
-	}
-	if from < len(out) {
-		list = append(list, out[from:])
-	}
-	return list
 }
 
 // close lets what is ready go out.

@@ -1,7 +1,6 @@
 package peerlink
 
 import (
-	"io"
 	"math"
 	"net"
 	"sync"
@@ -12,39 +11,27 @@ import (
 	"gcrm/replication/wire"
 )
 
-// copied is the largest block that is copied into the buffer of a sender.
-const copied = 8 << 10
-
 // sender writes to one socket. Everything queued while it is busy goes out in one
 // call.
 type sender struct {
 	conn    net.Conn
-	prompt  io.Writer     // conn
 	timeout time.Duration // of a write that does not get on; 0 for none
 
 	mu     sync.Mutex
 	cond   sync.Cond
-	batch  batch
-	spare  batch
+	ready  promptio.Batch
+	spare  promptio.Batch
 	closed bool
 	ended  chan struct{}
 
 	queued, sent atomic.Uint64
 }
 
-// batch is a run of bytes with larger blocks spliced in.
-type batch struct {
-	bytes   []byte
-	splices []splice
-}
-
-type splice struct {
-	at   int // in bytes
-	data []byte
-}
+// keptRoom is what a batch keeps for the next one, in bytes.
+const keptRoom = 4 << 20
 
 func newSender(c net.Conn, timeout time.Duration) *sender {
-	s := &sender{conn: c, prompt: promptio.Writer(c), timeout: timeout, ended: make(chan struct{})}
+	s := &sender{conn: c, timeout: timeout, ended: make(chan struct{})}
 	s.cond.L = &s.mu
 	return s
 }
@@ -55,36 +42,36 @@ func (s *sender) queue(d wire.Dialect, m *wire.Message) {
 		s.mu.Unlock()
 		return
 	}
-	b := &s.batch
-	before := len(b.bytes)
-	if m.Command.HasBlock() && len(m.Data) > copied {
-		b.bytes = d.AppendHead(b.bytes, m)
-		b.splices = append(b.splices, splice{len(b.bytes), m.Data})
-		s.queued.Add(uint64(len(m.Data)))
+	b, n := &s.ready, len(s.ready.Bytes)
+	if m.Command.HasBlock() {
+		b.Bytes = d.AppendHead(b.Bytes, m)
+		n = len(b.Bytes) - n + len(m.Data)
+		b.Block(m.Data)
 	} else {
-		b.bytes = d.Append(b.bytes, m)
+		b.Bytes = d.Append(b.Bytes, m)
+		n = len(b.Bytes) - n
 	}
-	s.queued.Add(uint64(len(b.bytes) - before))
+	s.queued.Add(uint64(n))
 	s.mu.Unlock()
 	s.cond.Signal()
 }
 
 func (s *sender) run(fail func(error)) {
 	defer close(s.ended)
-	var vector net.Buffers
+	w := promptio.NewBatchWriter(s.conn)
 	for {
 		s.mu.Lock()
-		for len(s.batch.bytes) == 0 && !s.closed {
+		for len(s.ready.Bytes) == 0 && !s.closed {
 			s.cond.Wait()
 		}
-		if len(s.batch.bytes) == 0 {
+		if len(s.ready.Bytes) == 0 {
 			s.mu.Unlock()
 			s.sent.Store(math.MaxUint64)
 			return
 		}
 		closed := s.closed
-		b := s.batch
-		s.batch = s.spare
+		out := s.ready
+		s.ready, s.spare = s.spare, promptio.Batch{}
 		target := s.queued.Load()
 		s.mu.Unlock()
 		switch {
@@ -93,22 +80,7 @@ func (s *sender) run(fail func(error)) {
 		case s.timeout > 0:
 			s.conn.SetWriteDeadline(time.Now().Add(s.timeout))
 		}
-		var err error
-		if len(b.splices) == 0 {
-			_, err = s.prompt.Write(b.bytes)
-		} else {
-			vector = vector[:0]
-			from := 0
-			for _, p := range b.splices {
-				vector = append(vector, b.bytes[from:p.at], p.data)
-				from = p.at
-			}
-			if from < len(b.bytes) {
-				vector = append(vector, b.bytes[from:])
-			}
-			v := vector
-			_, err = v.WriteTo(s.conn)
-		}
+		err := w.Write(&out)
 		if err != nil {
 			s.close()
 			s.sent.Store(math.MaxUint64)
@@ -116,11 +88,8 @@ func (s *sender) run(fail func(error)) {
 			return
 		}
 		s.sent.Store(target)
-		clear(b.splices)
-		s.spare = batch{b.bytes[:0], b.splices[:0]}
-		if cap(s.spare.bytes) > 4<<20 {
-			s.spare = batch{}
-		}
+		out.Reset(keptRoom, nil)
+		s.spare = out
 	}
 }
 
@@ -139,7 +108,7 @@ func (s *sender) finish() {
 func (s *sender) close() {
 	s.mu.Lock()
 	s.closed = true
-	s.batch = batch{}
+	s.ready = promptio.Batch{}
 	s.mu.Unlock()
 	s.cond.Broadcast()
 }
