@@ -79,6 +79,7 @@ type simNode struct {
 	doomed  int           // effects until the power fails, 0 for never
 	conn    int           // generation of the connection it has, 0 none
 	broken  bool          // the disks: every operation fails
+	noticed bool          // one has failed
 	hung    time.Duration // the disks do not answer before that
 	in      [2]channel    // data and meta socket
 	// incomparable: it said that its data cannot be compared in the protocol of the peer.

@@ -9,8 +9,13 @@ import (
 	"gcrm/replication/wire"
 )
 
-// breakDisk makes every operation of the disk fail for a while; what was written stays.
-// Then it is attached again, as often as it takes.
+// cacheLost is what happened to a disk that failed, when somebody noticed.
+const cacheLost = "a disk failed and lost its cache"
+
+// breakDisk makes every operation of the disk fail for a while, and until somebody who uses it has
+// noticed. Then what was in its cache is gone, and it is attached again, as often as it takes. A disk that
+// forgets what it has acknowledged while nobody asks it for anything, and does not say so
+// afterwards, is none that a replication could survive.
 func (n *simNode) breakDisk() {
 	w := n.w
 	if !n.up || n.broken {
@@ -25,17 +30,33 @@ func (n *simNode) breakDisk() {
 		}
 		return
 	}
-	n.broken = true
-	life := n.life
+	n.broken, n.noticed = true, false
+	n.mendDisk(n.life)
+}
+
+// mendDisk ends the failure of a disk after a while.
+func (n *simNode) mendDisk(life int) {
+	w := n.w
 	w.after(w.between(10*time.Millisecond, 2*time.Second), func() {
-		if n.up && n.life == life {
-			w.logf("%d: the disk works again", n.id)
-			n.broken = false
-			n.crashed = w.now // what was in the cache is gone
-			for _, c := range n.copies {
+		switch {
+		case !n.up || n.life != life:
+			return
+		case n.noticed || !n.r.any(func(e *Engine) bool { return e.hasDisk }):
+			n.noticed = true
+			w.did(cacheLost)
+			n.crashed = w.now
+		case w.quiet:
+			w.did("a disk failed and nobody noticed")
+		default:
+			n.mendDisk(life)
+			return
+		}
+		n.broken = false
+		for _, c := range n.copies {
+			if n.noticed {
 				c.disk.content().lose()
-				c.attachAgain(life)
 			}
+			c.attachAgain(life)
 		}
 	})
 }

@@ -131,6 +131,11 @@ func (n *simCopy) carryOut(f Effect) {
 					return
 				}
 				if n.broken {
+					n.noticed = true
+					if w.broken == "a disk that fails and does not say so" && f.Kind != ReadDisk {
+						n.e.DiskDone(w.now, f.Tag, nil, nil)
+						return
+					}
 					n.e.DiskDone(w.now, f.Tag, nil, errBroken)
 					return
 				}
@@ -143,7 +148,7 @@ func (n *simCopy) carryOut(f Effect) {
 			return
 		}
 		if n.broken {
-			n.metaFailed = true
+			n.noticed, n.metaFailed = true, true
 			return
 		}
 		odds := 400
