@@ -262,6 +262,13 @@ func (n *simCopy) attach() error {
 	}
 	before := n.area
 	n.area = area
+	if s := n.w.split; s != nil {
+		if n.process != nil {
+			s.afterCrash(n.simNode) // of the resource below
+		}
+		s.noted(n.simNode, area.Super)
+		s.ended[n.id] = resyncEnd{}
+	}
 	err = n.e.Attach(n.clock(), LocalDisk{Capacity: area.Layout.DataSectors, Super: area.Super, Bitmap: bm, Layout: area.Layout})
 	if err != nil {
 		n.area = before
@@ -289,6 +296,12 @@ func (n *simNode) crash() {
 		w.stack.killed()
 		return
 	}
+	if w.stack != nil {
+		w.stack.rememberTop(n)
+	}
+	if w.split != nil {
+		w.split.beforeCrash(n)
+	}
 	for _, c := range n.copies {
 		w.logf("%d crashes in %v", n.id, c.e.State())
 		tags := make([]uint64, 0, len(c.diskBusy))
@@ -304,6 +317,9 @@ func (n *simNode) crash() {
 		c.disk.crash(w.r, w.r.Float64())
 	}
 	n.crashed, n.doomed = w.now, 0
+	if w.split != nil {
+		w.split.afterCrash(n)
+	}
 	n.gone()
 	if w.stack != nil {
 		w.stack.machineCrashed(w, n.id)

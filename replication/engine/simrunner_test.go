@@ -188,6 +188,9 @@ func (n *simCopy) carryOut(f Effect) {
 		if n.powerLost("while metadata are written") {
 			return
 		}
+		if w.split != nil {
+			w.split.noted(n.simNode, f.Super)
+		}
 		if w.cutting && !w.quiet && n.doomed == 0 && w.r.IntN(80) == 0 && w.mayFail() {
 			n.doomed = 1 + w.r.IntN(4)
 		}
@@ -278,6 +281,9 @@ func (n *simCopy) carryOut(f Effect) {
 		}
 		if f.Name == "online verify done" || f.Name == "resync of what was added to the volume" {
 			w.happened[f.Name]++
+		}
+		if f.Name == "resync done" && w.split != nil {
+			w.split.ended[n.id] = resyncEnd{w.conn, w.now}
 		}
 		if f.Name == "resync done" && w.split != nil && !w.quiet && !w.cut && w.r.IntN(4) == 0 {
 			w.cutFor(4 * time.Second) // one node knows that they are equal, the other one does not

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/binary"
 	"time"
 
 	"gcrm/replication/wire"
@@ -9,19 +8,31 @@ import (
 
 // simSplit is about a resource without fencing, whose both nodes are promoted while they
 // do not see each other. No policy decides about a split brain: it has to be found, and
-// a person says whose data is thrown away.
+// a person says whose data is thrown away. Nothing else may throw away what was acknowledged.
 type simSplit struct {
-	sectors []uint64 // that are written
-	// apart are writes that were acknowledged alone since both nodes were last equal.
-	apart [2]int
+	sectors []uint64                 // that are written
+	writes  map[uint64][]*splitWrite // by sector, in their order
+	// alone are the writes that were acknowledged alone, and did not come to the peer since.
+	alone [2][]*splitWrite
 	// decided: the data of loser is thrown away; survivor is what the other one had then.
 	decided  bool
+	brain    bool // both had something alone
+	givenUp  bool // the resync has begun
 	loser    int
 	at       time.Duration
 	survivor map[uint64]uint64
+	met      [2]int  // the last connection on which a node was Connected
 	synced   [2]bool // as the nodes see it
-	pending  [2]int  // writes under way
-	found    int     // split brains that were found and healed
+	equal    bool    // both do
+	ended    [2]resyncEnd
+	had      [2]map[uint64]uint64 // before a crash, by sector
+	pending  [2]int               // writes under way
+	found    int                  // split brains that were found and healed
+	checked  int                  // acknowledged writes that were looked for
+}
+
+func newSimSplit(sectors []uint64) *simSplit {
+	return &simSplit{sectors: sectors, writes: map[uint64][]*splitWrite{}, had: [2]map[uint64]uint64{{}, {}}}
 }
 
 // watch is called after everything that a node does.
@@ -35,37 +46,35 @@ func (w *world) watch() {
 		}
 		c := n.copies[0]
 		st := c.e.State()
-		if a.up && b.up && a.conn == b.conn && st.Conn() >= wire.Connected && s.apart[0] > 0 && s.apart[1] > 0 && !s.decided {
-			w.fail("both nodes wrote alone (%v), and they are connected again: %v, %v", s.apart, w.describe(0), w.describe(1))
+		if st.Conn() >= wire.Connected {
+			s.met[i] = n.conn
 		}
-		synced := st.Conn() == wire.Connected && st.Disk() == wire.UpToDate && st.PeerDisk() == wire.UpToDate && c.e.OutOfSync() == 0
-		if synced && !s.synced[i] && a.up && b.up && a.conn == b.conn {
-			s.equal(w)
+		if a.up && b.up && a.conn == b.conn && st.Conn() >= wire.Connected && s.apart() && !s.decided {
+			w.fail("both nodes wrote alone (%v), and they are connected again: %v, %v", s.counts(), w.describe(0), w.describe(1))
 		}
-		s.synced[i] = synced
+		if st.Conn() == wire.SyncTarget {
+			switch mayLose := s.decided && s.loser == i; {
+			case mayLose && !s.givenUp:
+				s.giveUp(w, i)
+			case !mayLose && len(s.alone[i]) > 0:
+				w.fail("node %d wrote alone (%v), and is target of a resync: %v, %v", i, s.counts(), w.describe(0), w.describe(1))
+			}
+		}
+		s.synced[i] = st.Conn() == wire.Connected && st.Disk() == wire.UpToDate && st.PeerDisk() == wire.UpToDate && c.e.OutOfSync() == 0
 	}
+	equal := s.synced[0] && s.synced[1] && a.conn == b.conn
+	if equal && !s.equal {
+		s.alone = [2][]*splitWrite{}
+		s.carriedOut(w, w.now, a, b)
+		s.forget(w)
+	}
+	s.equal = equal
 }
 
-// equal is the end of what separated the nodes.
-func (s *simSplit) equal(w *world) {
-	if s.survivor != nil {
-		keep := w.nodes[1-s.loser]
-		for sector, v := range s.survivor {
-			if keep.crashed > s.at {
-				break // it may have lost what was in its cache
-			}
-			for i, n := range w.nodes {
-				if got := binary.LittleEndian.Uint64(n.copies[0].disk.content().sector(sector)); got != v {
-					w.fail("node %d has %d at %d, the data that was kept has %d", i, got, sector, v)
-				}
-			}
-		}
-	}
-	if s.decided && s.apart[0] > 0 && s.apart[1] > 0 {
-		s.found++
-	}
-	s.apart, s.decided, s.survivor = [2]int{}, false, nil
-}
+// apart tells whether both nodes have acknowledged what the other one does not have.
+func (s *simSplit) apart() bool { return len(s.alone[0]) > 0 && len(s.alone[1]) > 0 }
+
+func (s *simSplit) counts() [2]int { return [2]int{len(s.alone[0]), len(s.alone[1])} }
 
 // scribble writes on a node that is Primary.
 func (w *world) scribble(n *simNode) {
@@ -76,7 +85,7 @@ func (w *world) scribble(n *simNode) {
 	w.seq++
 	value, sector, life := uint64(w.seq), s.sectors[w.r.IntN(len(s.sectors))], n.life
 	s.pending[n.id]++
-	c := n.copies[0]
+	c, v := n.copies[0], s.issue(n, sector, value)
 	n.act(func() {
 		c.e.Write(n.clock(), c.request(&request{then: func(_ []byte, err error) {
 			if n.life != life {
@@ -85,17 +94,10 @@ func (w *world) scribble(n *simNode) {
 			s.pending[n.id]--
 			if err == nil {
 				w.stats.acked++
-				w.wroteAlone(n)
+				s.acknowledged(n, v)
 			}
 		}}), sector, payload(value), false)
 	})
-}
-
-// wroteAlone counts a write that was acknowledged just now.
-func (w *world) wroteAlone(n *simNode) {
-	if w.split != nil && n.r.lowest() < wire.Connected {
-		w.split.apart[n.id]++
-	}
 }
 
 // rejoin is what a person does when nodes stand alone. It takes several visits. An
@@ -129,15 +131,15 @@ func (w *world) rejoin(loser int) {
 	case s.pending[keep.id] > 0:
 		return
 	}
-	w.logf("the data of %d is thrown away (writes alone: %v)", loser, s.apart)
-	if chosen && !s.decided && s.apart[0] > 0 && s.apart[1] > 0 {
+	w.logf("the data of %d is thrown away (writes alone: %v)", loser, s.counts())
+	if chosen && !s.decided && s.apart() {
 		s.survivor = map[uint64]uint64{}
 		for _, sector := range s.sectors {
-			s.survivor[sector] = binary.LittleEndian.Uint64(keep.copies[0].disk.content().sector(sector))
+			s.survivor[sector] = keep.has(sector)
 		}
 	}
 	if !s.decided {
-		s.decided, s.loser, s.at = true, loser, w.now
+		s.decided, s.brain, s.loser, s.at = true, s.apart(), loser, w.now
 	}
 	lose.act(func() { lose.r.Connect(lose.clock(), true, lose.reply(nil)) })
 	if keep.r.lowest() == wire.StandAlone {
@@ -219,7 +221,7 @@ func (s *simStack) manageBelow() {
 		for range 4 {
 			w.scribble(rogue)
 		}
-	case rogue.r.lowest() < wire.Connected && w.split.apart[owner.id] > 0 && !w.quiet && w.primary == owner.id && w.r.IntN(2) == 0:
+	case rogue.r.lowest() < wire.Connected && len(w.split.alone[owner.id]) > 0 && !w.quiet && w.primary == owner.id && w.r.IntN(2) == 0:
 		w.logf("%d is promoted, too", rogue.id)
 		rogue.act(func() { e.Promote(rogue.clock(), false, rogue.reply(nil)) })
 	}

@@ -110,14 +110,20 @@ func (d *stackedDisk) ReadAt(b []byte, off int64) (int, error) {
 }
 
 func (d *stackedDisk) WriteAt(b []byte, off int64) (int, error) {
-	began := d.s.now
+	began, split := d.s.now, d.s.lower.split
+	var issued []*splitWrite
 	_, err := d.request(func(c *simCopy, tag uint64) {
+		if split != nil {
+			issued = split.issueAll(c.simNode, uint64(off)/metadata.SectorSize, b)
+		}
 		c.e.Write(c.clock(), tag, uint64(off)/metadata.SectorSize, slices.Clone(b), false)
 	})
 	if err != nil {
 		return 0, err
 	}
-	d.s.lower.wroteAlone(d.s.lower.nodes[d.s.host])
+	for _, v := range issued {
+		split.acknowledged(d.s.lower.nodes[v.node], v)
+	}
 	for at := 0; at+metadata.BlockSize <= len(b); at += metadata.BlockSize {
 		if v := d.s.values[binary.LittleEndian.Uint64(b[at:])]; v != nil {
 			v.below = d.s.traceBelow(began)
@@ -273,6 +279,9 @@ func (n *simCopy) persistBelow(f Effect) {
 	if err == nil {
 		err = area.WriteSuperblock(f.Super)
 	}
+	if err == nil && n.w.split != nil {
+		n.w.split.noted(n.simNode, f.Super)
+	}
 	if err == nil && len(s.known) > 0 {
 		s.known = s.known[len(s.known)-1:]
 	}
@@ -327,9 +336,19 @@ func (s *simStack) machineCrashed(w *world, id int) {
 	}
 }
 
+// rememberTop notes what the side on top has, as long as the machine under it runs.
+func (s *simStack) rememberTop(machine *simNode) {
+	if s.upper.split != nil && s.host >= 0 && machine == s.lower.nodes[s.host] && machine.up {
+		s.upper.split.beforeCrash(s.top())
+	}
+}
+
 // killed is the end of the side on top.
 func (s *simStack) killed() {
 	u := s.top()
+	if s.host >= 0 {
+		s.rememberTop(s.lower.nodes[s.host])
+	}
 	u.process.kill()
 	s.host, s.moving = -1, false
 	u.gone()

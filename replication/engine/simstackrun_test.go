@@ -31,10 +31,10 @@ var stackKinds = []stackKind{
 		below.OnIOError = IOErrorPolicy(seed % 2)
 	}, func(s *simStack) { s.lower.badDisks, s.lower.oneFault, s.lower.attended = true, true, true }, false, true},
 	{"split brain on top", func(_ uint64, _, above *Config) { above.Fencing = FencingDontCare }, func(s *simStack) {
-		s.upper.weak, s.upper.split = true, &simSplit{sectors: splitSectors(s.upper.blocks)}
+		s.upper.weak, s.upper.split = true, newSimSplit(splitSectors(s.upper.blocks))
 	}, true, false},
 	{"split brain below", func(_ uint64, below, _ *Config) { below.Fencing = FencingDontCare }, func(s *simStack) {
-		s.lower.split = &simSplit{sectors: splitSectors(s.upper.blocks)}
+		s.lower.split = newSimSplit(splitSectors(s.upper.blocks))
 	}, true, false},
 }
 
@@ -70,7 +70,7 @@ func TestSimulationOfStacks(t *testing.T) {
 	}
 	for i, k := range stackKinds {
 		t.Run(k.name, func(t *testing.T) {
-			acked, crashes, moves, equal, brains, disks := 0, 0, 0, 0, 0, tally{}
+			acked, crashes, moves, equal, brains, looked, disks := 0, 0, 0, 0, 0, 0, tally{}
 			for seed := first; seed < first+count; seed++ {
 				s := simulateStack(t, i, seed, *simSeed != 0, min(*simSpan, 8*time.Second), "")
 				if *simSeed != 0 {
@@ -90,13 +90,14 @@ func TestSimulationOfStacks(t *testing.T) {
 				for _, w := range []*world{s.lower, s.upper} {
 					if w.split != nil {
 						brains += w.split.found
+						looked += w.split.checked
 					}
 				}
 				disks.add(s.lower.happened)
 			}
-			t.Logf("%d schedules: %d writes acknowledged, %d crashes, %d moves to the other machine, %d split brains, %d compared, %v",
-				count, acked, crashes, moves, brains, equal, disks)
-			happened := acked > 0 && crashes > 0 && moves > 0 && equal > 0 && (!k.split || brains > 0) && (!k.disks || disks[cacheLost] > 0)
+			t.Logf("%d schedules: %d writes acknowledged, %d crashes, %d moves to the other machine, %d split brains, %d writes looked for, %d compared, %v",
+				count, acked, crashes, moves, brains, looked, equal, disks)
+			happened := acked > 0 && crashes > 0 && moves > 0 && equal > 0 && (!k.split || brains > 0 && looked > 0) && (!k.disks || disks[cacheLost] > 0)
 			if *simSeed == 0 && *simSpan >= 8*time.Second && !happened {
 				t.Error("what these schedules are about did not happen")
 			}
@@ -127,6 +128,7 @@ func TestBrokenStacksAreCaught(t *testing.T) {
 		{"split brain on top", "above: every node gives way", 15},
 		{"split brain on top", "above: identifiers are not compared", 1},
 		{"split brain on top", "generations not written on top", 1},
+		{"split brain on top", "no activity log on top", 3},
 		{"split brain below", "below: every node gives way", 46},
 		{"split brain below", "below: identifiers are not compared", 1},
 	} {
@@ -152,6 +154,7 @@ func TestStacksThatFailed(t *testing.T) {
 	}{
 		{"split brain below", 1006447, "a write that the peer had answered and lost again counted as equal once the own disk was done"},
 		{"split brain on top", 1006388, "a person who changed its mind about whose data to keep"},
+		{"split brain on top", 2026112470051, "the target of a resync had noted the end when its source crashed: that it wrote alone then is no split brain"},
 		{"one disk at a time below", 2026112471095, "a disk that forgot what it had acknowledged while nobody used it: nobody can know"},
 	} {
 		kind := slices.IndexFunc(stackKinds, func(k stackKind) bool { return k.name == c.kind })
