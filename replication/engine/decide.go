@@ -14,6 +14,7 @@ func (e *Engine) receiveState(ps wire.State) {
 		return
 	}
 	e.peer.state = ps
+	e.unbegun = e.unbegun && !e.peerKnowsItIsTarget()
 	disk := ps.Disk()
 	if disk == wire.Negotiating {
 		disk = wire.Consistent
@@ -73,6 +74,13 @@ func (e *Engine) receiveState(ps wire.State) {
 			conn, ok := e.settle(ps, disk)
 			if !ok {
 				return
+			}
+			if fresh && conn == wire.Connected && e.state.Disk() > wire.Inconsistent && disk > wire.Inconsistent && e.grewUnseen(ps.Role()) {
+				// Identifiers do not tell of it: as a crashed Primary this node is the source.
+				e.note("resync of what was added to the volume")
+				conn, e.crashed = wire.WFBitMapS, true
+				e.persist()
+				e.sendUUIDs()
 			}
 			ns = e.state.WithConn(conn)
 		}

@@ -160,7 +160,7 @@ func (e *Engine) loseDisk() {
 
 // abandonDisk forgets the disk; nothing refers to its log any more.
 func (e *Engine) abandonDisk() {
-	e.hasDisk = false
+	e.hasDisk, e.added, e.unbegun = false, false, false
 	e.takeBack()
 	for _, list := range [][]*op{e.waiting, e.active, e.sending.log} {
 		for _, o := range list {

@@ -25,12 +25,21 @@ type Engine struct {
 	hasDisk  bool
 	capacity uint64 // sectors the disk has room for
 	layout   metadata.Layout
-	growing  bool   // this node asked the peer to grow: its answer starts the resync of what is new
-	size     uint64 // agreed sectors
-	super    metadata.Superblock
-	bitmap   *metadata.Bitmap
-	log      *metadata.ActiveSet
-	crashed  bool // was a crashed primary and has not been in sync since
+	// growing: this node asked the peer to grow. Its answer starts the resync of what is new; until then the role, by
+	// which both nodes tell who is the source, does not change.
+	growing bool
+	size    uint64 // agreed sectors
+	// told is the size that this node had when it met its peer.
+	told uint64
+	// added: what was added to the volume counts as different, and no resync has an identifier for it yet.
+	added bool
+	// unbegun: this node became the source for what was added to the volume, and the peer may not know that it is the
+	// target; its data is good, and it may be promoted.
+	unbegun bool
+	super   metadata.Superblock
+	bitmap  *metadata.Bitmap
+	log     *metadata.ActiveSet
+	crashed bool // was a crashed primary and has not been in sync since
 	// attachAs is what a disk that was attached while connected becomes, once the
 	// nodes have compared their data; until then it is Negotiating.
 	attachAs wire.Disk
@@ -165,7 +174,7 @@ func (e *Engine) flags() metadata.Flags {
 	// A target becomes good by itself, and this node may never hear of it.
 	syncing := s.Conn() == wire.SyncSource || s.Conn() == wire.PausedSyncS
 	set(pdsk >= wire.Inconsistent && pdsk <= wire.Outdated && !syncing, metadata.FlagPeerOutdated)
-	set(e.crashed, metadata.FlagCrashedPrimary)
+	set(e.crashed || e.ownsAdded(), metadata.FlagCrashedPrimary)
 	set(e.cfg.NoALUpdates, metadata.FlagLogDisabled)
 	return f
 }

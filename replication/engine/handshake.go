@@ -299,6 +299,7 @@ func (e *Engine) introduce() {
 	// brain if this node crashed and the peer went on; to say that this is a crashed
 	// Primary makes us the source all the same.
 	e.crashed = e.crashed || e.missesHeld()
+	e.told = e.size
 	e.sendSizes()
 	e.sendUUIDs()
 	e.sendState()

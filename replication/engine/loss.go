@@ -17,6 +17,10 @@ func (e *Engine) loseLink(ns wire.State, wasUp bool) {
 				e.unheard = endOfNothing
 			}
 		}
+		if e.unbegun {
+			ns = ns.WithPeerDisk(wire.DUnknown)
+			e.unheard = endLikely // it has the same generation, as if it had finished
+		}
 		if e.state.Peer() == wire.Primary {
 			// Whatever its disk is, it reads what is there of it until it is out of the way.
 			ns = ns.WithPeerDisk(wire.DUnknown)
@@ -29,7 +33,8 @@ func (e *Engine) loseLink(ns wire.State, wasUp bool) {
 		}
 		e.beforeLoss()
 	}
-	e.untold = false
+	e.untold, e.unbegun = false, false
+	e.keepAdded()
 	e.change(ns, hard)
 	if e.hasDisk && e.state.Disk() == wire.Diskless {
 		e.abandonDisk() // it was being attached, and its data is old

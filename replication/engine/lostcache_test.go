@@ -57,15 +57,7 @@ func TestAcknowledgedButNeverFlushed(t *testing.T) {
 		}
 		b.disk.lose()
 		b.broken = false
-		area, err := metadata.Open(b.disk, p.size, metadata.Internal)
-		p.must(err)
-		_, err = area.ApplyLog()
-		p.must(err)
-		bm, err := area.ReadBitmap()
-		p.must(err)
-		b.area = area
-		p.must(b.e.Attach(p.now, LocalDisk{Capacity: area.Layout.DataSectors, Super: area.Super, Bitmap: bm, Layout: area.Layout}))
-		p.effects(b)
+		p.attach(b)
 		p.run(true)
 		p.awaitSync()
 		for i, sector := range []uint64{80, 160} {

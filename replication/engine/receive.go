@@ -61,6 +61,10 @@ func (r *Resource) tooEarly(m *wire.Message) bool {
 	switch m.Command {
 	case wire.CmdSyncUUID:
 		return r.cmd.asked && r.cmd.fullSync != 0 && r.of(m) == r.cmd.of
+	case wire.CmdSizes:
+		// The peer agreed to a promotion, or did not, before it hears our answer: by the roles
+		// both nodes tell who is the source of what is new.
+		return r.cmd.asked && m.Sizes.Current == 0 && r.of(m) == r.cmd.of
 	case wire.CmdData, wire.CmdTrim, wire.CmdZeroes:
 		// Only the node that decides about conflicts looks at the order.
 		if !r.link.resolver || !r.settings().TwoPrimaries {
@@ -359,6 +363,7 @@ func (e *Engine) receiveReadRequest(m *wire.Message) {
 	if m.Command == wire.CmdDataRequest {
 		kind, refusal = peerRead, wire.CmdNegDataReply
 	}
+	e.unbegun = e.unbegun && kind != resyncRead
 	o := e.newOp(kind, m.Sector, m.Size)
 	o.id, o.thin = m.ID, m.Command == wire.CmdThinRequest
 	if kind == resyncRead && e.state.Conn() == wire.Ahead {

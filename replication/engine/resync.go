@@ -109,7 +109,8 @@ func (e *Engine) receiveBitmap(m *wire.Message) {
 	e.persist()
 	e.beforeResync("before-resync-source", e.cfg.BeforeSource, func() {
 		if e.state.Conn() == wire.WFBitMapS {
-			e.change(e.state.WithConn(wire.SyncSource), hard)
+			// A target that sent its bitmap knows that it is outdated, whether it said so or not.
+			e.change(e.state.WithConn(wire.SyncSource)&^wire.SuspendedFence, hard)
 		}
 	})
 }
@@ -117,7 +118,7 @@ func (e *Engine) receiveBitmap(m *wire.Message) {
 // startSource makes the identifier of this resync and tells the target.
 func (e *Engine) startSource() {
 	// The target has said that its data is outdated, and what it misses has an identifier.
-	e.unheard, e.newUUIDPending = endHeard, false
+	e.unheard, e.newUUIDPending, e.added = endHeard, false, false
 	sync := e.super.UUID.StartSource(e.randomUUID())
 	e.resync = resyncRun{total: e.bitmap.Count(), started: e.now}
 	e.persist()
@@ -140,6 +141,7 @@ func (e *Engine) receiveSyncUUID(sync uint64) {
 // startTarget begins the resync.
 func (e *Engine) startTarget(sync uint64) {
 	e.super.UUID.StartTarget(sync, e.state.Role() == wire.Primary)
+	e.added = false
 	e.resync = resyncRun{running: true, total: e.bitmap.Count(), started: e.now, first: true, nextStep: e.now, fetching: e.outstanding()}
 	e.change(e.state.WithConn(wire.SyncTarget), hard)
 	e.persist()
@@ -558,7 +560,7 @@ func (e *Engine) maybeFinishSource() {
 
 // finishSource ends the resync on the source, on the word of the target.
 func (e *Engine) finishSource() {
-	e.resync = resyncRun{}
+	e.resync, e.unbegun = resyncRun{}, false
 	e.super.UUID.FinishSource()
 	e.peerIsEqual()
 	e.crashed = false

@@ -52,6 +52,10 @@ func (r *Resource) begin(of *Engine, tag uint64) bool {
 // only checked here.
 func (e *Engine) request(mask, val wire.State) {
 	ns := e.state&^mask | val&mask
+	if e.growing {
+		e.requestDone(wire.InTransient)
+		return
+	}
 	if r := e.check(ns); !r.OK() || r == wire.ResultNothing {
 		e.requestDone(r)
 		return
@@ -180,6 +184,11 @@ func (e *Engine) receiveChange(m *wire.Message) {
 	if mask&wire.MaskConn != 0 && ns.Conn() == wire.TearDown {
 		// How protocols before 100 say it.
 		e.receiveConnChange(m, answer)
+		return
+	}
+	if e.growing && mask&wire.MaskConn != 0 {
+		// A verify or another resync; that of what is new comes first.
+		e.send(wire.Message{Command: answer, Code: wire.InTransient})
 		return
 	}
 	if ns.Conn() == wire.StartingSyncS || ns.Conn() == wire.StartingSyncT {
@@ -323,9 +332,9 @@ func (e *Engine) Demote(now time.Duration, tag uint64) {
 	}
 }
 
-// maybeDemote goes on with a demotion once nothing is unconfirmed.
+// maybeDemote goes on with a demotion once nothing is unconfirmed, and the peer has said how large it is.
 func (e *Engine) maybeDemote() {
-	if len(e.demoting) == 0 {
+	if len(e.demoting) == 0 || e.growing {
 		return
 	}
 	e.closeEpoch()

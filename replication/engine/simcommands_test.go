@@ -269,20 +269,51 @@ func (w *world) resize() {
 	if size < c.e.Size() {
 		what = "made smaller"
 	}
+	before := w.cfg.UserSize
 	w.cfg.UserSize, w.measuring = size, true
 	n.act(func() {
-		c.e.Resize(n.clock(), ResizeOptions{User: size, Clean: w.broken == "what is new counts as equal"}, c.asked(what, nil))
+		c.e.Resize(n.clock(), ResizeOptions{User: size, Clean: w.broken == "what is new counts as equal"}, c.asked(what, func(ok bool) {
+			if !ok {
+				w.cfg.UserSize = before
+			}
+		}))
 	})
+	if what == "made larger" && w.r.IntN(3) == 0 {
+		// The node that asked may crash only with the other one, whose settings would be the older ones. While a
+		// volume becomes smaller neither may: two nodes that do not agree on that stand alone.
+		w.after(w.between(0, 4*time.Millisecond), func() {
+			if !w.quiet {
+				w.did("crashed while it grows")
+				if w.nodes[1-n.id].crash(); w.r.IntN(3) == 0 {
+					n.crash()
+				}
+			}
+		})
+	}
 	w.awaitSize()
 }
 
 // awaitSize keeps trouble away until both nodes have noted the new size.
 func (w *world) awaitSize() {
-	w.after(5*time.Millisecond, func() {
+	w.after(100*time.Microsecond, func() {
 		a, b := w.nodes[0].copies[0], w.nodes[1].copies[0]
 		done := !a.up || !b.up || a.e.Size() == b.e.Size() && a.area.Super.AgreedSectors == a.e.Size() && b.area.Super.AgreedSectors == b.e.Size()
 		if w.measuring = !done; !done {
 			w.awaitSize()
+			return
+		}
+		if w.quiet || !a.up || !b.up || w.cut || w.r.IntN(4) != 0 {
+			return
+		}
+		w.did("cut short when both have noted the size")
+		switch n := w.nodes[w.r.IntN(2)]; w.r.IntN(4) {
+		case 0:
+			n.crash()
+		case 1:
+			w.cutFor(4 * time.Second)
+		default:
+			n.hangUp()
+			n.act(func() { n.r.ConnectionLost(n.clock()) })
 		}
 	})
 }

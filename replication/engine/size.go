@@ -52,11 +52,45 @@ func (e *Engine) setSize(size uint64, clean bool) {
 	if size == e.size || size == 0 {
 		return
 	}
+	s, grew := e.state, size > e.size
 	e.size = size
 	if e.hasDisk {
 		e.bitmap = e.bitmap.Resize(size, !clean)
+		inSync := s.Conn() == wire.Connected && s.Disk() == wire.UpToDate && s.PeerDisk() == wire.UpToDate
+		e.added = e.bitmap.Count() > 0 && (e.added || grew && inSync)
 		e.persist()
 	}
+}
+
+// ownsAdded tells whether this node has to come back as a crashed Primary if nothing more happens:
+// identifiers do not tell of bits that were set for what was added, and two nodes with the same ones
+// would connect as equals. A Primary does so anyway, or begins a generation, and is the source of what
+// its peer misses; next to it nobody else may be.
+func (e *Engine) ownsAdded() bool {
+	return e.added && e.state.Role() != wire.Primary && e.state.Peer() != wire.Primary
+}
+
+// keepAdded makes sure that the next comparison leads to the resync of what was added; on this
+// connection there will be none.
+func (e *Engine) keepAdded() {
+	e.crashed = e.crashed || e.ownsAdded()
+	e.added, e.growing = false, false
+}
+
+// grewUnseen tells whether a volume that both nodes have alike grew when they met: one of them was away when
+// the other one grew, or both disks are larger than they were. Then the one that says so has to be the source:
+// the Primary, or else the node that accepted the meta socket. Among two Primaries nobody can be, and
+// old protocols do not know what a crashed Primary means to another one.
+func (e *Engine) grewUnseen(peer wire.Role) bool {
+	p, role := e.peer.sizes, e.state.Role()
+	had := func(size uint64) bool { return size == 0 || size >= e.size }
+	if p == nil || e.bitmap.Count() == 0 || had(e.told) && had(p.Current) {
+		return false
+	}
+	if role == peer {
+		return role != wire.Primary && e.link.resolver
+	}
+	return role == wire.Primary && e.link.dialect.Features&wire.FeatureWriteSame != 0
 }
 
 // DiskGrew says that the disk has room for capacity sectors now. Metadata at its end
@@ -103,7 +137,7 @@ func (e *Engine) Resize(now time.Duration, o ResizeOptions, tag uint64) {
 	case e.state.Conn() > wire.Connected || e.growing:
 		e.reply(tag, wire.ResyncRunning)
 		return
-	case e.handshaking():
+	case e.handshaking() || e.cmd.asked && e.cmd.of == e:
 		e.reply(tag, wire.InTransient)
 		return
 	case !connected && !o.Force:
@@ -194,11 +228,13 @@ func (e *Engine) receiveSizes(s *wire.Sizes) {
 		e.growing = false
 		switch {
 		case e.state.Disk() < wire.Inconsistent || e.state.PeerDisk() < wire.Inconsistent:
+			e.keepAdded()
 		case clean:
 			e.note("the new part of the volume is taken for equal")
 		default:
 			e.syncGrown()
 		}
+		e.maybeDemote()
 	}
 }
 
@@ -211,8 +247,10 @@ func (e *Engine) syncGrown() {
 	}
 	e.note("resync of what was added to the volume")
 	if source {
+		e.unbegun = true
 		e.change(e.state.WithConn(wire.SyncSource), hard)
 		return
 	}
 	e.change(e.state.WithConn(wire.WFSyncUUID), hard)
+	e.sendState()
 }

@@ -83,7 +83,7 @@ func (e *Engine) tickVerify() {
 func (e *Engine) receiveCompare(m *wire.Message) {
 	alg := e.cfg.VerifyAlg
 	if m.Command == wire.CmdChecksumRequest {
-		alg = e.cfg.CsumsAlg
+		alg, e.unbegun = e.cfg.CsumsAlg, false
 	}
 	o := e.newOp(verifyRead, m.Sector, m.Size)
 	o.id = m.ID
