@@ -359,6 +359,21 @@ func TestTargetThatDoesNotKnow(t *testing.T) {
 	}
 }
 
+// TestTargetThatLosesItsDisk: the same, but what goes is the peer's disk, whose data is good wherever it comes back.
+func TestTargetThatLosesItsDisk(t *testing.T) {
+	p := growingPair(t, Defaults(), 1, 0, 1)
+	a, b := p.nodes[0], p.nodes[1]
+	before := a.e.Generations().Current
+	p.tell(b, func(e *Engine, tag uint64) { e.Resize(p.now, ResizeOptions{User: sizeAfter}, tag) })
+	p.runUntil(func(int, *wire.Message) bool { return a.e.State().Conn() == wire.SyncSource })
+	p.wire = slices.DeleteFunc(p.wire, func(w pending) bool { return w.to == 1 }) // is on its way for long
+	p.tell(b, func(e *Engine, _ uint64) { e.giveUpDisk() })
+	p.run(true)
+	if g := a.e.Generations(); a.e.State().PeerDisk() != wire.Diskless || metadata.SameGeneration(g.Current, before) || !metadata.SameGeneration(g.Bitmap, before) {
+		t.Errorf("no new generation: %v %X, before %X", a.e.State(), g, before)
+	}
+}
+
 // TestRolesWhileGrowing: roles change, or a verify is asked for, when a volume grows. Whatever crosses what, and in whatever
 // order messages of the two sockets arrive, the nodes agree on who is the source, and what was acknowledged stays.
 func TestRolesWhileGrowing(t *testing.T) {

@@ -261,6 +261,11 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	if os.Conn() >= wire.Connected && ns.Conn() >= wire.Connected && os.PeerDisk() >= wire.Inconsistent && ns.PeerDisk() < wire.Inconsistent {
 		e.peerLostDisk()
 	}
+	if e.unbegun && ns.Conn() <= wire.Connected {
+		// The connection or the peer's disk is gone; that has the same generation, as if the resync had
+		// ended, and may be promoted.
+		e.unbegun, e.unheard = false, endLikely
+	}
 	bumped := e.newGenerationIfAlone(os, ns)
 	if e.hasDisk && (bumped || e.flags() != flagsBefore || os.Disk() != ns.Disk() || os.Role() != ns.Role()) {
 		e.persist()

@@ -19,7 +19,6 @@ func (e *Engine) loseLink(ns wire.State, wasUp bool) {
 		}
 		if e.unbegun {
 			ns = ns.WithPeerDisk(wire.DUnknown)
-			e.unheard = endLikely // it has the same generation, as if it had finished
 		}
 		if e.state.Peer() == wire.Primary {
 			// Whatever its disk is, it reads what is there of it until it is out of the way.
@@ -33,7 +32,7 @@ func (e *Engine) loseLink(ns wire.State, wasUp bool) {
 		}
 		e.beforeLoss()
 	}
-	e.untold, e.unbegun = false, false
+	e.untold = false
 	e.keepAdded()
 	e.change(ns, hard)
 	if e.hasDisk && e.state.Disk() == wire.Diskless {

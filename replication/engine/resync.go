@@ -117,7 +117,7 @@ func (e *Engine) receiveBitmap(m *wire.Message) {
 
 // startSource makes the identifier of this resync and tells the target.
 func (e *Engine) startSource() {
-	// The target has said that its data is outdated, and what it misses has an identifier.
+	// The target has said that its data is outdated (where the volume grew: see unbegun), and what it misses has an identifier.
 	e.unheard, e.newUUIDPending, e.added = endHeard, false, false
 	sync := e.super.UUID.StartSource(e.randomUUID())
 	e.resync = resyncRun{total: e.bitmap.Count(), started: e.now}

@@ -90,6 +90,20 @@ var kinds = []simKind{
 	{"size", 1, func(_ uint64, c *Config) {}, func(w *world) { w.resizing, w.attended = true, true },
 		[]string{"made larger", "made smaller", "other data behind the end", "resync of what was added to the volume",
 			"crashed while it grows", "cut short when both have noted the size"}},
+	{"size, weaker policies", 1, func(seed uint64, c *Config) {
+		c.Protocol, c.Fencing = ProtocolA+uint32(seed%3), FencingPolicy((seed/3)%3)
+		if c.Protocol == ProtocolA && c.Fencing == FencingStonith {
+			c.Protocol = ProtocolC
+		}
+		if seed%5 == 0 {
+			c.MaxVersion = 86 + int(seed/5%15)
+		}
+		c.AfterSB, c.AlwaysASBP = [3]uint32{SBDiscardLeastChanges, SBDiscardSecondary, SBDisconnect}, true
+	}, func(w *world) {
+		w.resizing, w.attended = true, true
+		w.weak = w.cfg.Protocol != ProtocolC || w.cfg.Fencing != FencingStonith
+	}, []string{"made larger", "made smaller", "other data behind the end", "resync of what was added to the volume",
+		"crashed while it grows", "cut short when both have noted the size"}},
 	{"power", 1, func(_ uint64, c *Config) {}, func(w *world) { w.cutting = true },
 		[]string{"power lost while metadata are written", "power lost before what follows new metadata", "power lost in a transaction of the log",
 			"power lost before a transaction of the log", "power lost while the activity log is applied"}},
