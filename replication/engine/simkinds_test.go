@@ -234,6 +234,7 @@ func TestKindsThatFailed(t *testing.T) {
 		{"disk-timeout", 513, "a node began a generation on old data, for a Primary without a disk that did not accept it: a split brain"},
 		{"disk-timeout", 30424, "a write that waited for the activity log went to the disk after it was given up, in no log and no bitmap"},
 		{"disk-timeout", 32102, "a Primary without a disk wrote to a disk that came back, in the generation of its own: no resync"},
+		{"commands", 2026112470173, "a block that a Primary had written before its data was thrown away counted as in sync at the end of the epoch"},
 		{"old protocols, A and B", 574, "data that an old protocol cannot compare: somebody has to make metadata anew"},
 	} {
 		kind := slices.IndexFunc(kinds, func(k simKind) bool { return k.name == c.kind })
