@@ -131,6 +131,7 @@ func TestBrokenStacksAreCaught(t *testing.T) {
 		{"split brain on top", "no activity log on top", 3},
 		{"split brain below", "below: every node gives way", 46},
 		{"split brain below", "below: identifiers are not compared", 1},
+		{"split brain below", "below: bitmap not written", 1},
 	} {
 		t.Run(c.kind+", "+c.broken, func(t *testing.T) {
 			kind := slices.IndexFunc(stackKinds, func(k stackKind) bool { return k.name == c.kind })
