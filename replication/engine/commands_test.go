@@ -216,6 +216,31 @@ func TestFenceKeepsSuspension(t *testing.T) {
 	}
 }
 
+// TestResumeInAHandshake: a Primary whose I/O is suspended lost its peer, and put off the new generation. When both meet again
+// it does not begin one after the peer was told of the old one, and takes both nodes for equal.
+func TestResumeInAHandshake(t *testing.T) {
+	p := connectedPair(t, pairDisk, Defaults(), 1)
+	a, b := p.nodes[0], p.nodes[1]
+	p.tell(a, func(e *Engine, tag uint64) { e.SuspendIO(p.now, tag) })
+	p.drop()
+	p.link(1)
+	p.runUntil(func(from int, m *wire.Message) bool { return from == 1 && m.Command == wire.CmdState })
+	p.out.Reset()
+	p.tell(a, func(e *Engine, tag uint64) { e.ResumeIO(p.now, tag) })
+	if answer := "answer: " + wire.InTransient.String(); !strings.Contains(p.out.String(), answer) {
+		t.Errorf("no %q:\n%s", answer, p.out.String())
+	}
+	p.run(true)
+	if u, v := a.e.Generations(), b.e.Generations(); u.Current&^1 != v.Current&^1 || !p.synced() {
+		t.Errorf("%v %X, %v %X", a.e.State(), u, b.e.State(), v)
+	}
+	p.tell(a, func(e *Engine, tag uint64) { e.ResumeIO(p.now, tag) })
+	p.writeBlock(a, 3, 0x33)
+	if got := b.disk.sector(3 * 8)[0]; got != 0x33 {
+		t.Errorf("b has %#x", got)
+	}
+}
+
 // TestCommandsNeedTwoGoodDisks: a verify or a full resync does not make a disk good that is not,
 // and does not throw the only data away.
 func TestCommandsNeedTwoGoodDisks(t *testing.T) {

@@ -156,8 +156,8 @@ func (e *Engine) releaseHeld() {
 		case e.stored(o):
 			e.complete(o, nil, nil)
 			e.retire(o)
-		case e.link.up && e.state.PeerDisk() == wire.UpToDate:
-			// It waited for good data, which the peer has.
+		case e.link.up && e.state.PeerDisk() == wire.UpToDate, o.undone && e.hasDisk && e.state.Disk() == wire.UpToDate:
+			// It waited for good data, which the peer has, or which came back from there.
 			e.releaseLog(o)
 			o.dropped, o.unsure = false, false
 			e.restart(o)

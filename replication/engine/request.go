@@ -312,6 +312,7 @@ func (e *Engine) settleWrite(o *op) {
 		switch {
 		case e.mustHold(o):
 			o.held = true
+			o.undone = o.undone || o.net != partOK && e.state.Disk() != wire.UpToDate
 			e.sending.keep(o)
 			return
 		case !e.stored(o):
@@ -339,7 +340,7 @@ func (e *Engine) mustHold(o *op) bool {
 // stored tells whether a write is on a disk whose data is good. One that only the target of
 // a resync has would be overwritten by the next resync, or is missed where the good data is.
 func (e *Engine) stored(o *op) bool {
-	return o.local == partOK && e.state.Disk() == wire.UpToDate || o.net == partOK && e.state.PeerDisk() != wire.Inconsistent
+	return o.local == partOK && e.state.Disk() == wire.UpToDate && !o.undone || o.net == partOK && e.state.PeerDisk() != wire.Inconsistent
 }
 
 // keep remembers a request that is done but not completed.

@@ -542,9 +542,14 @@ func (r *Resource) stay(agreed bool) {
 	}
 }
 
-// ResumeIO ends a suspension by decision of the administrator.
+// ResumeIO ends a suspension by decision of the administrator. A generation that was put off begins,
+// but not after the peer was told of the one before, and has not decided by that.
 func (e *Engine) ResumeIO(now time.Duration, tag uint64) {
 	e.now = now
+	if e.handshaking() {
+		e.reply(tag, wire.InTransient)
+		return
+	}
 	e.thaw(e.state, anySuspended)
 	e.reply(tag, wire.ResultOK)
 }

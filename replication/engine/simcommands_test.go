@@ -112,8 +112,20 @@ func (c *simCopy) resumeIO() {
 	if c.e.State()&wire.SuspendedFence != 0 {
 		return
 	}
+	suspended, life := c.suspended, n.life
 	c.suspended = 0
-	n.act(func() { c.e.ResumeIO(n.clock(), c.asked("resume-io", nil)) })
+	n.act(func() {
+		c.e.ResumeIO(n.clock(), c.asked("resume-io", func(ok bool) {
+			if !ok { // the nodes compare their data
+				c.suspended = suspended
+				c.w.after(50*time.Millisecond, func() {
+					if n.up && n.life == life {
+						c.resumeIO()
+					}
+				})
+			}
+		}))
+	})
 }
 
 // heldBack: what an application asks for after suspend-io waits for resume-io.

@@ -251,7 +251,7 @@ func (v *Volume) Suspend(ctx context.Context) error {
 
 // Resume ends a suspension.
 func (v *Volume) Resume(ctx context.Context) error {
-	return v.command(ctx, func(now time.Duration, tag uint64) { v.e.ResumeIO(now, tag) })
+	return v.persistently(ctx, func(now time.Duration, tag uint64) { v.e.ResumeIO(now, tag) })
 }
 
 // Detach gives the disk up.
