@@ -31,6 +31,7 @@ type link struct {
 	lastHeard, lastSent time.Duration
 	pingAt              time.Duration // a ping without answer was sent then; 0: none
 	pingDone            []func()      // to be called when the ping that is under way is answered
+	pingNext            []func()      // that wait for one which is sent then
 	opening             bool          // OpenConnection is in force
 }
 

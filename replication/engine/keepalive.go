@@ -13,24 +13,19 @@ func (r *Resource) Heard(now time.Duration) {
 	r.link.lastHeard = now
 }
 
-// ping asks the peer for a sign; done is called when it comes.
+// ping asks the peer for a sign that it has everything that went out before; done is called when it comes. A ping that is
+// under way says nothing of what went out after it: done waits for the next one.
 func (r *Resource) ping(done func()) {
-	if !r.link.up || r.link.phase < phaseParams {
+	l := &r.link
+	if !l.up || l.phase < phaseParams {
 		return
 	}
-	r.link.pingDone = append(r.link.pingDone, done)
-	if r.link.pingAt == 0 {
-		r.sendPing()
-	}
-}
-
-// pingBehind is ping with one that is sent after everything that went out before.
-func (r *Resource) pingBehind(done func()) {
-	if r.link.pingAt != 0 {
-		r.ping(func() { r.ping(done) })
+	if l.pingAt != 0 {
+		l.pingNext = append(l.pingNext, done)
 		return
 	}
-	r.ping(done)
+	l.pingDone = append(l.pingDone, done)
+	r.sendPing()
 }
 
 func (r *Resource) sendPing() {
@@ -45,7 +40,9 @@ func (r *Resource) pingAnswered() {
 	}
 	l.pingAt = 0
 	done := l.pingDone
-	l.pingDone = nil
+	if l.pingDone, l.pingNext = l.pingNext, nil; len(l.pingDone) > 0 {
+		r.sendPing()
+	}
 	for _, f := range done {
 		f()
 	}

@@ -332,3 +332,37 @@ func TestVictimThatMissedTheDecision(t *testing.T) {
 		}
 	}
 }
+
+// TestEndBehindAllAnswers: the target of a resync is done when the source has seen its answers for all blocks. The answer to a
+// ping that went out before them does not say so: a source that misses the last ones takes its target for harmless when the
+// connection breaks, and goes on without a fence.
+func TestEndBehindAllAnswers(t *testing.T) {
+	cfg := Defaults()
+	cfg.Fencing = FencingStonith
+	p := connectedPair(t, pairDisk, cfg, 1)
+	a, b := p.nodes[0], p.nodes[1]
+	p.drop()
+	p.fenced(a)
+	p.writeBlock(a, 3, 0x33)
+	p.link(1)
+	p.runUntil(reply(0, wire.CmdResyncReply))
+	p.tell(b, func(e *Engine, _ uint64) { e.ping(func() {}) }) // for whatever reason
+	p.runUntil(reply(0, wire.CmdPingAck))
+	early := p.wire[0]
+	p.wire = p.wire[1:]
+	p.runUntil(reply(1, wire.CmdResyncWriteAck))
+	p.wire = []pending{early} // overtakes in the other direction; the block's answer is lost with the connection
+	p.step(true)
+	p.wire = nil
+	p.drop()
+	if s, peer := a.e.State(), b.e.State(); peer.Disk() > wire.Inconsistent && s&wire.SuspendedFence == 0 {
+		t.Errorf("a goes on, and b may be promoted: %v, %v", s, peer)
+	}
+	p.fenced(a)
+	p.writeBlock(a, 5, 0x55)
+	p.link(1)
+	p.awaitSync()
+	if got := b.disk.sector(5 * 8)[0]; got != 0x55 {
+		t.Errorf("b has %#x", got)
+	}
+}

@@ -206,7 +206,7 @@ func (e *Engine) receiveChange(m *wire.Message) {
 			e.send(wire.Message{Command: answer, Code: wire.ResultOK})
 			e.untold = true
 			e.startFullSync(ns.Conn())
-			e.pingBehind(func() {
+			e.ping(func() {
 				e.untold = false
 				e.pump()
 			})
