@@ -240,3 +240,45 @@ func TestWriteOvertakesReadOfPeer(t *testing.T) {
 	}
 	t.Errorf("the write of the peer waits: %+v", a.work)
 }
+
+// TestRetriedWriteThatFails: a Primary that is target of a resync has to do a write again, and loses its source before it can.
+// The write fails, but it is on the disk, and the peer does not have it: the next resync puts that right.
+func TestRetriedWriteThatFails(t *testing.T) {
+	cfg := Defaults()
+	cfg.TwoPrimaries = true
+	p := primaryTarget(t, cfg)
+	a, b := p.nodes[0], p.nodes[1]
+	p.tell(b, func(e *Engine, tag uint64) { e.Promote(p.now, false, tag) })
+	p.run(true)
+	for _, n := range p.nodes {
+		p.write(n, 900*8, 32, 0x11) // the extent is in the log
+		p.run(true)
+	}
+	if a.e.bitmap.AnySectors(900*8, 32) {
+		t.Fatal("what both nodes have is out of sync")
+	}
+	p.write(b, 900*8, 8, 0x22)
+	p.wire = nil // for long on its way
+	p.write(a, 900*8+4, 20, 0x33)
+	slow := a.work
+	a.work = nil
+	p.runUntil(reply(1, wire.CmdRetryWrite))
+	p.step(true)
+	p.drop()
+	a.work = slow
+	p.out.Reset()
+	p.run(true)
+	if !strings.Contains(p.out.String(), "a: write done: "+ErrIO.Error()) || a.disk.sector(901 * 8)[0] != 0x33 {
+		t.Fatalf("a has %#x\n%s", a.disk.sector(901 * 8)[0], p.out.String())
+	}
+	for _, n := range p.nodes {
+		n.e.cfg.ResyncRate = 100000
+	}
+	p.link(1)
+	p.awaitSync()
+	for s := uint64(900 * 8); s < 904*8; s++ {
+		if x, y := a.disk.sector(s)[0], b.disk.sector(s)[0]; x != y {
+			t.Fatalf("both are UpToDate, and a has %#x in sector %d, b %#x", x, s, y)
+		}
+	}
+}

@@ -69,6 +69,7 @@ type op struct {
 	thin       bool // a block of zeroes need not be sent
 	abandoned  bool // the disk was given up while it was doing this
 	unsure     bool // the peer lost its disk since: it may not have this write after all
+	written    bool // and is done again: the disk may have it, the peer not
 	undone     bool // held, and a resync to this node brings back what was there before it
 	here       bool // the block of a resync that was asked for came, and is being stored
 }

@@ -183,6 +183,9 @@ func (e *Engine) runWrite(o *op) {
 	conn := e.state.Conn()
 	mirror := e.mirrors()
 	if !e.hasDisk && !mirror || e.hasDisk && e.state.Disk() < wire.UpToDate && !mirror && e.state.PeerDisk() != wire.UpToDate {
+		if e.hasDisk && o.written {
+			e.bitmap.SetSectors(o.sector, o.sectors())
+		}
 		e.releaseLog(o)
 		e.complete(o, nil, ErrIO)
 		return
