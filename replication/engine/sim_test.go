@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"flag"
 	"slices"
 	"testing"
@@ -215,6 +216,11 @@ func (n *simNode) boot() {
 			c.light(4, 12)
 			err := c.attach()
 			if c.powerLost("while the activity log is applied") {
+				return
+			}
+			if n.process != nil && errors.Is(err, ErrIO) {
+				w.logf("%d cannot start: %v", n.id, err)
+				n.crash()
 				return
 			}
 			if err != nil {

@@ -197,17 +197,29 @@ func (s *simStack) manageBelow() {
 	if w.primary >= 0 {
 		s.owner = w.primary
 	}
-	owner, rogue := w.nodes[s.owner], w.nodes[1-s.owner]
+	owner, rogue, odds := w.nodes[s.owner], w.nodes[1-s.owner], 8
+	if w.parting {
+		odds = 2
+	}
 	switch {
 	case !owner.up:
 	case w.primary < 0:
 		owner.promote(0)
-	case w.split.synced == [2]bool{true, true} && w.r.IntN(8) == 0:
+	case w.parting && owner.copies[0].e.State().Conn() == wire.SyncTarget && s.host == owner.id && !w.cut && !w.quiet && w.r.IntN(5) == 0:
+		owner.hangUp()
+		owner.act(func() { owner.r.ConnectionLost(owner.clock()) })
+	case s.mayMoveBelow() && w.r.IntN(odds) == 0:
 		s.leave(func() {
-			if w.primary < 0 || w.split.synced != [2]bool{true, true} {
+			if w.primary < 0 || !s.mayMoveBelow() {
 				return // the other one may miss something by now
 			}
 			s.owner, w.primary = 1-s.owner, -1
+			if w.parting && w.split.synced == [2]bool{true, true} {
+				w.part(owner)
+			}
+			if rogue.copies[0].e.State().Conn() == wire.SyncTarget {
+				w.did("the target of a resync takes over")
+			}
 			owner.demote(0)
 		})
 	}
@@ -226,6 +238,15 @@ func (s *simStack) manageBelow() {
 		rogue.act(func() { e.Promote(rogue.clock(), false, rogue.reply(nil)) })
 	}
 	w.rejoin(rogue.id)
+}
+
+// mayMoveBelow tells whether the other machine may be the owner: it misses nothing, or is
+// target of a resync, and has the rest from its source, as long as that is there.
+func (s *simStack) mayMoveBelow() bool {
+	w := s.lower
+	a, b := w.nodes[0], w.nodes[1]
+	return w.split.synced == [2]bool{true, true} || w.parting && !w.split.decided && a.conn != 0 && a.conn == b.conn &&
+		w.nodes[1-s.owner].copies[0].e.State().Conn() == wire.SyncTarget
 }
 
 // splitSectors are where the application writes.

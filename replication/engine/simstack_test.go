@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -94,12 +95,31 @@ func (d *stackedDisk) request(issue func(c *simCopy, tag uint64)) ([]byte, error
 	c := d.s.lower.nodes[d.s.host].copies[0]
 	tag := c.request(&request{then: func(b []byte, e error) {
 		data, err = slices.Clone(b), e
+		if e != nil {
+			d.s.refused(c, e)
+		}
 		p.later(me)
 	}})
 	c.act(func() { issue(c, tag) })
 	p.check()
 	me.wait()
 	return data, err
+}
+
+// errorOnTop is an error that the lower resource had to give.
+const errorOnTop = "an error for the side on top"
+
+// refused looks at an error of the lower resource: it is right only when no good data is within
+// reach of its Primary, which without fencing is the case for the target of a resync that loses its source.
+func (s *simStack) refused(c *simCopy, err error) {
+	w, state, peer := s.lower, c.e.State(), s.lower.nodes[1-c.id]
+	within := c.conn != 0 && c.conn == peer.conn && state.Conn() >= wire.Connected && peer.copies[0].e.State().Disk() == wire.UpToDate
+	if w.oneFault || within || state.Disk() == wire.UpToDate || !errors.Is(err, ErrIO) {
+		w.fail("the side on top is told %q: %v, %v", err, w.describe(0), w.describe(1))
+		return
+	}
+	w.logf("%d gives an error in %v", c.id, state)
+	w.did(errorOnTop)
 }
 
 func (d *stackedDisk) ReadAt(b []byte, off int64) (int, error) {
@@ -358,6 +378,9 @@ func (s *simStack) killed() {
 func (s *simStack) tend() {
 	s.after(s.between(20*time.Millisecond, 400*time.Millisecond), s.tend)
 	at := s.lower.primary
+	if s.host >= 0 && !s.moving {
+		s.attachTop()
+	}
 	if s.host >= 0 || s.moving || at < 0 || !s.lower.nodes[at].up || s.lower.nodes[at].copies[0].e.State().Role() != wire.Primary {
 		return
 	}
@@ -372,6 +395,28 @@ func (s *simStack) tend() {
 		c.logs, c.logWaiter = nil, nil
 	}
 	u.boot()
+}
+
+// attachTop gives the side on top its disk back, which it gave up after an error.
+func (s *simStack) attachTop() {
+	u := s.top()
+	c := u.copies[0]
+	lost := func() bool {
+		return s.lower.happened[errorOnTop] > 0 && c.e.State().Disk() == wire.Diskless && len(c.diskBusy) == 0 && len(c.logs) == 0
+	}
+	if !u.up || !lost() {
+		return
+	}
+	u.act(func() {
+		if !lost() {
+			return
+		}
+		if err := c.attach(); err != nil {
+			s.upper.logf("0: attach: %v", err)
+			return
+		}
+		s.lower.did("the side on top has its disk again")
+	})
 }
 
 // leave puts the side on top away, or kills it, so that the lower resource can be demoted.

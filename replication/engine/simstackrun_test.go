@@ -36,6 +36,12 @@ var stackKinds = []stackKind{
 	{"split brain below", func(_ uint64, below, _ *Config) { below.Fencing = FencingDontCare }, func(s *simStack) {
 		s.lower.split = newSimSplit(splitSectors(s.upper.blocks))
 	}, true, false},
+	{"on a target below", func(_ uint64, below, _ *Config) {
+		below.Fencing = FencingDontCare
+		below.ResyncRate, below.MaxRate = 4000, 4000 // a resync takes longer than a move
+	}, func(s *simStack) {
+		s.lower.split, s.lower.parting = newSimSplit(splitSectors(s.upper.blocks)), true
+	}, true, false},
 }
 
 func simulateStack(t testing.TB, kind int, seed uint64, verbose bool, span time.Duration, broken string) *simStack {
