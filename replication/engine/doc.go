@@ -19,9 +19,10 @@
 //     buffer of a received write until its disk operation is done.
 //  4. Disk effects (ReadDisk, WriteDisk, FlushDisk, WriteLog) run at the same time;
 //     the runner reports each with DiskDone. The engine never has two of them under
-//     way that overlap and matter to each other. WriteLog writes pages of the bitmap
-//     and then a transaction, each durable before the next; the runner encodes the
-//     pages before it feeds the next event.
+//     way that overlap and matter to each other. WriteLog, with Flush, makes
+//     what was written durable, then writes pages of the bitmap and then a transaction,
+//     each durable before the next; the runner encodes the pages before it feeds the
+//     next event.
 //  5. OpenConnection asks for a pair of sockets, which is reported by ConnectionUp.
 //     CloseConnection ends the pair; nothing of it may be reported after that. A pair
 //     that breaks by itself is reported by ConnectionLost.

@@ -13,7 +13,7 @@ const (
 	ReadDisk                        // Sector, Size; DiskDone(Tag) with the data
 	WriteDisk                       // Sector, Data; with Zero: Sector, Size
 	FlushDisk                       // make everything written durable
-	WriteLog                        // make everything written durable if there are Pages of the bitmap; these, then Log
+	WriteLog                        // with Flush make everything written durable; Pages of the bitmap, then Log
 	Persist                         // make everything written durable; Pages of the bitmap, then Super; synchronous
 	MoveMeta                        // the whole metadata to Layout: Ring, bitmap, Super; synchronous
 	Complete                        // request Tag of the application is done: Err, Data
@@ -38,10 +38,13 @@ type Effect struct {
 	FUA     bool
 	// Kept, of Complete: the disk was given up while it was reading the data of this write,
 	// and may still do so; the memory must not be used again.
-	Kept   bool
-	Peer   bool // Data came from the peer; nothing refers to it after DiskDone
-	Super  metadata.Superblock
-	Pages  []int
+	Kept  bool
+	Peer  bool // Data came from the peer; nothing refers to it after DiskDone
+	Super metadata.Superblock
+	Pages []int
+	// Flush, of WriteLog: extents leave the log, and what was written there must be durable before:
+	// after a crash nothing else would tell of it.
+	Flush  bool
 	Log    metadata.Transaction
 	Layout metadata.Layout
 	Ring   []metadata.Transaction

@@ -252,7 +252,7 @@ func (e *Engine) acquireLog(o *op) bool {
 	w := e.newOp(logWrite, 0, 0)
 	e.startOp(w)
 	e.sending.logFor = o
-	e.emit(Effect{Kind: WriteLog, Tag: w.tag, Pages: pages, Log: t})
+	e.emit(Effect{Kind: WriteLog, Tag: w.tag, Flush: len(evicted) > 0, Pages: pages, Log: t})
 	return false
 }
 

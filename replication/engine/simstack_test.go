@@ -106,6 +106,9 @@ func (d *stackedDisk) request(issue func(c *simCopy, tag uint64)) ([]byte, error
 	return data, err
 }
 
+// brokenLog is a runner that takes extents out of the log before what was written there is durable.
+const brokenLog = "extents leave the log before the data is durable"
+
 // errorOnTop is an error that the lower resource had to give.
 const errorOnTop = "an error for the side on top"
 
@@ -243,7 +246,7 @@ func (n *simCopy) writeLog(job logJob) error {
 	if s.broken == "no activity log on top" {
 		return nil
 	}
-	if len(job.Pages) > 0 {
+	if job.Flush && (len(job.Pages) > 0 || s.broken != brokenLog) {
 		if err := n.disk.Sync(); err != nil {
 			return err
 		}

@@ -152,6 +152,16 @@ func TestBrokenStacksAreCaught(t *testing.T) {
 	}
 }
 
+// TestBrokenLogIsCaught: power fails between a transaction and the flush after it, and extents have left the log
+// whose data is gone.
+func TestBrokenLogIsCaught(t *testing.T) {
+	kind := slices.IndexFunc(stackKinds, func(k stackKind) bool { return k.name == "on a target below" })
+	s := simulateStack(t, kind, 2026112620108, false, 4*time.Second, brokenLog)
+	if t.Logf("%s", s.failed); !strings.Contains(s.failed, "differs") {
+		t.Errorf("not noticed: %q", s.failed)
+	}
+}
+
 // TestStacksThatFailed repeats what long runs found.
 func TestStacksThatFailed(t *testing.T) {
 	for _, c := range []struct {
@@ -162,6 +172,8 @@ func TestStacksThatFailed(t *testing.T) {
 		{"split brain below", 1006447, "a write that the peer had answered and lost again counted as equal once the own disk was done"},
 		{"split brain on top", 1006388, "a person who changed its mind about whose data to keep"},
 		{"split brain on top", 2026112470051, "the target of a resync had noted the end when its source crashed: that it wrote alone then is no split brain"},
+		{"split brain below", 2026112620598, "a Primary that is target of a resync lost its source: an error is right, and the side on top does not start"},
+		{"on a target below", 2026112620108, "an extent left the activity log before what was written there was durable"},
 		{"one disk at a time below", 2026112471095, "a disk that forgot what it had acknowledged while nobody used it: nobody can know"},
 	} {
 		kind := slices.IndexFunc(stackKinds, func(k stackKind) bool { return k.name == c.kind })

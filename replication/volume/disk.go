@@ -24,6 +24,7 @@ type disk struct {
 // before it.
 type logJob struct {
 	tag   uint64
+	flush bool // the data first
 	pages []encodedPage
 	log   metadata.Transaction
 }
@@ -178,7 +179,7 @@ func (v *Volume) writeLog(f *engine.Effect) bool {
 		})
 		return true
 	}
-	job := logJob{tag: f.Tag, log: f.Log}
+	job := logJob{tag: f.Tag, flush: f.Flush, log: f.Log}
 	for _, p := range f.Pages {
 		block := v.pool.Get(metadata.BlockSize)
 		v.e.Bitmap().EncodePage(p, block)
@@ -205,8 +206,9 @@ func (v *Volume) logWriter(d *disk) {
 }
 
 func (v *Volume) writeJob(d *disk, job logJob) error {
-	if len(job.pages) > 0 {
-		// A page may say that a block is alike that a resync has just stored.
+	if job.flush {
+		// Nobody looks after a crash for what was written to an extent that leaves the log, and
+		// a page may say that a block is alike that a resync has just stored.
 		if err := d.data.Sync(); err != nil {
 			return err
 		}
