@@ -82,10 +82,10 @@ func (n *simCopy) attachAgain(life int) {
 
 // administer is what people do: a node that stands alone, because its peer does not have
 // the data that this Primary worked with, is connected again. Metadata that an old
-// protocol cannot compare are made anew on the node whose data is not good.
+// protocol cannot compare are made anew on the node that gives way.
 func (w *world) administer() {
 	for _, n := range w.nodes {
-		if peer := w.nodes[1-n.id]; n.incomparable && n.up && peer.up && n.copies[0].e.State().Disk() < wire.UpToDate && peer.copies[0].e.State().Disk() == wire.UpToDate {
+		if peer := w.nodes[1-n.id]; n.incomparable && n.up && peer.up && n.givesWay(peer) {
 			n.createMeta()
 			continue
 		}
@@ -97,6 +97,20 @@ func (w *world) administer() {
 			n.r.Connect(w.now, givenUp, n.reply(nil))
 			n.do()
 		}
+	}
+}
+
+// givesWay tells whether a person throws away the data of a node that cannot be compared with its peer's: that which is
+// known to be older, or, if both are as good, that which newer protocols would make the target (rules 34 to 37).
+func (n *simNode) givesWay(peer *simNode) bool {
+	own, other := n.copies[0].e, peer.copies[0].e
+	switch disk, better := own.State().Disk(), other.State().Disk(); {
+	case better == wire.UpToDate && disk < wire.UpToDate:
+		return true
+	case better == wire.Consistent && disk < wire.Consistent:
+		return disk == wire.Outdated || disk == wire.Inconsistent
+	default:
+		return own.State().Role() != wire.Primary && disk == better && disk >= wire.Consistent && own.Generations().Bitmap == 0 && other.Generations().Bitmap != 0
 	}
 }
 
