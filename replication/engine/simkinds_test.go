@@ -237,6 +237,7 @@ func TestKindsThatFailed(t *testing.T) {
 		{"commands", 2026112470173, "a block that a Primary had written before its data was thrown away counted as in sync at the end of the epoch"},
 		{"old protocols, A and B", 574, "data that an old protocol cannot compare: somebody has to make metadata anew"},
 		{"size, weaker policies", 2026112600030, "the same after growth that was cut short, before the first promotion: no disk was UpToDate, and nobody made them anew"},
+		{"size", 2026112700186, "a late fence switched the peer off before it had noted that the volume is smaller: they did not agree on the size any more"},
 	} {
 		kind := slices.IndexFunc(kinds, func(k simKind) bool { return k.name == c.kind })
 		if w := simulateKind(t, kind, c.seed, false, 4*time.Second, ""); w.failed != "" {

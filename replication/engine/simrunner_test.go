@@ -227,8 +227,13 @@ func (n *simCopy) carryOut(f Effect) {
 			})
 		}
 		if f.Name == "fence-peer" {
-			w.after(w.between(100*time.Millisecond, time.Second), func() {
+			var fence func()
+			fence = func() {
 				if !n.up || n.life != life {
+					return
+				}
+				if w.measuring { // the peer is back, and must not be lost now
+					w.after(time.Millisecond, fence)
 					return
 				}
 				code := 1
@@ -251,7 +256,8 @@ func (n *simCopy) carryOut(f Effect) {
 					code = fencePeerStonithed
 				}
 				n.act(func() { n.r.HandlerDone(n.clock(), "fence-peer", code) })
-			})
+			}
+			w.after(w.between(100*time.Millisecond, time.Second), fence)
 		}
 		if f.Name == "before-resync-target" || f.Name == "before-resync-source" {
 			w.after(w.between(time.Millisecond, 50*time.Millisecond), func() {
