@@ -67,7 +67,7 @@ func simulateStack(t testing.TB, kind int, seed uint64, verbose bool, span time.
 
 // TestSimulationOfStacks runs schedules of three machines, each kind in turn.
 func TestSimulationOfStacks(t *testing.T) {
-	count, first := uint64(6), *simFirst
+	count, first := uint64(16), *simFirst
 	if *simCount > 0 {
 		count = uint64(*simCount)
 	}
