@@ -241,6 +241,37 @@ func TestResumeInAHandshake(t *testing.T) {
 	}
 }
 
+// TestDiskBackWhileSuspended: the peer gives its disk up and takes it back while I/O of the Primary is suspended, and no new
+// generation tells what it misses. It does not count as equal, and what is completed later leaves no bit that nobody clears.
+func TestDiskBackWhileSuspended(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		p := connectedPair(t, pairDisk, Defaults(), 1)
+		a, b := p.nodes[0], p.nodes[1]
+		p.writeBlock(a, 3, 0x33)
+		p.tell(a, func(e *Engine, tag uint64) { e.Write(p.now, tag, 3*8, filled(0x44), false) })
+		p.runUntil(reply(0, wire.CmdData))
+		p.tell(a, func(e *Engine, tag uint64) { e.SuspendIO(p.now, tag) })
+		p.tell(b, func(e *Engine, tag uint64) { e.Detach(p.now, tag) })
+		p.run(true)
+		if s := a.e.State(); s.PeerDisk() != wire.Diskless {
+			t.Fatal(s)
+		}
+		p.attach(b)
+		if late {
+			p.run(true)
+			p.awaitSync()
+		}
+		p.tell(a, func(e *Engine, tag uint64) { e.ResumeIO(p.now, tag) })
+		p.run(true)
+		p.awaitSync()
+		for i, n := range p.nodes {
+			if got, bits := n.disk.sector(3 * 8)[0], n.e.OutOfSync(); got != 0x44 || bits != 0 {
+				t.Errorf("late %v: both are UpToDate, and node %d has %#x, %d sectors out of sync", late, i, got, bits)
+			}
+		}
+	}
+}
+
 // TestCommandsNeedTwoGoodDisks: a verify or a full resync does not make a disk good that is not,
 // and does not throw the only data away.
 func TestCommandsNeedTwoGoodDisks(t *testing.T) {

@@ -70,6 +70,9 @@ func (e *Engine) receiveState(ps wire.State) {
 			(e.considerResync || os.PeerDisk() == wire.Inconsistent)
 		asked := os.Conn() == wire.Connected && ps.Conn() >= wire.StartingSyncS && ps.Conn() <= wire.WFBitMapT
 		attaching := os.Conn() == wire.Connected && (os.Disk() == wire.Negotiating || ps.Disk() == wire.Negotiating)
+		if attaching && ps.Disk() == wire.Negotiating {
+			e.peerDiskIsBack()
+		}
 		if fresh || forced || asked || attaching {
 			conn, ok := e.settle(ps, disk)
 			if !ok {

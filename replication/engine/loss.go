@@ -80,6 +80,21 @@ func (e *Engine) peerLostDisk() {
 	}
 }
 
+// peerDiskIsBack: the peer has a disk again, which is about to be compared. What it misses counts as different since it lost
+// the last one. Identifiers may not tell, since a new generation waits for the end of a suspension, and completions that wait,
+// too, must not set bits later that the target of a resync does not know.
+func (e *Engine) peerDiskIsBack() {
+	e.crashed = e.crashed || e.missesHeld()
+	for _, o := range e.sending.log {
+		if o.unsure {
+			o.unsure, o.inSync, o.partly = false, false, true
+		}
+		if o.held && o.net == partFailed {
+			o.net = partNone
+		}
+	}
+}
+
 // afterLoss ends the peer's half of all requests once the new state is known.
 func (e *Engine) afterLoss() {
 	s := &e.sending

@@ -96,7 +96,7 @@ func (n *simCopy) carryOut(f Effect) {
 			return
 		}
 		if f.Kind == WriteLog && w.broken != "bitmap not written" {
-			if w.broken != "bits cleared before the data is durable" {
+			if f.Flush && w.broken != "bits cleared before the data is durable" {
 				_ = n.disk.Sync()
 			}
 			n.light(60, 1+len(f.Pages))
