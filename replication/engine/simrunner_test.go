@@ -103,7 +103,9 @@ func (n *simCopy) carryOut(f Effect) {
 			if err := n.area.WritePages(n.e.Bitmap(), f.Pages); err != nil && !n.powerless() {
 				w.fail("node %d: %v", n.id, err)
 			}
-			_ = n.disk.Sync()
+			if len(f.Pages) > 0 {
+				_ = n.disk.Sync()
+			}
 			if n.powerLost("before a transaction of the log") {
 				return
 			}
