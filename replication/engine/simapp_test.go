@@ -108,7 +108,7 @@ func (n *simCopy) completed(f Effect) {
 		w.stats.acked++
 		q.v.acked = true
 		q.v.holders, q.v.writer = n.holders(), n.id
-		if (w.oneFault || w.commanding) && !q.v.arrived {
+		if (w.oneFault || w.commanding || w.stack != nil && w.stack.lower.happened[errorOnTop] > 0) && !q.v.arrived {
 			q.v.holders[1-n.id] = false // its disk has just failed
 		}
 		if peer := w.nodes[1-n.id].copies[n.index]; !w.weak && q.v.holders[1-n.id] && peer.up && !(w.commanding && peer.e.State().Disk() == wire.Inconsistent) { // thrown away since
