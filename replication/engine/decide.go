@@ -71,7 +71,7 @@ func (e *Engine) receiveState(ps wire.State) {
 		asked := os.Conn() == wire.Connected && ps.Conn() >= wire.StartingSyncS && ps.Conn() <= wire.WFBitMapT
 		attaching := os.Conn() == wire.Connected && (os.Disk() == wire.Negotiating || ps.Disk() == wire.Negotiating)
 		if attaching && ps.Disk() == wire.Negotiating {
-			e.peerDiskIsBack()
+			e.crashed = e.crashed || e.missesHeld() // as when nodes meet, see introduce
 		}
 		if fresh || forced || asked || attaching {
 			conn, ok := e.settle(ps, disk)

@@ -76,22 +76,7 @@ func (e *Engine) peerLostDisk() {
 	}
 	e.beforeLoss()
 	for _, o := range e.sending.log {
-		o.unsure = o.unsure || o.kind == appWrite && !o.dropped
-	}
-}
-
-// peerDiskIsBack: the peer has a disk again, which is about to be compared. What it misses counts as different since it lost
-// the last one. Identifiers may not tell, since a new generation waits for the end of a suspension, and completions that wait,
-// too, must not set bits later that the target of a resync does not know.
-func (e *Engine) peerDiskIsBack() {
-	e.crashed = e.crashed || e.missesHeld()
-	for _, o := range e.sending.log {
-		if o.unsure {
-			o.unsure, o.inSync, o.partly = false, false, true
-		}
-		if o.held && o.net == partFailed {
-			o.net = partNone
-		}
+		o.clearsNothing()
 	}
 }
 
@@ -122,7 +107,7 @@ func (e *Engine) afterLoss() {
 			case o.local == partPending:
 				// Settled by DiskDone. The peer may have answered, but its epoch is not
 				// confirmed.
-				o.unsure = true
+				o.clearsNothing()
 			case wasPending:
 				e.settleWrite(o)
 			default:
@@ -157,24 +142,16 @@ func (e *Engine) releaseHeld() {
 	}
 	for _, o := range again {
 		o.held, o.inLog = false, false
-		if o.dropped && e.state.Conn() >= wire.Connected {
-			// Its bits were set when the connection broke. Set again in the middle of the resync
-			// since, they would stay: the target does not know of them.
-			o.unsure = false
-			if o.net == partFailed {
-				o.net = partNone
-			}
-		}
 		switch {
 		case o.kind == appRead:
 			e.runRead(o)
 		case e.stored(o):
 			e.complete(o, nil, nil)
 			e.retire(o)
-		case e.link.up && e.state.PeerDisk() == wire.UpToDate, o.undone && e.hasDisk && e.state.Disk() == wire.UpToDate:
+		case e.link.up && e.state.PeerDisk() == wire.UpToDate, o.undone && e.state.Disk() == wire.UpToDate:
 			// It waited for good data, which the peer has, or which came back from there.
 			e.releaseLog(o)
-			o.dropped, o.unsure = false, false
+			o.dropped = false
 			e.restart(o)
 		default:
 			e.complete(o, nil, ErrIO)

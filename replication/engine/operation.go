@@ -54,7 +54,7 @@ type op struct {
 	local, net part
 	epoch      uint32
 	parts      int  // packets of it that are not answered
-	partly     bool // one of them left blocks that may differ
+	partly     bool // one of them left blocks that may differ, or it clears no bits for another reason
 	sentAt     time.Duration
 	began      time.Duration // on the disk
 	inSync     bool          // the peer says that the blocks are in sync now
@@ -68,14 +68,16 @@ type op struct {
 	chosen     bool // a read that went to the peer by choice
 	thin       bool // a block of zeroes need not be sent
 	abandoned  bool // the disk was given up while it was doing this
-	unsure     bool // the peer lost its disk since: it may not have this write after all
 	written    bool // and is done again: the disk may have it, the peer not
-	undone     bool // held, and a resync to this node brings back what was there before it
+	undone     bool // a resync to this node brings back what was there before it
 	here       bool // the block of a resync that was asked for came, and is being stored
 }
 
 func (o *op) sectors() uint64 { return uint64(o.size) / metadata.SectorSize }
 func (o *op) end() uint64     { return o.sector + o.sectors() }
+
+// clearsNothing: whatever the peer has said or says about it, the blocks stay out of sync.
+func (o *op) clearsNothing() { o.inSync, o.partly = false, true }
 
 func (o *op) overlaps(p *op) bool { return o.sector < p.end() && p.sector < o.end() }
 

@@ -315,7 +315,6 @@ func (e *Engine) settleWrite(o *op) {
 		switch {
 		case e.mustHold(o):
 			o.held = true
-			o.undone = o.undone || o.net != partOK && e.state.Disk() != wire.UpToDate
 			e.sending.keep(o)
 			return
 		case !e.stored(o):
@@ -354,12 +353,13 @@ func (s *sendSide) keep(o *op) {
 	}
 }
 
-// retire ends a write: its epoch is confirmed or the peer is gone.
+// retire ends a write: its epoch is confirmed or the peer is gone. What the peer does not have has its bits since
+// that was known: set again, they might come behind a resync whose target does not know of them.
 func (e *Engine) retire(o *op) {
 	o.inLog = false
 	if e.hasDisk {
 		switch {
-		case o.local == partFailed || o.net == partFailed || o.unsure:
+		case o.local == partFailed:
 			e.bitmap.SetSectors(o.sector, o.sectors())
 		case o.local == partOK && o.net == partOK && o.inSync:
 			e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)

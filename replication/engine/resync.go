@@ -142,8 +142,10 @@ func (e *Engine) receiveSyncUUID(sync uint64) {
 func (e *Engine) startTarget(sync uint64) {
 	e.super.UUID.StartTarget(sync, e.state.Role() == wire.Primary)
 	e.added = false
-	for _, o := range e.sending.log {
-		o.undone = o.undone || o.held && o.kind == appWrite && o.net != partOK
+	for _, list := range [][]*op{e.sending.log, e.active} {
+		for _, o := range list {
+			o.undone = o.undone || o.kind == appWrite && o.net != partOK
+		}
 	}
 	e.resync = resyncRun{running: true, total: e.bitmap.Count(), started: e.now, first: true, nextStep: e.now, fetching: e.outstanding()}
 	e.change(e.state.WithConn(wire.SyncTarget), hard)

@@ -453,7 +453,7 @@ func (e *Engine) startFullSync(conn wire.Conn) {
 // the data that somebody threw away.
 func (e *Engine) stayOutOfSync() {
 	for _, o := range e.sending.log {
-		o.partly, o.inSync = true, false
+		o.clearsNothing()
 	}
 	for _, o := range e.active {
 		o.flags &^= uint32(wire.FlagMayClear)
