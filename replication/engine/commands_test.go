@@ -307,23 +307,6 @@ func TestCommandsNeedTwoGoodDisks(t *testing.T) {
 	}
 }
 
-// TestFlushWithoutGoodData: a Primary without its disk has lost the peer, and perhaps what the
-// peer had not flushed.
-func TestFlushWithoutGoodData(t *testing.T) {
-	p := connectedPair(t, pairDisk, Defaults(), 1)
-	a := p.nodes[0]
-	p.tell(a, func(e *Engine, tag uint64) { e.Detach(p.now, tag) })
-	p.run(true)
-	p.writeBlock(a, 3, 0x33)
-	p.drop()
-	p.out.Reset()
-	p.tell(a, func(e *Engine, tag uint64) { e.Flush(p.now, tag) })
-	p.run(true)
-	if !strings.Contains(p.out.String(), ErrIO.Error()) {
-		t.Errorf("a flush without any disk:\n%s", p.out.String())
-	}
-}
-
 // TestProtocolAWithoutDisk: the only copy of a write is the peer's, and it is acknowledged when
 // that exists.
 func TestProtocolAWithoutDisk(t *testing.T) {

@@ -105,9 +105,6 @@ func (e *Engine) receiveState(ps wire.State) {
 			e.newUUIDPending = false
 		}
 	}
-	if ns.Disk() == wire.UpToDate || ns.PeerDisk() == wire.UpToDate {
-		ns &^= wire.SuspendedNoData
-	}
 	switch {
 	case !e.hasDisk || disk >= wire.Inconsistent || ps.Role() != wire.Primary || os.Role() == wire.Primary:
 	case os.Conn() == wire.WFReportParams:

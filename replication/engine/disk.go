@@ -150,6 +150,9 @@ func (e *Engine) loseDisk() {
 		return
 	}
 	e.note("local disk failed")
+	if s := e.state; s.Role() == wire.Primary && s.Disk() == wire.UpToDate && s.PeerDisk() != wire.UpToDate {
+		e.mayBeGone() // when it comes back
+	}
 	e.change(e.state.WithDisk(wire.Failed), hard)
 	e.abandonDisk()
 	e.sendState()

@@ -71,12 +71,28 @@ func (e *Engine) beforeLoss() {
 // peerLostDisk marks what the peer may have had in the cache of a disk it lost. A node
 // of gcrm takes its acknowledgements back, too; the kernel does not.
 func (e *Engine) peerLostDisk() {
+	for _, o := range e.sending.log {
+		if o.kind == appWrite && !o.dropped && o.completed && !e.storedHere(o) {
+			e.mayBeGone()
+		}
+	}
 	if !e.hasDisk {
 		return
 	}
 	e.beforeLoss()
 	for _, o := range e.sending.log {
 		o.clearsNothing()
+	}
+}
+
+// mayBeGone is heard when something that applications have an answer for was on no good disk but one that
+// may have lost it from its cache. The flushes under way fail, and the next one: they may have begun before the answer.
+func (e *Engine) mayBeGone() {
+	e.sending.gone = true
+	for _, list := range [][]*op{e.sending.flushes, e.waiting} {
+		for _, o := range list {
+			o.gone = o.gone || o.kind == appFlush
+		}
 	}
 }
 
@@ -112,6 +128,9 @@ func (e *Engine) afterLoss() {
 				e.settleWrite(o)
 			default:
 				// Answered, but its epoch is not confirmed: the peer may lose it.
+				if !e.storedHere(o) {
+					e.mayBeGone()
+				}
 				o.net = partFailed
 				e.retire(o)
 			}

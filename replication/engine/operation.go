@@ -70,6 +70,7 @@ type op struct {
 	abandoned  bool // the disk was given up while it was doing this
 	written    bool // and is done again: the disk may have it, the peer not
 	undone     bool // a resync to this node brings back what was there before it
+	gone       bool // a flush: it has to tell that something may be gone
 	here       bool // the block of a resync that was asked for came, and is being stored
 }
 

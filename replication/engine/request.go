@@ -32,6 +32,7 @@ type sendSide struct {
 	inFlight   uint64
 	quietSince time.Duration // since when an Ahead node has nothing on its way
 	giveUp     bool          // congestion: end the connection at the next tick
+	gone       bool          // something that was answered may be gone, and no flush has said so yet
 }
 
 // epochs are those of the own writes of all volumes.
@@ -84,7 +85,8 @@ func (e *Engine) Read(now time.Duration, tag, sector uint64, size uint32) {
 	e.accept(o, 1<<20)
 }
 
-// Flush completes when all writes that completed before it are durable.
+// Flush completes when all writes that completed before it are durable. One that fails says that some may be gone; that
+// is said once, as fsync does it.
 func (e *Engine) Flush(now time.Duration, tag uint64) {
 	e.now = now
 	o := e.newOp(appFlush, 0, 0)
@@ -100,6 +102,9 @@ func (e *Engine) accept(o *op, limit uint32) {
 	case o.kind != appFlush && (o.size == 0 || o.size%metadata.SectorSize != 0 || o.size > limit || o.sector > e.size || o.sectors() > e.size-o.sector):
 		e.complete(o, nil, ErrRange)
 	default:
+		if o.kind == appFlush {
+			o.gone, e.sending.gone = e.sending.gone, false
+		}
 		e.applied += o.sectors()
 		e.enqueue(o)
 	}
@@ -342,7 +347,11 @@ func (e *Engine) mustHold(o *op) bool {
 // stored tells whether a write is on a disk whose data is good. One that only the target of
 // a resync has would be overwritten by the next resync, or is missed where the good data is.
 func (e *Engine) stored(o *op) bool {
-	return o.local == partOK && e.state.Disk() == wire.UpToDate && !o.undone || o.net == partOK && e.state.PeerDisk() != wire.Inconsistent
+	return e.storedHere(o) || o.net == partOK && e.state.PeerDisk() != wire.Inconsistent
+}
+
+func (e *Engine) storedHere(o *op) bool {
+	return o.local == partOK && e.state.Disk() == wire.UpToDate && !o.undone
 }
 
 // keep remembers a request that is done but not completed.
@@ -476,7 +485,7 @@ func (e *Engine) confirmEpoch(number uint32) bool {
 func (e *Engine) runFlush(o *op) {
 	e.closeEpoch()
 	o.local, o.net = partOK, partOK
-	if e.cfg.Protocol == ProtocolC && len(e.epochs.unanswered) > 0 {
+	if len(e.epochs.unanswered) > 0 {
 		o.net, o.epoch = partPending, e.epochs.epoch-1
 	}
 	e.sending.flushes = append(e.sending.flushes, o)
@@ -490,14 +499,8 @@ func (e *Engine) runFlush(o *op) {
 
 func (e *Engine) settleFlush(o *op) {
 	s := &e.sending
-	if o.net == partPending {
-		waits := false
-		for _, u := range e.epochs.unanswered {
-			waits = waits || int32(u.number-o.epoch) <= 0
-		}
-		if !waits && (e.link.up || e.state&anySuspended == 0) {
-			o.net = partOK
-		}
+	if o.net == partPending && !e.awaitsEpochs(o) {
+		o.net = partOK
 	}
 	if o.local == partPending || o.net == partPending {
 		return
@@ -509,10 +512,20 @@ func (e *Engine) settleFlush(o *op) {
 		}
 	}
 	var err error
-	if !e.mirrors() && (o.local == partFailed || !e.hasDisk || e.state.Disk() < wire.UpToDate) {
+	if o.gone || !e.mirrors() && (o.local == partFailed || !e.hasDisk || e.state.Disk() < wire.UpToDate) {
 		// What was written before is, if at all, where good data is, out of reach.
 		err = ErrIO
 	}
 	e.complete(o, nil, err)
 	e.free(o)
+}
+
+// awaitsEpochs tells whether a flush waits for what is durable on the peer: always in protocol C, and in the others
+// unless there is a good copy here.
+func (e *Engine) awaitsEpochs(o *op) bool {
+	if e.cfg.Protocol != ProtocolC && o.local == partOK && e.state.Disk() == wire.UpToDate {
+		return false
+	}
+	return !e.link.up && e.state&anySuspended != 0 ||
+		slices.ContainsFunc(e.epochs.unanswered, func(u epochSent) bool { return int32(u.number-o.epoch) <= 0 })
 }

@@ -44,6 +44,7 @@ type world struct {
 	settled bool
 	// commanding, inspecting, resizing: people use the commands of that kind meanwhile.
 	commanding, inspecting, resizing bool
+	stripping                        bool // the Primary's disk is taken away
 	measuring                        bool // the nodes agree on a size; nothing else goes wrong meanwhile
 	corrupting                       bool // a disk changes a block by itself now and then
 	cutting                          bool // the power fails in the middle of metadata operations
@@ -61,6 +62,7 @@ type world struct {
 	blocks  []*block
 	volumes int
 	primary int // node that the application uses, -1 none
+	tenure  int // counts how often the application began on a node
 	stats   struct {
 		acked, flushed, promotions, crashes, resyncs, checks, reads, equal int
 		unusual                                                            int // what a kind of schedules is about
@@ -129,6 +131,8 @@ type value struct {
 	trace
 	below   *trace // in the resource below
 	arrived bool   // the peer acknowledged it
+	tenure  int    // in which the application wrote it and heard that it is written, 0 for none
+	doubted bool   // a flush behind it failed
 }
 
 // trace is where a value was when it was acknowledged.

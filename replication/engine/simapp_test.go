@@ -46,7 +46,7 @@ func (v *value) safe(w *world, n *simCopy) bool {
 // kept tells whether a node must still have what it had once. A resource on top has no
 // cache of its own.
 func (w *world) kept(v trace, n *simCopy) bool {
-	return v.holders[n.id] && (n.process != nil || n.crashed < v.issued) && (n.target < v.issued || w.nodes[v.writer].crashed < v.issued && (!w.commanding || w.nodes[1-n.id].crashed < v.issued))
+	return v.holders[n.id] && (n.process != nil || n.crashed < v.issued) && (n.target < v.issued || w.nodes[v.writer].crashed < v.issued && (!w.commanding && !w.stripping || w.nodes[1-n.id].crashed < v.issued))
 }
 
 // newest are the values that may be read on a node: the last one that must be there
@@ -92,11 +92,16 @@ func (n *simCopy) completed(f Effect) {
 		}
 		q.block.busy = false
 	case q.flush != nil:
+		for _, v := range q.flush {
+			v.flushed, v.doubted = v.flushed || f.Err == nil, v.doubted || f.Err != nil
+		}
 		if f.Err == nil {
 			w.stats.flushed++
 			w.logf("%d flushed", n.id)
-			for _, v := range q.flush {
-				v.flushed = true
+		} else {
+			w.logf("%d flush failed: %v", n.id, f.Err)
+			if n.e.mirrors() || n.e.State().Disk() == wire.UpToDate {
+				w.did(flushFailed)
 			}
 		}
 	default:
@@ -106,7 +111,7 @@ func (n *simCopy) completed(f Effect) {
 			return
 		}
 		w.stats.acked++
-		q.v.acked = true
+		q.v.acked, q.v.tenure = true, w.tenure
 		q.v.holders, q.v.writer = n.holders(), n.id
 		if (w.oneFault || w.commanding || w.stack != nil && w.stack.lower.happened[errorOnTop] > 0) && !q.v.arrived {
 			q.v.holders[1-n.id] = false // its disk has just failed
@@ -164,7 +169,7 @@ func (w *world) checkRead(n *simCopy, b *block, data []byte) {
 // holders are the nodes that have what this one acknowledges now.
 func (n *simCopy) holders() (h [2]bool) {
 	s := n.e.State()
-	h[n.id] = s.Disk() > wire.Failed
+	h[n.id] = s.Disk() > wire.Negotiating
 	h[1-n.id] = s.Conn() >= wire.Connected && s.PeerDisk() == wire.UpToDate
 	return h
 }
@@ -183,12 +188,17 @@ func (w *world) work() {
 	switch c := w.r.IntN(20); {
 	case c == 0:
 		var vs []*value
+		// What the application has an answer for, and no flush has failed since.
+		all := !w.weak
+		for _, q := range n.requests {
+			all = all && q.flush == nil // which may be the one that fails
+		}
 		for _, o := range w.blocks {
 			if o.volume != b.volume {
 				continue
 			}
 			for _, v := range o.history {
-				if v.safe(w, n) {
+				if v.safe(w, n) || all && v.tenure == w.tenure && !v.doubted {
 					vs = append(vs, v)
 				}
 			}
@@ -372,6 +382,7 @@ func (n *simNode) demote(v int) {
 // takeOver reads everything before the application goes on, as a journal replay does.
 func (w *world) takeOver(n *simNode) {
 	w.primary = n.id
+	w.tenure++
 	n.act(func() {
 		for _, b := range w.blocks {
 			if b.busy {

@@ -137,6 +137,9 @@ func (w *world) play(span time.Duration) {
 	if w.inspecting {
 		w.after(0, w.inspect)
 	}
+	if w.stripping {
+		w.after(0, w.strip)
+	}
 	if w.resizing {
 		w.after(0, w.resize)
 	}

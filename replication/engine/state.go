@@ -54,8 +54,12 @@ func (e *Engine) sanitize(os, ns State) State {
 		ns |= SuspendedFence
 	}
 	lost := func(s State) bool { return s.Role() == Primary && s.Disk() < UpToDate && s.PeerDisk() < UpToDate }
-	if e.cfg.SuspendNoData && lost(ns) && !lost(os) {
+	switch {
+	case e.cfg.SuspendNoData && lost(ns) && !lost(os):
 		ns |= SuspendedNoData
+	case !lost(ns) && (ns.Conn() != WFBitMapS || e.peerKnowsItIsTarget()):
+		// As for a fence: what waits is not answered before a peer whose data is older knows of that.
+		ns &^= SuspendedNoData
 	}
 	if ns&anyPaused != 0 {
 		switch ns.Conn() {

@@ -1,0 +1,51 @@
+package engine
+
+import (
+	"time"
+
+	"gcrm/replication/wire"
+)
+
+const (
+	onlyOnThePeer = "the only good disk was lost sight of"
+	flushFailed   = "a flush failed when all was well again"
+)
+
+// strip takes the disk away from the Primary for a while: what it writes then is on the peer alone, which
+// crashes, or is cut off, in the middle of it.
+func (w *world) strip() {
+	w.after(w.between(50*time.Millisecond, 1500*time.Millisecond), w.strip)
+	if w.quiet || w.primary < 0 || !w.nodes[w.primary].up {
+		return
+	}
+	n := w.nodes[w.primary]
+	n.copies[w.r.IntN(len(n.copies))].takeAway(n.life, 20)
+}
+
+// takeAway detaches a disk, which is refused while it is busy.
+func (c *simCopy) takeAway(life, tries int) {
+	w, n := c.w, c.simNode
+	if w.quiet || tries == 0 || !n.up || n.life != life {
+		return
+	}
+	n.act(func() {
+		c.e.Detach(n.clock(), c.asked("detach", func(ok bool) {
+			if !ok {
+				w.after(w.between(0, time.Millisecond), func() { c.takeAway(life, tries-1) })
+				return
+			}
+			w.after(w.between(100*time.Millisecond, 2*time.Second), func() { c.attachAgain(life) })
+			w.after(w.between(0, 300*time.Millisecond), func() {
+				if w.quiet || w.cut || !n.up || n.life != life || c.e.State().Disk() == wire.UpToDate {
+					return
+				}
+				w.did(onlyOnThePeer)
+				if w.r.IntN(2) == 0 {
+					w.nodes[1-n.id].crash()
+				} else {
+					w.cutFor(500 * time.Millisecond)
+				}
+			})
+		}))
+	})
+}
