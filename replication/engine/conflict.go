@@ -33,7 +33,7 @@ func (e *Engine) conflict(o *op) (wire.Command, bool) {
 
 // restart does a write again after the peer's, which waits for it.
 func (e *Engine) restart(o *op) {
-	o.postponed, o.undone, o.written = false, false, true
+	o.postponed, o.undone, o.dropped, o.written = false, false, false, true
 	o.local, o.net, o.epoch, o.inSync, o.partly = partNone, partNone, 0, false, false
 	e.enqueue(o)
 }

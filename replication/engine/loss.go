@@ -170,7 +170,6 @@ func (e *Engine) releaseHeld() {
 		case e.link.up && e.state.PeerDisk() == wire.UpToDate, o.undone && e.state.Disk() == wire.UpToDate:
 			// It waited for good data, which the peer has, or which came back from there.
 			e.releaseLog(o)
-			o.dropped = false
 			e.restart(o)
 		default:
 			e.complete(o, nil, ErrIO)

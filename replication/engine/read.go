@@ -17,7 +17,7 @@ func (e *Engine) runRead(o *op) {
 		return
 	}
 	if e.link.up && e.state.Conn() >= wire.Connected && e.state.PeerDisk() == wire.UpToDate {
-		o.net, o.sentAt = partPending, e.now
+		o.net, o.dropped, o.sentAt = partPending, false, e.now
 		e.sending.log = append(e.sending.log, o)
 		o.inLog = true
 		o.data = nil
