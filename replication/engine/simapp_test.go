@@ -356,11 +356,15 @@ func (n *simNode) promote(v int) {
 // demote demotes the volumes of a node one after the other, down from the given one.
 // What cannot be demoted now is promoted again.
 func (n *simNode) demote(v int) {
-	w, life := n.w, n.life
+	w, life, before := n.w, n.life, n.w.stats.promotions
 	reply := n.reply(func(r wire.Result) {
 		switch {
+		case !r.OK() && w.stats.promotions != before: // the other node has been promoted since
 		case !r.OK() && v+1 == len(n.copies):
 			w.primary = n.id
+			if w.stack != nil && w == w.stack.lower {
+				w.stack.owner = n.id // the side on top may start here again at once
+			}
 		case !n.up || n.life != life:
 		case !r.OK():
 			w.after(20*time.Millisecond, func() { // it may be suspended
