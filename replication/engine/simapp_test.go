@@ -16,6 +16,9 @@ func (w *world) invariants() {
 	if w.split != nil {
 		w.watch()
 	}
+	if w.stack != nil && w == w.stack.lower {
+		w.stack.lookForData()
+	}
 	if w.dual != nil {
 		w.watchDual()
 		return

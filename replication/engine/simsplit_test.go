@@ -229,6 +229,8 @@ func (s *simStack) manageBelow() {
 	switch e := rogue.copies[0].e; {
 	case e.State().Role() == wire.Primary && (w.quiet || w.r.IntN(8) == 0) && w.primary == owner.id:
 		rogue.act(func() { e.Demote(rogue.clock(), rogue.reply(nil)) })
+	case w.primary < 0 && len(e.demoting) > 0:
+		// It was the owner until now, and is it again if its demotion is refused: nobody else writes there.
 	case e.State().Role() == wire.Primary:
 		for range 4 {
 			w.scribble(rogue)

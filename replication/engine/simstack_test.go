@@ -28,6 +28,8 @@ type simStack struct {
 	moves  int // to the other machine
 	// owner is the machine below whose data counts, when it has no fencing.
 	owner int
+	// doubtful: the Primary below had lost sight of the only good data, and no flush has succeeded since.
+	doubtful bool
 }
 
 // top is the side of the upper resource that stands on the lower one.
@@ -87,7 +89,7 @@ func (d *stackedDisk) content() *simDisk {
 }
 
 // request gives the lower resource something to do and waits for it.
-func (d *stackedDisk) request(issue func(c *simCopy, tag uint64)) ([]byte, error) {
+func (d *stackedDisk) request(flush bool, issue func(c *simCopy, tag uint64)) ([]byte, error) {
 	p, me := d.s.top().process, d.s.running
 	p.check()
 	var data []byte
@@ -95,8 +97,9 @@ func (d *stackedDisk) request(issue func(c *simCopy, tag uint64)) ([]byte, error
 	c := d.s.lower.nodes[d.s.host].copies[0]
 	tag := c.request(&request{then: func(b []byte, e error) {
 		data, err = slices.Clone(b), e
+		d.s.doubtful = d.s.doubtful && !(flush && e == nil)
 		if e != nil {
-			d.s.refused(c, e)
+			d.s.refused(c, e, flush)
 		}
 		p.later(me)
 	}})
@@ -112,12 +115,22 @@ const brokenLog = "extents leave the log before the data is durable"
 // errorOnTop is an error that the lower resource had to give.
 const errorOnTop = "an error for the side on top"
 
+// lookForData notes when the Primary below has no good data within reach.
+func (s *simStack) lookForData() {
+	if s.host < 0 || !s.lower.nodes[s.host].up {
+		return
+	}
+	state := s.lower.nodes[s.host].copies[0].e.State()
+	s.doubtful = s.doubtful || state.Disk() < wire.UpToDate && (state.Conn() < wire.Connected || state.PeerDisk() < wire.UpToDate)
+}
+
 // refused looks at an error of the lower resource: it is right only when no good data is within
-// reach of its Primary, which without fencing is the case for the target of a resync that loses its source.
-func (s *simStack) refused(c *simCopy, err error) {
+// reach of its Primary, which without fencing is the case for the target of a resync that loses its source, or for
+// a flush behind that.
+func (s *simStack) refused(c *simCopy, err error, flush bool) {
 	w, state, peer := s.lower, c.e.State(), s.lower.nodes[1-c.id]
 	within := c.conn != 0 && c.conn == peer.conn && state.Conn() >= wire.Connected && peer.copies[0].e.State().Disk() == wire.UpToDate
-	if w.oneFault || within || state.Disk() == wire.UpToDate || !errors.Is(err, ErrIO) {
+	if w.oneFault || within && !(flush && s.doubtful) || state.Disk() == wire.UpToDate || !errors.Is(err, ErrIO) {
 		w.fail("the side on top is told %q: %v, %v", err, w.describe(0), w.describe(1))
 		return
 	}
@@ -126,7 +139,7 @@ func (s *simStack) refused(c *simCopy, err error) {
 }
 
 func (d *stackedDisk) ReadAt(b []byte, off int64) (int, error) {
-	data, err := d.request(func(c *simCopy, tag uint64) {
+	data, err := d.request(false, func(c *simCopy, tag uint64) {
 		c.e.Read(c.clock(), tag, uint64(off)/metadata.SectorSize, uint32(len(b)))
 	})
 	return copy(b, data), err
@@ -135,7 +148,7 @@ func (d *stackedDisk) ReadAt(b []byte, off int64) (int, error) {
 func (d *stackedDisk) WriteAt(b []byte, off int64) (int, error) {
 	began, split := d.s.now, d.s.lower.split
 	var issued []*splitWrite
-	_, err := d.request(func(c *simCopy, tag uint64) {
+	_, err := d.request(false, func(c *simCopy, tag uint64) {
 		if split != nil {
 			issued = split.issueAll(c.simNode, uint64(off)/metadata.SectorSize, b)
 		}
@@ -159,7 +172,7 @@ func (d *stackedDisk) Sync() error {
 	if d.s.broken == "flushes go nowhere" {
 		return nil
 	}
-	_, err := d.request(func(c *simCopy, tag uint64) { c.e.Flush(c.clock(), tag) })
+	_, err := d.request(true, func(c *simCopy, tag uint64) { c.e.Flush(c.clock(), tag) })
 	return err
 }
 
