@@ -46,19 +46,28 @@ func growingPair(t *testing.T, cfg Config, resolver int, limited ...int) *pair {
 
 // attach takes a disk into use again on a node that is connected.
 func (p *pair) attach(n *pairNode) {
-	area, err := metadata.Open(n.disk, p.size, metadata.Internal)
-	p.must(err)
-	_, err = area.ApplyLog()
-	p.must(err)
-	bm, err := area.ReadBitmap()
-	p.must(err)
-	n.area = area
-	p.must(n.e.Attach(p.now, LocalDisk{Capacity: area.Layout.DataSectors, Super: area.Super, Bitmap: bm, Layout: area.Layout}))
+	p.must(n.e.Attach(p.now, p.open(n)))
 	p.effects(n)
 }
 
 // limit changes the settings with which a node starts.
 func (p *pair) limit(n *pairNode, size uint64) { p.cfg[n.id].UserSize = size }
+
+// meetLarger breaks the connection, crashes the nodes of the given bits, and lets both meet with settings that have the new size.
+func (p *pair) meetLarger(crash, resolver int) {
+	for i, n := range p.nodes {
+		if crash&(1<<i) != 0 {
+			p.crash(n)
+		}
+	}
+	p.drop()
+	for _, n := range p.nodes {
+		if p.limit(n, sizeAfter); n.e == nil {
+			p.up(n)
+		}
+	}
+	p.link(resolver)
+}
 
 // alike waits for the end of what the nodes have to do, and compares their disks.
 func (p *pair) alike(what string, size uint64) {
@@ -122,19 +131,7 @@ func TestGrowthThatIsCutShort(t *testing.T) {
 				if got := b.e.Size() == sizeAfter; got != c.noted {
 					t.Fatalf("%s: b has noted the size: %v", what, got)
 				}
-				for i, n := range p.nodes {
-					if c.crash&(1<<i) != 0 {
-						p.crash(n)
-					}
-				}
-				p.drop()
-				for i, n := range p.nodes {
-					p.limit(n, sizeAfter)
-					if c.crash&(1<<i) != 0 {
-						p.up(n)
-					}
-				}
-				p.link(again)
+				p.meetLarger(c.crash, again)
 				p.alike(what, sizeAfter)
 			}
 		}
@@ -179,19 +176,7 @@ func TestPromotedWhileGrowing(t *testing.T) {
 				if wrote++; acked == (n.e.State().Conn() == wire.SyncSource) { // which waits for the peer
 					t.Fatalf("%s: the write is acknowledged: %v\n%s", what, acked, p.out.String())
 				}
-				for i, n := range p.nodes {
-					if crash&(1<<i) != 0 {
-						p.crash(n)
-					}
-				}
-				p.drop()
-				for i, n := range p.nodes {
-					p.limit(n, sizeAfter)
-					if crash&(1<<i) != 0 {
-						p.up(n)
-					}
-				}
-				p.link(again)
+				p.meetLarger(crash, again)
 				p.alike(what, sizeAfter)
 				for i, n := range p.nodes {
 					if got := n.disk.sector(7 * 8)[0]; got != 0x77 && acked {
@@ -222,13 +207,7 @@ func TestGrownWhileApart(t *testing.T) {
 				p.crash(a)
 			}
 			p.crash(b)
-			p.drop()
-			for _, n := range p.nodes {
-				if p.limit(n, sizeAfter); n.e == nil {
-					p.up(n)
-				}
-			}
-			p.link(resolver)
+			p.meetLarger(0, resolver)
 			p.run(true)
 			if s := a.e.State(); s&anySuspended != 0 {
 				t.Errorf("%s: still suspended: %v", what, s)
@@ -262,13 +241,7 @@ func TestPromotedBeforeItGrows(t *testing.T) {
 			if p.crash(b); crash {
 				p.crash(a)
 			}
-			p.drop()
-			for _, n := range p.nodes {
-				if p.limit(n, sizeAfter); n.e == nil {
-					p.up(n)
-				}
-			}
-			p.link(again)
+			p.meetLarger(0, again)
 			p.alike(fmt.Sprintf("crash %v, resolver %d", crash, again), sizeAfter)
 			if got := a.disk.sector(7 * 8)[0]; got != 0x77 {
 				t.Errorf("crash %v, resolver %d: %#x where 0x77 was written and acknowledged", crash, again, got)

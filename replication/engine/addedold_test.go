@@ -36,19 +36,7 @@ func TestGrowthThatIsCutShortInOldProtocols(t *testing.T) {
 				if a.e.Size() != b.e.Size() && crash&(2>>asker) == 0 {
 					continue // the other node's settings are the older ones: they do not agree on the size
 				}
-				for i, n := range p.nodes {
-					if crash&(1<<i) != 0 {
-						p.crash(n)
-					}
-				}
-				p.drop()
-				for i, n := range p.nodes {
-					p.limit(n, sizeAfter)
-					if crash&(1<<i) != 0 {
-						p.up(n)
-					}
-				}
-				p.link(1 - resolver)
+				p.meetLarger(crash, 1-resolver)
 				p.run(true)
 				if a.e.State().Conn() == wire.StandAlone || b.e.State().Conn() == wire.StandAlone {
 					refused[version]++

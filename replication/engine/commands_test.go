@@ -203,9 +203,7 @@ func TestFenceKeepsSuspension(t *testing.T) {
 	p := connectedPair(t, pairDisk, cfg, 1)
 	a := p.nodes[0]
 	p.tell(a, func(e *Engine, tag uint64) { e.SuspendIO(p.now, tag) })
-	p.drop()
-	p.fenced(a)
-	p.writeBlock(a, 3, 0x33)
+	p.alone(a, 3, 0x33)
 	if s := a.e.State(); s&anySuspended != wire.Suspended || strings.Contains(p.out.String(), "write done") {
 		t.Errorf("%v\n%s", s, p.out.String())
 	}

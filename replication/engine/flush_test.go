@@ -122,9 +122,7 @@ func TestFlushUnderWayWhenSomethingIsGone(t *testing.T) {
 func TestFlushAfterTheDiskIsBack(t *testing.T) {
 	p := connectedPair(t, pairDisk, Defaults(), 1)
 	a := p.nodes[0]
-	p.drop()
-	p.fenced(a)
-	p.writeBlock(a, 3, 0x33)
+	p.alone(a, 3, 0x33)
 	p.tell(a, func(e *Engine, _ uint64) { e.giveUpDisk() })
 	a.disk.lose()
 	p.attach(a)

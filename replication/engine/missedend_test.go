@@ -37,6 +37,13 @@ func (p *pair) fenced(n *pairNode) {
 	p.effects(n)
 }
 
+// alone breaks the connection, and writes a block on a node that goes on without its peer.
+func (p *pair) alone(n *pairNode, block uint64, v byte) {
+	p.drop()
+	p.fenced(n)
+	p.writeBlock(n, block, v)
+}
+
 // missedEndPair is a pair whose source a does not know that its target b has everything: the
 // connection broke when b had just finished.
 func missedEndPair(t *testing.T, cfg Config) *pair {
@@ -44,9 +51,7 @@ func missedEndPair(t *testing.T, cfg Config) *pair {
 	cfg.PlanAhead, cfg.ResyncRate = 0, 100000
 	p := connectedPair(t, pairDisk, cfg, 1)
 	a, b := p.nodes[0], p.nodes[1]
-	p.drop()
-	p.fenced(a)
-	p.writeBlock(a, 3, 0x33)
+	p.alone(a, 3, 0x33)
 	p.link(1)
 	p.runUntil(func(from int, m *wire.Message) bool {
 		return from == 1 && m.Command == wire.CmdState && m.State.Conn() == wire.Connected
@@ -341,9 +346,7 @@ func TestEndBehindAllAnswers(t *testing.T) {
 	cfg.Fencing = FencingStonith
 	p := connectedPair(t, pairDisk, cfg, 1)
 	a, b := p.nodes[0], p.nodes[1]
-	p.drop()
-	p.fenced(a)
-	p.writeBlock(a, 3, 0x33)
+	p.alone(a, 3, 0x33)
 	p.link(1)
 	p.runUntil(reply(0, wire.CmdResyncReply))
 	p.tell(b, func(e *Engine, _ uint64) { e.ping(func() {}) }) // for whatever reason

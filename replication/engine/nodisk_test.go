@@ -84,9 +84,7 @@ func TestDataIsBackWithTheOwnDisk(t *testing.T) {
 	cfg.SuspendNoData = true
 	p := connectedPair(t, pairDisk, cfg, 1)
 	a := p.nodes[0]
-	p.drop()
-	p.fenced(a)
-	p.writeBlock(a, 3, 0x33)
+	p.alone(a, 3, 0x33)
 	p.tell(a, func(e *Engine, _ uint64) { e.giveUpDisk() })
 	p.out.Reset()
 	p.writeBlock(a, 5, 0x55)

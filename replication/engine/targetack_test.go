@@ -87,23 +87,19 @@ func TestHeldWriteOfATarget(t *testing.T) {
 		p.link(1)
 		p.runUntil(func(int, *wire.Message) bool { return a.e.State().Conn() == wire.SyncTarget })
 	}
+	cutOff := func() *pair {
+		p := primaryTarget(t, Defaults())
+		a := p.nodes[0]
+		write(p, a)
+		p.run(true)
+		p.drop()
+		again(p, a)
+		return p
+	}
 	for name, trouble := range map[string]func() *pair{
-		"resumed in the resync": func() *pair {
-			p := primaryTarget(t, Defaults())
-			a := p.nodes[0]
-			write(p, a)
-			p.run(true)
-			p.drop()
-			again(p, a)
-			return p
-		},
+		"resumed in the resync": cutOff,
 		"resumed after the resync": func() *pair {
-			p := primaryTarget(t, Defaults())
-			a := p.nodes[0]
-			write(p, a)
-			p.run(true)
-			p.drop()
-			again(p, a)
+			p := cutOff()
 			p.awaitSync()
 			return p
 		},

@@ -277,15 +277,21 @@ func (p *pair) run(quiet bool) {
 	}
 }
 
-func (p *pair) up(n *pairNode) {
+// open reads the metadata of a node, as a runner does.
+func (p *pair) open(n *pairNode) LocalDisk {
 	area, err := metadata.Open(n.disk, p.size, metadata.Internal)
 	p.must(err)
 	_, err = area.ApplyLog()
 	p.must(err)
 	bm, err := area.ReadBitmap()
 	p.must(err)
-	n.area, n.e, n.work, n.reads = area, New(p.cfg[n.id]), nil, map[uint64]bool{}
-	p.must(n.e.Attach(p.now, LocalDisk{Capacity: area.Layout.DataSectors, Super: area.Super, Bitmap: bm, Layout: area.Layout}))
+	n.area = area
+	return LocalDisk{Capacity: area.Layout.DataSectors, Super: area.Super, Bitmap: bm, Layout: area.Layout}
+}
+
+func (p *pair) up(n *pairNode) {
+	n.e, n.work, n.reads = New(p.cfg[n.id]), nil, map[uint64]bool{}
+	p.must(n.e.Attach(p.now, p.open(n)))
 	n.e.Connect(p.now, false, 0)
 	n.e.Take()
 }
