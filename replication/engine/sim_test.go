@@ -110,6 +110,8 @@ type simCopy struct {
 	// metaFailed: metadata could not be written in this batch of effects.
 	metaFailed bool
 	requests   map[uint64]*request
+	doubtful   bool          // as Primary it was without good data, and no flush has succeeded since
+	doubted    time.Duration // when it last was
 	suspended  time.Duration // by an administrator, since then; 0 not
 }
 
@@ -212,7 +214,7 @@ func (n *simNode) boot() {
 	}
 	n.r = NewResource(cfgs...)
 	for v, c := range n.copies {
-		c.metaFailed, c.suspended = false, 0
+		c.metaFailed, c.suspended, c.doubtful = false, 0, false
 		c.diskBusy, c.requests, c.e = map[uint64]Effect{}, map[uint64]*request{}, n.r.Volumes()[v]
 	}
 	n.act(func() {

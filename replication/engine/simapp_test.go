@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
 
@@ -16,8 +17,10 @@ func (w *world) invariants() {
 	if w.split != nil {
 		w.watch()
 	}
-	if w.stack != nil && w == w.stack.lower {
-		w.stack.lookForData()
+	for _, n := range w.nodes {
+		for _, c := range n.copies {
+			c.lookForData()
+		}
 	}
 	if w.dual != nil {
 		w.watchDual()
@@ -35,6 +38,17 @@ func (w *world) invariants() {
 	}
 	if primary(a) && primary(b) {
 		w.fail("two Primaries: %v and %v", w.describe(0), w.describe(1))
+	}
+}
+
+// lookForData notes when a Primary has no good data within reach.
+func (n *simCopy) lookForData() {
+	if !n.up {
+		return
+	}
+	s := n.e.State()
+	if s.Role() == wire.Primary && s.Disk() < wire.UpToDate && (s.Conn() < wire.Connected || s.PeerDisk() < wire.UpToDate) {
+		n.doubtful, n.doubted = true, n.w.now
 	}
 }
 
@@ -101,8 +115,12 @@ func (n *simCopy) completed(f Effect) {
 		if f.Err == nil {
 			w.stats.flushed++
 			w.logf("%d flushed", n.id)
+			n.doubtful = false
 		} else {
 			w.logf("%d flush failed: %v", n.id, f.Err)
+			if n.lookForData(); !n.doubtful && q.began > n.doubted && errors.Is(f.Err, ErrIO) {
+				w.fail("a flush on node %d failed, and good data was within reach since the last one: %v", n.id, n.e.State())
+			}
 			if n.e.mirrors() || n.e.State().Disk() == wire.UpToDate {
 				w.did(flushFailed)
 			}

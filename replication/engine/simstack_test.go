@@ -28,8 +28,6 @@ type simStack struct {
 	moves  int // to the other machine
 	// owner is the machine below whose data counts, when it has no fencing.
 	owner int
-	// doubtful: the Primary below had lost sight of the only good data, and no flush has succeeded since.
-	doubtful bool
 }
 
 // top is the side of the upper resource that stands on the lower one.
@@ -97,7 +95,9 @@ func (d *stackedDisk) request(flush bool, issue func(c *simCopy, tag uint64)) ([
 	c := d.s.lower.nodes[d.s.host].copies[0]
 	tag := c.request(&request{then: func(b []byte, e error) {
 		data, err = slices.Clone(b), e
-		d.s.doubtful = d.s.doubtful && !(flush && e == nil)
+		if flush && e == nil {
+			c.doubtful = false
+		}
 		if e != nil {
 			d.s.refused(c, e, flush)
 		}
@@ -115,22 +115,13 @@ const brokenLog = "extents leave the log before the data is durable"
 // errorOnTop is an error that the lower resource had to give.
 const errorOnTop = "an error for the side on top"
 
-// lookForData notes when the Primary below has no good data within reach.
-func (s *simStack) lookForData() {
-	if s.host < 0 || !s.lower.nodes[s.host].up {
-		return
-	}
-	state := s.lower.nodes[s.host].copies[0].e.State()
-	s.doubtful = s.doubtful || state.Disk() < wire.UpToDate && (state.Conn() < wire.Connected || state.PeerDisk() < wire.UpToDate)
-}
-
 // refused looks at an error of the lower resource: it is right only when no good data is within
 // reach of its Primary, which without fencing is the case for the target of a resync that loses its source, or for
 // a flush behind that.
 func (s *simStack) refused(c *simCopy, err error, flush bool) {
 	w, state, peer := s.lower, c.e.State(), s.lower.nodes[1-c.id]
 	within := c.conn != 0 && c.conn == peer.conn && state.Conn() >= wire.Connected && peer.copies[0].e.State().Disk() == wire.UpToDate
-	if w.oneFault || within && !(flush && s.doubtful) || state.Disk() == wire.UpToDate || !errors.Is(err, ErrIO) {
+	if w.oneFault || within && !(flush && c.doubtful) || state.Disk() == wire.UpToDate || !errors.Is(err, ErrIO) {
 		w.fail("the side on top is told %q: %v, %v", err, w.describe(0), w.describe(1))
 		return
 	}
