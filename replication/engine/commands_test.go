@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,6 +156,46 @@ func TestDisconnectOutdates(t *testing.T) {
 		}
 		if s := a.e.State(); s.PeerDisk() != wire.Outdated || s&anySuspended != 0 {
 			t.Errorf("node %d asked: a is %v", asks, s)
+		}
+	}
+}
+
+// TestOutdatedPeerThatIsGoodAgain: a peer that left in good order comes back, and finds the same data. It counts as good from the
+// first words on; when the connection breaks, or this node crashes, before it hears of that, this node must not take the peer
+// for outdated, and go on without a fence.
+func TestOutdatedPeerThatIsGoodAgain(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		cfg := Defaults()
+		cfg.Fencing = FencingStonith
+		p := connectedPair(t, pairDisk, cfg, 1)
+		a, b := p.nodes[0], p.nodes[1]
+		p.tell(a, func(e *Engine, tag uint64) { e.SuspendIO(p.now, tag) }) // begins no generation
+		p.tell(b, func(e *Engine, tag uint64) { e.Disconnect(p.now, false, tag) })
+		p.run(true)
+		if s := a.e.State(); s.PeerDisk() != wire.Outdated {
+			t.Fatalf("a does not know: %v", s)
+		}
+		p.tell(b, func(e *Engine, tag uint64) { e.Connect(p.now, false, tag) })
+		p.link(1)
+		for b.e.State().Disk() != wire.UpToDate && p.step(true) {
+			p.wire = slices.DeleteFunc(p.wire, func(w pending) bool { return w.to == 0 && w.m.Command == wire.CmdState }) // on its way for long
+		}
+		if s := a.e.State(); s.Conn() >= wire.Connected {
+			t.Fatalf("a has heard of it: %v", s)
+		}
+		if crash {
+			p.crash(a)
+		}
+		if p.drop(); crash {
+			p.up(a)
+		}
+		if s := a.e.State(); s.PeerDisk() == wire.Outdated {
+			t.Errorf("crash %v: a takes b for outdated: %v, %v", crash, s, b.e.State())
+		}
+		p.link(0)
+		p.run(true)
+		if s := a.e.State(); s.Conn() != wire.Connected || s.Disk() != wire.UpToDate || s.PeerDisk() != wire.UpToDate {
+			t.Errorf("crash %v: %v", crash, s)
 		}
 	}
 }

@@ -93,6 +93,9 @@ type peerInfo struct {
 	sizes *wire.Sizes
 	state wire.State
 	sync  bool // the settings of the resync came
+	// equal: it was outdated, in the generation of this node. What it is told in the handshake makes
+	// it good, also if nobody here hears of that.
+	equal bool
 }
 
 // State is the present state.
@@ -173,7 +176,7 @@ func (e *Engine) flags() metadata.Flags {
 	set(disk > wire.Outdated && !e.leaving, metadata.FlagWasUpToDate)
 	// A target becomes good by itself, and this node may never hear of it.
 	syncing := s.Conn() == wire.SyncSource || s.Conn() == wire.PausedSyncS
-	set(pdsk >= wire.Inconsistent && pdsk <= wire.Outdated && !syncing, metadata.FlagPeerOutdated)
+	set(pdsk >= wire.Inconsistent && pdsk <= wire.Outdated && !syncing && !e.peer.equal, metadata.FlagPeerOutdated)
 	set(e.crashed || e.ownsAdded(), metadata.FlagCrashedPrimary)
 	set(e.cfg.NoALUpdates, metadata.FlagLogDisabled)
 	return f
@@ -286,6 +289,7 @@ func (e *Engine) afterChange(os, ns wire.State) {
 		e.startSource()
 	}
 	leftHandshake := os.Conn() == wire.WFReportParams && ns.Conn() >= wire.Connected
+	e.peer.equal = e.peer.equal && !leftHandshake
 	gone := os.Disk() > wire.Failed && ns.Disk() <= wire.Failed
 	worse := os.Disk() == wire.UpToDate && ns.Disk() == wire.Inconsistent && ns.Conn() >= wire.Connected && ns.Conn() != wire.StartingSyncT // which the peer knows
 	paused := os&(wire.PausedAfter|wire.PausedByUser) != ns&(wire.PausedAfter|wire.PausedByUser)

@@ -300,6 +300,10 @@ func (e *Engine) introduce() {
 	// brain if this node crashed and the peer went on; to say that this is a crashed
 	// Primary makes us the source all the same.
 	e.crashed = e.crashed || e.missesHeld()
+	if e.hasDisk && e.state.PeerDisk() == wire.Outdated && e.super.UUID.Bitmap == 0 {
+		e.peer.equal = true
+		e.persist()
+	}
 	e.told = e.size
 	e.sendSizes()
 	e.sendUUIDs()

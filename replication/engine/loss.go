@@ -32,7 +32,10 @@ func (e *Engine) loseLink(ns wire.State, wasUp bool) {
 		}
 		e.beforeLoss()
 	}
-	e.untold = false
+	if e.peer.equal {
+		ns = ns.WithPeerDisk(wire.DUnknown)
+	}
+	e.untold, e.peer.equal = false, false
 	e.keepAdded()
 	e.change(ns, hard)
 	if e.hasDisk && e.state.Disk() == wire.Diskless {
