@@ -36,3 +36,30 @@ func TestDemotedWhileAhead(t *testing.T) {
 		}
 	}
 }
+
+// TestOlderWriteClearsNothingNewer: a write in the middle of a resync is answered, and its epoch not confirmed, when a newer one
+// to the same block does not go to the peer any more, since this node has pulled ahead.
+func TestOlderWriteClearsNothingNewer(t *testing.T) {
+	cfg := Defaults()
+	cfg.Protocol, cfg.OnCongestion, cfg.CongestionFill = ProtocolA, CongestionPullAhead, 8
+	cfg.PlanAhead, cfg.ResyncRate = 0, 100000
+	p := connectedPair(t, pairDisk, cfg, 1)
+	a := p.nodes[0]
+	p.alone(a, 900, 0x33)
+	p.link(1)
+	p.runUntil(func(int, *wire.Message) bool { return a.e.State().Conn() == wire.SyncSource })
+	write := func(v byte) {
+		p.tell(a, func(e *Engine, tag uint64) { e.Write(p.now, tag, 5*8, filled(v), false) })
+	}
+	write(0x55)
+	p.runUntil(func(int, *wire.Message) bool { return a.e.State().Conn() == wire.Connected })
+	write(0x77)
+	p.disk(a)
+	if s := a.e.State(); s.Conn() != wire.Ahead {
+		t.Fatal(s)
+	}
+	p.run(true)
+	if n := a.e.OutOfSync(); n != 8 {
+		t.Errorf("%d sectors are out of sync: %v", n, a.e.State())
+	}
+}

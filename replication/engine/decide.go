@@ -241,7 +241,7 @@ func (e *Engine) settle(ps wire.State, peerDisk wire.Disk) (wire.Conn, bool) {
 		e.refuse("should be the source of a resync without consistent data")
 		return 0, false
 	}
-	if v < 0 && primary && (e.state.Disk() >= wire.Consistent || e.state.Disk() == wire.Outdated && e.workedWithNewer(c.peer.Current)) {
+	if v < 0 && primary && (e.state.Disk() >= wire.Consistent || e.takenAlone && e.workedWithNewer(c.peer.Current)) {
 		if c.rule == missedFinish {
 			// The peer was source of a resync that ended here, and crashed before it knew.
 			// It has corrected itself now, as the kernel does: the next comparison finds

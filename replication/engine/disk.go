@@ -103,7 +103,7 @@ func (e *Engine) Attach(now time.Duration, d LocalDisk) error {
 	}
 	e.change(ns, hard)
 	e.persist()
-	e.exposed = e.super.UUID.Current
+	e.exposed, e.takenAlone = e.super.UUID.Current, e.state.Role() == wire.Primary
 	return nil
 }
 
@@ -129,8 +129,9 @@ func (e *Engine) ioError(o *op) {
 		e.giveUpDisk()
 		return
 	}
-	e.bitmap.SetSectors(o.sector, o.sectors())
+	e.differs(o.sector, o.sectors())
 	if e.state.Disk() > wire.Inconsistent {
+		e.merged = true
 		e.note("local disk failed: its data does not count as good any more")
 		e.change(e.state.WithDisk(wire.Inconsistent), hard)
 	}
@@ -163,7 +164,7 @@ func (e *Engine) loseDisk() {
 
 // abandonDisk forgets the disk; nothing refers to its log any more.
 func (e *Engine) abandonDisk() {
-	e.hasDisk, e.added, e.unbegun = false, false, false
+	e.hasDisk, e.merged, e.takenAlone, e.added, e.unbegun = false, false, false, false, false
 	e.takeBack()
 	for _, list := range [][]*op{e.waiting, e.active, e.sending.log} {
 		for _, o := range list {

@@ -40,6 +40,9 @@ type Engine struct {
 	bitmap  *metadata.Bitmap
 	log     *metadata.ActiveSet
 	crashed bool // was a crashed primary and has not been in sync since
+	// merged: the bits tell of all that this disk misses. When a resync to it has to begin, only the source knows
+	// what was written while the disk or this node was away.
+	merged bool
 	// attachAs is what a disk that was attached while connected becomes, once the
 	// nodes have compared their data; until then it is Negotiating.
 	attachAs wire.Disk
@@ -55,6 +58,8 @@ type Engine struct {
 	leaving bool
 	// exposed is the generation of the data the applications see.
 	exposed uint64
+	// takenAlone: a Primary without a disk took this one without its peer. It may be older than what it worked with.
+	takenAlone bool
 	// unheard is what may have happened to the last resync, whose source this node was.
 	unheard unheardEnd
 	// demoting are the commands that wait for the end of a demotion.
@@ -289,7 +294,10 @@ func (e *Engine) afterChange(os, ns wire.State) {
 		e.startSource()
 	}
 	leftHandshake := os.Conn() == wire.WFReportParams && ns.Conn() >= wire.Connected
-	e.peer.equal = e.peer.equal && !leftHandshake
+	e.merged = e.merged && (ns.Conn() != wire.WFBitMapT || os.Conn() == wire.WFBitMapT)
+	if leftHandshake {
+		e.peer.equal, e.takenAlone = false, false
+	}
 	gone := os.Disk() > wire.Failed && ns.Disk() <= wire.Failed
 	worse := os.Disk() == wire.UpToDate && ns.Disk() == wire.Inconsistent && ns.Conn() >= wire.Connected && ns.Conn() != wire.StartingSyncT // which the peer knows
 	paused := os&(wire.PausedAfter|wire.PausedByUser) != ns&(wire.PausedAfter|wire.PausedByUser)

@@ -121,3 +121,36 @@ func TestOlderDiskOfAPrimary(t *testing.T) {
 		p.tell(a, func(e *Engine, tag uint64) { e.Connect(p.now, false, tag) })
 	}
 }
+
+// TestReadsWhenTheDiskIsBack: a Primary that is target of a resync loses its disk for a while. When that is back, its own bits do
+// not tell what was written meanwhile: until it has those of the source, everything is read there.
+func TestReadsWhenTheDiskIsBack(t *testing.T) {
+	p := primaryTarget(t, Defaults())
+	a := p.nodes[0]
+	for i := 0; a.e.bitmap.AnySectors(3*8, 8); i++ {
+		if p.tick(); i > 100 {
+			t.Fatal("block 3 is not copied")
+		}
+		p.run(true)
+	}
+	p.tell(a, func(e *Engine, tag uint64) { e.Detach(p.now, tag) })
+	p.run(true)
+	p.writeBlock(a, 3, 0x33)
+	p.attach(a)
+	for cut := range 2 {
+		if cut == 0 {
+			p.runUntil(func(int, *wire.Message) bool { return a.e.State().Conn() == wire.WFBitMapT })
+		} else {
+			p.drop()
+		}
+		p.out.Reset()
+		p.tell(a, func(e *Engine, tag uint64) {
+			a.reads[tag] = true
+			e.Read(p.now, tag, 3*8, 4096)
+		})
+		p.disk(a)
+		if out := p.out.String(); strings.Contains(out, "read done: 0") {
+			t.Errorf("in %v it reads what is old:\n%s", a.e.State(), out)
+		}
+	}
+}

@@ -80,6 +80,17 @@ func (o *op) end() uint64     { return o.sector + o.sectors() }
 // clearsNothing: whatever the peer has said or says about it, the blocks stay out of sync.
 func (o *op) clearsNothing() { o.inSync, o.partly = false, true }
 
+// differs notes that blocks are not alike from now on, and gives how many of them were. Older writes to them
+// whose epoch is not confirmed yet clear nothing any more. O(unconfirmed writes).
+func (e *Engine) differs(sector, sectors uint64) uint64 {
+	for _, o := range e.sending.log {
+		if o.sector < sector+sectors && sector < o.end() {
+			o.clearsNothing()
+		}
+	}
+	return e.bitmap.SetSectors(sector, sectors)
+}
+
 func (o *op) overlaps(p *op) bool { return o.sector < p.end() && p.sector < o.end() }
 
 // excludes tells whether two overlapping operations must not run at the same time.

@@ -7,7 +7,7 @@ import (
 
 // runRead reads here when the data here is good, else from the peer.
 func (e *Engine) runRead(o *op) {
-	local := e.hasDisk && (e.state.Disk() == wire.UpToDate || e.state.Disk() == wire.Inconsistent && !e.bitmap.AnySectors(o.sector, o.sectors()))
+	local := e.hasDisk && (e.state.Disk() == wire.UpToDate || e.state.Disk() == wire.Inconsistent && e.merged && !e.bitmap.AnySectors(o.sector, o.sectors()))
 	if local && !o.restarted && e.readsRemote(o) {
 		o.chosen, local = true, false
 	}
@@ -62,7 +62,7 @@ func (e *Engine) readDone(o *op, data []byte, err error) {
 		return
 	}
 	if e.hasDisk {
-		e.bitmap.SetSectors(o.sector, o.sectors())
+		e.differs(o.sector, o.sectors())
 		e.ioError(o)
 	}
 	o.restarted = true

@@ -149,7 +149,7 @@ func (e *Engine) receiveBlocks(m *wire.Message) {
 		e.receiveSyncUUID(m.UUID)
 	case wire.CmdOutOfSync:
 		if e.hasDisk && e.inside(m) {
-			e.bitmap.SetSectors(m.Sector, uint64(m.Size)/metadata.SectorSize)
+			e.differs(m.Sector, uint64(m.Size)/metadata.SectorSize)
 			e.resync.rewind(m.Sector / metadata.SectorsPerBit)
 		}
 	default:
@@ -247,7 +247,7 @@ func (e *Engine) receiveWrite(m *wire.Message) {
 	}
 	// With no disk of its own, the writer leaves the bookkeeping to us.
 	if e.state.PeerDisk() < wire.Inconsistent {
-		e.bitmap.SetSectors(o.sector, o.sectors())
+		e.differs(o.sector, o.sectors())
 	}
 	e.receiving.writes++
 	e.peerWrites++
@@ -268,7 +268,7 @@ func (e *Engine) peerWriteDone(o *op, err error) {
 	e.releaseLog(o)
 	flags := wire.DataFlags(o.flags)
 	if err != nil && e.hasDisk {
-		e.bitmap.SetSectors(o.sector, o.sectors())
+		e.differs(o.sector, o.sectors())
 	}
 	if !o.dropped {
 		switch {

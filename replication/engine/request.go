@@ -189,7 +189,7 @@ func (e *Engine) runWrite(o *op) {
 	mirror := e.mirrors()
 	if !e.hasDisk && !mirror || e.hasDisk && e.state.Disk() < wire.UpToDate && !mirror && e.state.PeerDisk() != wire.UpToDate {
 		if e.hasDisk && o.written {
-			e.bitmap.SetSectors(o.sector, o.sectors())
+			e.differs(o.sector, o.sectors())
 		}
 		e.releaseLog(o)
 		e.complete(o, nil, ErrIO)
@@ -205,11 +205,11 @@ func (e *Engine) runWrite(o *op) {
 		e.mirror(o)
 	case conn == wire.WFBitMapS || conn == wire.Ahead:
 		// The bitmap is on its way; what changes after it was read is told apart.
-		if e.bitmap.SetSectors(o.sector, o.sectors()) > 0 {
+		if e.differs(o.sector, o.sectors()) > 0 {
 			e.send(wire.Message{Command: wire.CmdOutOfSync, Sector: o.sector, Size: o.size})
 		}
 	case e.hasDisk:
-		e.bitmap.SetSectors(o.sector, o.sectors())
+		e.differs(o.sector, o.sectors())
 	}
 	if o.net == partOK && o.local == partNone {
 		e.settleWrite(o) // an old dialect of protocol A: nobody answers
@@ -299,7 +299,7 @@ func (e *Engine) appDiskDone(o *op, data []byte, err error) {
 	if err != nil {
 		o.local = partFailed
 		if e.hasDisk {
-			e.bitmap.SetSectors(o.sector, o.sectors())
+			e.differs(o.sector, o.sectors())
 			e.ioError(o)
 		}
 	}
@@ -369,7 +369,7 @@ func (e *Engine) retire(o *op) {
 	if e.hasDisk {
 		switch {
 		case o.local == partFailed:
-			e.bitmap.SetSectors(o.sector, o.sectors())
+			e.differs(o.sector, o.sectors())
 		case o.local == partOK && o.net == partOK && o.inSync:
 			e.bitmap.ClearSectors(o.sector, o.sectors(), e.size)
 		}
@@ -384,7 +384,7 @@ func (e *Engine) writeAnswered(m *wire.Message) {
 	if o == nil {
 		if m.Command == wire.CmdNegAck {
 			if e.hasDisk {
-				e.bitmap.SetSectors(m.Sector, uint64(m.Size)/metadata.SectorSize)
+				e.differs(m.Sector, uint64(m.Size)/metadata.SectorSize)
 			}
 			return
 		}
@@ -395,7 +395,7 @@ func (e *Engine) writeAnswered(m *wire.Message) {
 	case wire.CmdNegAck:
 		o.net = partFailed
 		if e.hasDisk {
-			e.bitmap.SetSectors(o.sector, o.sectors())
+			e.differs(o.sector, o.sectors())
 		}
 	case wire.CmdRetryWrite:
 		e.forget(o)

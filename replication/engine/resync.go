@@ -147,7 +147,7 @@ func (e *Engine) receiveSyncUUID(sync uint64) {
 // startTarget begins the resync.
 func (e *Engine) startTarget(sync uint64) {
 	e.super.UUID.StartTarget(sync, e.state.Role() == wire.Primary)
-	e.added = false
+	e.added, e.merged = false, true
 	for _, list := range [][]*op{e.sending.log, e.active} {
 		for _, o := range list {
 			o.undone = o.undone || o.kind == appWrite && o.net != partOK
@@ -483,7 +483,7 @@ func (e *Engine) resyncAnswered(m *wire.Message) {
 	n := uint64(m.Size) / metadata.SectorSize
 	if m.Command == wire.CmdNegAck {
 		e.resync.failed += n
-		e.bitmap.SetSectors(m.Sector, n)
+		e.differs(m.Sector, n)
 		return
 	}
 	e.bitmap.ClearSectors(m.Sector, n, e.size)

@@ -588,6 +588,10 @@ func (r *Resource) Shutdown(now time.Duration, tag uint64) {
 		r.reply(tag, wire.DeviceInUse)
 		return
 	}
+	if r.cmd.active {
+		r.reply(tag, wire.InTransient) // it may end with a Primary
+		return
+	}
 	if r.lowest() != wire.StandAlone {
 		r.dropLink(wire.Disconnecting)
 	}

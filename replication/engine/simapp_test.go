@@ -47,7 +47,7 @@ func (n *simCopy) lookForData() {
 		return
 	}
 	s := n.e.State()
-	if s.Role() == wire.Primary && s.Disk() < wire.UpToDate && (s.Conn() < wire.Connected || s.PeerDisk() < wire.UpToDate) {
+	if s.Role() == wire.Primary && (s.Disk() < wire.UpToDate || !n.e.hasDisk) && (s.Conn() < wire.Connected || s.Conn() >= wire.Ahead || s.PeerDisk() < wire.UpToDate) {
 		n.doubtful, n.doubted = true, n.w.now
 	}
 }

@@ -94,7 +94,7 @@ func (w *world) administer() {
 			// policy decides: the data that was given up already is given up again.
 			peer := w.nodes[1-n.id]
 			givenUp := n.copies[0].e.State().Disk() < wire.UpToDate && peer.up && peer.copies[0].e.State().Disk() == wire.UpToDate
-			if givenUp && n.copies[0].e.State().Role() == wire.Primary && w.cfg.SuspendNoData {
+			if w.cfg.SuspendNoData && n.r.any(func(e *Engine) bool { return e.State().Role() == wire.Primary && e.State().Disk() < wire.UpToDate }) {
 				w.did("a Primary without good data was reset") // it waits, and cannot be demoted
 				n.crash()
 				continue

@@ -180,6 +180,9 @@ func (w *world) inspect() {
 		w.repair(c)
 	}
 	if w.quiet {
+		if s.Role() == wire.Primary && c.e.OutOfSync() == 0 && w.nodes[1-n.id].up && w.nodes[1-n.id].copies[c.index].e.OutOfSync() > 0 {
+			n.act(func() { c.e.Verify(n.clock(), c.asked("verify", nil)) }) // what this node knew of it was lost in a crash
+		}
 		return
 	}
 	if s.Conn() == wire.Connected && w.corrupting && w.r.IntN(3) == 0 {

@@ -150,7 +150,7 @@ func (e *Engine) verifyReadDone(o *op, data []byte, err error) {
 		result = wire.VerifyOutOfSync
 		e.verify.found++
 		if e.hasDisk {
-			e.bitmap.SetSectors(o.sector, o.sectors())
+			e.differs(o.sector, o.sectors())
 		}
 	}
 	e.send(wire.Message{Command: wire.CmdVerifyResult, Sector: o.sector, ID: result, Size: o.size})
@@ -161,7 +161,7 @@ func (e *Engine) verifyReadDone(o *op, data []byte, err error) {
 func (e *Engine) verifyAnswered(m *wire.Message) {
 	defer e.countVerified(m)
 	if m.ID == wire.VerifyOutOfSync && e.hasDisk && e.inside(m) {
-		e.bitmap.SetSectors(m.Sector, uint64(m.Size)/metadata.SectorSize)
+		e.differs(m.Sector, uint64(m.Size)/metadata.SectorSize)
 	}
 }
 
