@@ -249,7 +249,7 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	flagsBefore := e.super.Flags
 	if os.Role() == wire.Primary && ns.Role() != wire.Primary {
 		e.super.UUID.MarkPrimary(false)
-		e.sending.gone = false // nobody is left who could be told
+		e.sending.told = e.sending.losses // nobody is left who could be told
 		// The peer misses writes in the same generation: a crash must not make it an equal.
 		e.crashed = e.crashed || ns.Conn() == wire.Ahead || e.missesHeld()
 	}

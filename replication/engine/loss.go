@@ -89,15 +89,8 @@ func (e *Engine) peerLostDisk() {
 }
 
 // mayBeGone is heard when something that applications have an answer for was on no good disk but one that
-// may have lost it from its cache. The flushes under way fail, and the next one: they may have begun before the answer.
-func (e *Engine) mayBeGone() {
-	e.sending.gone = true
-	for _, list := range [][]*op{e.sending.flushes, e.waiting} {
-		for _, o := range list {
-			o.gone = o.gone || o.kind == appFlush
-		}
-	}
-}
+// may have lost it from its cache. All flushes fail until one that began after that has.
+func (e *Engine) mayBeGone() { e.sending.losses++ }
 
 // afterLoss ends the peer's half of all requests once the new state is known.
 func (e *Engine) afterLoss() {

@@ -53,25 +53,26 @@ type op struct {
 
 	local, net part
 	epoch      uint32
-	parts      int  // packets of it that are not answered
-	partly     bool // one of them left blocks that may differ, or it clears no bits for another reason
-	sentAt     time.Duration
-	began      time.Duration // on the disk
-	inSync     bool          // the peer says that the blocks are in sync now
-	logged     bool          // references in the activity log are held
-	inLog      bool          // part of the transfer log, until the epoch is confirmed
-	held       bool          // done, but the completion waits for the end of a suspension
-	completed  bool
-	restarted  bool
-	dropped    bool // the connection it belongs to is gone
-	postponed  bool // the peer wants its own write first
-	chosen     bool // a read that went to the peer by choice
-	thin       bool // a block of zeroes need not be sent
-	abandoned  bool // the disk was given up while it was doing this
-	written    bool // and is done again: the disk may have it, the peer not
-	undone     bool // a resync to this node brings back what was there before it
-	gone       bool // a flush: it has to tell that something may be gone
-	here       bool // the block of a resync that was asked for came, and is being stored
+	// of a flush: how many losses there were when it began, and how many had been told
+	losses, told uint32
+	parts        int  // packets of it that are not answered
+	partly       bool // one of them left blocks that may differ, or it clears no bits for another reason
+	sentAt       time.Duration
+	began        time.Duration // on the disk
+	inSync       bool          // the peer says that the blocks are in sync now
+	logged       bool          // references in the activity log are held
+	inLog        bool          // part of the transfer log, until the epoch is confirmed
+	held         bool          // done, but the completion waits for the end of a suspension
+	completed    bool
+	restarted    bool
+	dropped      bool // the connection it belongs to is gone
+	postponed    bool // the peer wants its own write first
+	chosen       bool // a read that went to the peer by choice
+	thin         bool // a block of zeroes need not be sent
+	abandoned    bool // the disk was given up while it was doing this
+	written      bool // and is done again: the disk may have it, the peer not
+	undone       bool // a resync to this node brings back what was there before it
+	here         bool // the block of a resync that was asked for came, and is being stored
 }
 
 func (o *op) sectors() uint64 { return uint64(o.size) / metadata.SectorSize }

@@ -32,7 +32,9 @@ type sendSide struct {
 	inFlight   uint64
 	quietSince time.Duration // since when an Ahead node has nothing on its way
 	giveUp     bool          // congestion: end the connection at the next tick
-	gone       bool          // something that was answered may be gone, and no flush has said so yet
+	// losses counts how often something that was answered may have got lost, told those that a flush behind them has
+	// failed for.
+	losses, told uint32
 }
 
 // epochs are those of the own writes of all volumes.
@@ -103,7 +105,7 @@ func (e *Engine) accept(o *op, limit uint32) {
 		e.complete(o, nil, ErrRange)
 	default:
 		if o.kind == appFlush {
-			o.gone, e.sending.gone = e.sending.gone, false
+			o.losses, o.told = e.sending.losses, e.sending.told
 		}
 		e.applied += o.sectors()
 		e.enqueue(o)
@@ -512,7 +514,12 @@ func (e *Engine) settleFlush(o *op) {
 		}
 	}
 	var err error
-	if o.gone || !e.mirrors() && (o.local == partFailed || !e.hasDisk || e.state.Disk() < wire.UpToDate) {
+	if s.losses != o.told {
+		// One that nobody had been told of when this flush began, or that came since: then only the next one is behind it.
+		s.told = max(s.told, o.losses)
+		err = ErrIO
+	}
+	if !e.mirrors() && (o.local == partFailed || !e.hasDisk || e.state.Disk() < wire.UpToDate) {
 		// What was written before is, if at all, where good data is, out of reach.
 		err = ErrIO
 	}

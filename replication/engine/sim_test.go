@@ -112,6 +112,7 @@ type simCopy struct {
 	requests   map[uint64]*request
 	doubtful   bool          // as Primary it was without good data, and no flush has succeeded since
 	doubted    time.Duration // when it last was
+	told       time.Duration // when a flush failed for it
 	suspended  time.Duration // by an administrator, since then; 0 not
 }
 

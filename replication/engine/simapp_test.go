@@ -118,7 +118,12 @@ func (n *simCopy) completed(f Effect) {
 			n.doubtful = false
 		} else {
 			w.logf("%d flush failed: %v", n.id, f.Err)
-			if n.lookForData(); !n.doubtful && q.began > n.doubted && errors.Is(f.Err, ErrIO) {
+			n.lookForData()
+			switch {
+			case !errors.Is(f.Err, ErrIO) || q.began <= n.doubted || q.began <= n.told:
+			case n.doubtful:
+				n.doubtful, n.told = false, w.now
+			default:
 				w.fail("a flush on node %d failed, and good data was within reach since the last one: %v", n.id, n.e.State())
 			}
 			if n.e.mirrors() || n.e.State().Disk() == wire.UpToDate {
