@@ -40,10 +40,11 @@ func (e *Engine) sanitize(os, ns State) State {
 		ns = ns.WithDisk(disk)
 	}
 	if ns.Conn() >= Connected && ns.Conn() < Ahead {
-		if ns.Disk() == Consistent || ns.Disk() == Outdated {
+		// Data that is outdated is good again when it was compared, or a Primary without a disk works with it.
+		if ns.Disk() == Consistent || ns.Disk() == Outdated && (ns.PeerDisk() >= Inconsistent || e.onTrial) {
 			ns = ns.WithDisk(UpToDate)
 		}
-		if ns.PeerDisk() == Consistent || ns.PeerDisk() == Outdated {
+		if ns.PeerDisk() == Consistent || ns.PeerDisk() == Outdated && ns.Disk() >= Inconsistent {
 			ns = ns.WithPeerDisk(UpToDate)
 		}
 	}
@@ -119,7 +120,7 @@ func (e *Engine) valid(s State) Result {
 		return NoRemoteDisk
 	case conn > Connected && disk < UpToDate && pdsk < UpToDate:
 		return NeedUpToDate
-	case (conn == Connected || conn == WFBitMapS || conn == SyncSource || conn == PausedSyncS) && disk == Outdated:
+	case (conn == Connected || conn == WFBitMapS || conn == SyncSource || conn == PausedSyncS) && disk == Outdated && (pdsk >= Inconsistent || s.Peer() == Primary):
 		return ConnectedOutdates
 	case (conn == VerifyS || conn == VerifyT) && !knownHash(e.cfg.VerifyAlg):
 		return NoVerifyAlg
