@@ -48,6 +48,20 @@ func TestOutdatedDataStaysThat(t *testing.T) {
 			if s := b.e.State(); s.Role() == wire.Primary {
 				t.Errorf("primary %v, failed before %v: promoted with outdated data: %v", primary, before, s)
 			}
+			if !primary && before {
+				answer := wire.ResultOK
+				p.tap = func(from int, m *wire.Message) {
+					if from == 1 && m.Command == wire.CmdStateReply {
+						answer = m.Code
+					}
+				}
+				a.e.send(wire.Message{Command: wire.CmdStateChange, Mask: wire.MaskRole, State: wire.State(wire.Primary)}) // as a kernel
+				p.effects(a)
+				p.run(true)
+				if p.tap = nil; answer.OK() {
+					t.Errorf("a node without a disk may be promoted, and nobody has good data: %v", answer)
+				}
+			}
 			// The newer data is back.
 			for _, n := range p.nodes {
 				if n.e.State().Conn() == wire.StandAlone {
