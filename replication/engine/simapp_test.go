@@ -46,6 +46,9 @@ func (n *simCopy) lookForData() {
 	if !n.up {
 		return
 	}
+	if n.w.broken == "losses are forgotten" {
+		n.e.sending.losses = 0
+	}
 	s := n.e.State()
 	if s.Role() == wire.Primary && (s.Disk() < wire.UpToDate || !n.e.hasDisk) && (s.Conn() < wire.Connected || s.Conn() >= wire.Ahead || s.PeerDisk() < wire.UpToDate) {
 		n.doubtful, n.doubted = true, n.w.now
@@ -63,7 +66,10 @@ func (v *value) safe(w *world, n *simCopy) bool {
 // kept tells whether a node must still have what it had once. A resource on top has no
 // cache of its own.
 func (w *world) kept(v trace, n *simCopy) bool {
-	return v.holders[n.id] && (n.process != nil || n.crashed < v.issued) && (n.target < v.issued || w.nodes[v.writer].crashed < v.issued && (!w.commanding && !w.stripping || w.nodes[1-n.id].crashed < v.issued))
+	if w.stripping && w.nodes[1-n.id].crashed >= v.issued {
+		return false // the disk here may have been away, and the other one was what counted
+	}
+	return v.holders[n.id] && (n.process != nil || n.crashed < v.issued) && (n.target < v.issued || w.nodes[v.writer].crashed < v.issued && (!w.commanding || w.nodes[1-n.id].crashed < v.issued))
 }
 
 // newest are the values that may be read on a node: the last one that must be there
