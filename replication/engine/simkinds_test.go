@@ -202,7 +202,7 @@ func TestBrokenKindsAreCaught(t *testing.T) {
 		{"one disk at a time", "writes reported before they are done", 1},
 		{"commands", "suspend-io is not heard", 1},
 		{"commands", "flags not written", 9},
-		{"no own disk", "losses are forgotten", 1},
+		{"no own disk", "losses are forgotten", 68},
 		{"verify on disks that change", "digests are not compared", 1},
 		{"size", "what is new counts as equal", 1},
 		{"power", "messages overtake metadata", 1},
