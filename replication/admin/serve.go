@@ -74,6 +74,7 @@ type server struct {
 	once    sync.Once
 
 	mu       sync.Mutex // commands one at a time, but not events
+	wantMu   sync.Mutex // not mu, which a command holds while it waits for the end of a takeover
 	want     wanted
 	taking   chan struct{} // closed when a takeover is over, nil without one
 	takingMu sync.Mutex
@@ -188,8 +189,9 @@ func Serve(ctx context.Context, o ServeOptions, channels []*os.File) error {
 	if s.want.Primary {
 		s.taking = make(chan struct{})
 	}
+	was := s.want // commands change it from here on
 	go serveControl(control, s.answer)
-	if err := s.restore(ctx); err != nil {
+	if err := s.restore(ctx, was); err != nil {
 		s.log(err.Error())
 	}
 	go s.watchSize()
@@ -228,6 +230,8 @@ func (s *server) readWanted() {
 
 // setWanted notes what a command made of the resource.
 func (s *server) setWanted(change func(*wanted)) {
+	s.wantMu.Lock()
+	defer s.wantMu.Unlock()
 	before, _ := json.Marshal(s.want)
 	change(&s.want)
 	b, err := json.Marshal(s.want)
@@ -246,7 +250,7 @@ func (s *server) setWanted(change func(*wanted)) {
 const takeoverWait = 15 * time.Second
 
 // restore becomes what the process before this one was.
-func (s *server) restore(ctx context.Context) error {
+func (s *server) restore(ctx context.Context, was wanted) error {
 	defer func() {
 		s.takingMu.Lock()
 		if s.taking != nil {
@@ -255,9 +259,9 @@ func (s *server) restore(ctx context.Context) error {
 		}
 		s.takingMu.Unlock()
 	}()
-	if s.want.Attached {
+	if was.Attached {
 		err := each(s.volumes, func(v *served) error {
-			if slices.Contains(s.want.Detached, v.conf.Number()) {
+			if slices.Contains(was.Detached, v.conf.Number()) {
 				return nil
 			}
 			return v.Attach()
@@ -266,24 +270,24 @@ func (s *server) restore(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.want.Connected {
+	if was.Connected {
 		if err := s.v.Connect(ctx, false); err != nil {
 			return err
 		}
 	}
-	if !s.want.Primary {
+	if !was.Primary {
 		for _, v := range s.volumes {
 			v.serveFile(false)
 		}
 		return nil
 	}
-	if s.want.Connected {
+	if was.Connected {
 		s.awaitPeer(ctx, takeoverWait)
 	}
 	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	failed := each(s.volumes, func(v *served) error {
-		if slices.Contains(s.want.Secondary, v.conf.Number()) {
+		if slices.Contains(was.Secondary, v.conf.Number()) {
 			return nil
 		}
 		return v.Promote(limit, false)
