@@ -351,10 +351,8 @@ func TestCommandsNeedTwoGoodDisks(t *testing.T) {
 func TestProtocolAWithoutDisk(t *testing.T) {
 	cfg := Defaults()
 	cfg.Protocol = ProtocolA
-	p := connectedPair(t, pairDisk, cfg, 1)
+	p := withoutDisk(t, cfg)
 	a, b := p.nodes[0], p.nodes[1]
-	p.tell(a, func(e *Engine, tag uint64) { e.Detach(p.now, tag) })
-	p.run(true)
 	p.tell(a, func(e *Engine, tag uint64) { e.Write(p.now, tag, 3*8, filled(0x33), false) })
 	if strings.Contains(p.out.String(), "write done") {
 		t.Error("a write is acknowledged that is nowhere yet")

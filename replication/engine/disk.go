@@ -120,18 +120,18 @@ func (e *Engine) limitSize(sectors uint64) uint64 {
 	return sectors
 }
 
-// ioError does what the configuration says about an error in reading or writing data.
+// ioError notes that the blocks are not here, and does what the configuration says about an error in reading or writing data.
 func (e *Engine) ioError(o *op) {
 	if !e.hasDisk {
 		return
 	}
+	e.differs(o.sector, o.sectors())
 	if e.cfg.OnIOError != IOErrorPassOn {
 		e.giveUpDisk()
 		return
 	}
-	e.differs(o.sector, o.sectors())
 	if e.state.Disk() > wire.Inconsistent {
-		e.merged = true
+		e.merged = e.state.Disk() == wire.UpToDate
 		e.note("local disk failed: its data does not count as good any more")
 		e.change(e.state.WithDisk(wire.Inconsistent), hard)
 	}

@@ -74,16 +74,11 @@ func (e *Engine) beforeLoss() {
 // peerLostDisk marks what the peer may have had in the cache of a disk it lost. A node
 // of gcrm takes its acknowledgements back, too; the kernel does not.
 func (e *Engine) peerLostDisk() {
+	e.beforeLoss()
 	for _, o := range e.sending.log {
 		if o.kind == appWrite && !o.dropped && o.completed && !e.storedHere(o) {
 			e.mayBeGone()
 		}
-	}
-	if !e.hasDisk {
-		return
-	}
-	e.beforeLoss()
-	for _, o := range e.sending.log {
 		o.clearsNothing()
 	}
 }

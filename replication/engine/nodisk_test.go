@@ -154,3 +154,28 @@ func TestReadsWhenTheDiskIsBack(t *testing.T) {
 		}
 	}
 }
+
+// TestErrorOfAnOutdatedDisk: an error that is passed on makes a disk Inconsistent. If its data was outdated, its bits tell no more
+// for that: what it misses is read where the good data is.
+func TestErrorOfAnOutdatedDisk(t *testing.T) {
+	cfg := Defaults()
+	cfg.OnIOError = IOErrorPassOn
+	p := withoutDisk(t, cfg)
+	a := p.nodes[0]
+	p.writeBlock(a, 3, 0x33)
+	p.attach(a)
+	p.runUntil(func(int, *wire.Message) bool { return a.e.State().Conn() == wire.WFBitMapT })
+	if s := a.e.State(); s.Disk() != wire.Outdated || a.e.bitmap.AnySectors(3*8, 8) {
+		t.Fatalf("not outdated, or a knows already: %v", s)
+	}
+	p.tell(a, func(e *Engine, _ uint64) { e.ioError(e.newOp(resyncRead, 900*8, 4096)) })
+	p.out.Reset()
+	p.tell(a, func(e *Engine, tag uint64) {
+		a.reads[tag] = true
+		e.Read(p.now, tag, 3*8, 4096)
+	})
+	p.disk(a)
+	if out := p.out.String(); a.e.State().Disk() != wire.Inconsistent || strings.Contains(out, "read done: 0") {
+		t.Errorf("in %v it reads what is old:\n%s", a.e.State(), out)
+	}
+}

@@ -61,10 +61,7 @@ func (e *Engine) readDone(o *op, data []byte, err error) {
 		e.free(o)
 		return
 	}
-	if e.hasDisk {
-		e.differs(o.sector, o.sectors())
-		e.ioError(o)
-	}
+	e.ioError(o)
 	o.restarted = true
 	e.runRead(o)
 }

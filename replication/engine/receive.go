@@ -267,9 +267,6 @@ func (e *Engine) peerWriteDone(o *op, err error) {
 	e.deactivate(o)
 	e.releaseLog(o)
 	flags := wire.DataFlags(o.flags)
-	if err != nil && e.hasDisk {
-		e.differs(o.sector, o.sectors())
-	}
 	if !o.dropped {
 		switch {
 		case err != nil || !e.hasDisk:

@@ -87,8 +87,8 @@ func (e *Engine) Read(now time.Duration, tag, sector uint64, size uint32) {
 	e.accept(o, 1<<20)
 }
 
-// Flush completes when all writes that completed before it are durable. One that fails says that some may be gone; that
-// is said once, as fsync does it.
+// Flush completes when all writes that completed before it are durable. One that fails says that some may be gone. All
+// fail until one that began after the loss has said so, and no more then, as fsync does it.
 func (e *Engine) Flush(now time.Duration, tag uint64) {
 	e.now = now
 	o := e.newOp(appFlush, 0, 0)
@@ -300,10 +300,7 @@ func (e *Engine) appDiskDone(o *op, data []byte, err error) {
 	o.local = partOK
 	if err != nil {
 		o.local = partFailed
-		if e.hasDisk {
-			e.differs(o.sector, o.sectors())
-			e.ioError(o)
-		}
+		e.ioError(o)
 	}
 	e.settleWrite(o)
 }

@@ -119,13 +119,12 @@ func (e *Engine) receiveBitmap(m *wire.Message) {
 func (e *Engine) startSource() {
 	// The target has said that its data is outdated (where the volume grew: see unbegun), and what it misses has an identifier.
 	e.unheard, e.newUUIDPending, e.added = endHeard, false, false
-	g, all := &e.super.UUID, e.bitmap.Count() == e.bitmap.Len()
-	if u := e.peer.uuids; u != nil && all && (metadata.SameGeneration(u.Current, g.History[0]) || metadata.SameGeneration(u.Current, g.History[1])) {
-		// All bits describe the difference to any generation, also to that of this target. Else resyncs that it
-		// does not live to note would push the one it comes with out of the history: unrelated data.
-		g.Bitmap = u.Current
+	if u := e.peer.uuids; u != nil && e.bitmap.Count() == e.bitmap.Len() {
+		// Else resyncs that the target does not live to note would push the generation it comes with out of the
+		// history: unrelated data.
+		e.super.UUID.DescribeAll(u.Current)
 	}
-	sync := g.StartSource(e.randomUUID())
+	sync := e.super.UUID.StartSource(e.randomUUID())
 	e.resync = resyncRun{total: e.bitmap.Count(), started: e.now}
 	e.persist()
 	e.send(wire.Message{Command: wire.CmdSyncUUID, UUID: sync})

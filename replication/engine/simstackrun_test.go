@@ -173,7 +173,7 @@ func TestStacksThatFailed(t *testing.T) {
 		{"split brain on top", 1006388, "a person who changed its mind about whose data to keep"},
 		{"split brain on top", 2026112470051, "the target of a resync had noted the end when its source crashed: that it wrote alone then is no split brain"},
 		{"split brain below", 2026112620598, "a Primary that is target of a resync lost its source: an error is right, and the side on top does not start"},
-		{"on a target below", 2026112620108, "an extent left the activity log before what was written there was durable"},
+		{"on a target below", 2026114300723, "an extent left the activity log before what was written there was durable"},
 		{"on a target below", 2026112921901, "the disk on top had failed, and the word of it came after its refusal of a write"},
 		{"on a target below", 2026114100820, "somebody wrote below to the owner while it was being demoted; that was refused, and the side on top, which knew nothing of it, went on there"},
 		{"one disk at a time below", 2026112471095, "a disk that forgot what it had acknowledged while nobody used it: nobody can know"},

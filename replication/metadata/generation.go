@@ -68,6 +68,13 @@ func SameLine(a, b uint64) bool {
 	return a&identity == b&identity && a&^PrimaryMark > JustCreated && b&^PrimaryMark > JustCreated
 }
 
+// DescribeAll says that all bits are set: they describe the difference to the given generation, too, if it is one of the history.
+func (g *Generations) DescribeAll(to uint64) {
+	if SameGeneration(to, g.History[0]) || SameGeneration(to, g.History[1]) {
+		g.Bitmap = to
+	}
+}
+
 // StartSource begins a resync as its source and gives the sync identifier that the
 // target will carry until it has finished.
 func (g *Generations) StartSource(random uint64) uint64 {
