@@ -131,6 +131,7 @@ func (e *Engine) receiveState(ps wire.State) {
 	}
 	e.discardMyData = false
 	e.pumpData()
+	e.maybeDemote()
 }
 
 // newerThanCrashed begins a generation on a Primary that is source for a peer that crashed as

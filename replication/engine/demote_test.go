@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -152,5 +153,60 @@ func TestDemotedWhileConnecting(t *testing.T) {
 	p.awaitSync()
 	if s := b.e.State(); s.Conn() != wire.Connected || s.Peer() != wire.Secondary {
 		t.Error(s)
+	}
+}
+
+// TestDemotedBetweenARefusalAndItsReason: the peer's disk fails with a write that it had acknowledged, and what it takes
+// back overtakes its word on the disk. A Secondary would begin no generation, and the disk, attached again, would be equal.
+func TestDemotedBetweenARefusalAndItsReason(t *testing.T) {
+	for _, ending := range []string{"the word comes", "cut", "crash"} {
+		p := connectedPair(t, pairDisk, Defaults(), 1)
+		a, b := p.nodes[0], p.nodes[1]
+		p.out.Reset()
+		p.tell(a, func(e *Engine, tag uint64) { e.Write(p.now, tag, 7*8, filled(0x77), false) })
+		p.runUntil(func(from int, m *wire.Message) bool { return from == 0 && m.Command == wire.CmdBarrier })
+		p.tell(a, func(e *Engine, tag uint64) { e.Demote(p.now, tag) })
+		b.broken = true
+		p.step(true) // BARRIER
+		for len(b.work) > 0 {
+			p.disk(b)
+		}
+		slices.SortStableFunc(p.wire, func(x, y pending) int {
+			overtakes := map[bool]int{true: 0, false: 1}
+			return overtakes[x.meta] - overtakes[y.meta]
+		})
+		refused := false
+		p.tap = func(from int, m *wire.Message) { refused = refused || from == 1 && m.Command == wire.CmdNegAck }
+		for len(p.wire) > 0 && p.wire[0].meta {
+			p.step(true)
+		}
+		if !refused || a.e.unconfirmed() {
+			t.Fatalf("%s: nothing is taken back, or something is unconfirmed\n%s", ending, p.out.String())
+		}
+		switch ending {
+		case "the word comes":
+			p.run(true)
+		case "crash":
+			p.must(a.disk.Sync())
+			p.crash(a)
+			p.drop()
+			p.up(a)
+			p.link(1)
+		default:
+			p.drop()
+			p.link(1)
+		}
+		p.run(true)
+		if s := a.e.State(); s.Role() != wire.Secondary || len(a.e.demoting) > 0 {
+			t.Errorf("%s: not demoted: %v", ending, s)
+		}
+		b.broken = false
+		b.disk.lose()
+		p.attach(b)
+		p.run(true)
+		p.awaitSync()
+		if got := b.disk.sector(7 * 8)[0]; got != 0x77 {
+			t.Errorf("%s: both nodes are UpToDate, and b has %#x where a wrote 0x77", ending, got)
+		}
 	}
 }

@@ -246,6 +246,9 @@ func (e *Engine) afterChange(os, ns wire.State) {
 		ns.Conn() == wire.Connected {
 		e.considerResync = true
 	}
+	if os.PeerDisk() != ns.PeerDisk() || ns.Conn() < wire.Connected {
+		e.sending.refused = false
+	}
 	flagsBefore := e.super.Flags
 	if os.Role() == wire.Primary && ns.Role() != wire.Primary {
 		e.super.UUID.MarkPrimary(false)

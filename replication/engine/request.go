@@ -35,6 +35,8 @@ type sendSide struct {
 	// losses counts how often something that was answered may have got lost, told those that a flush behind them has
 	// failed for.
 	losses, told uint32
+	// refused: the peer could not store a write, or took one back, and its word on its disk is under way.
+	refused bool
 }
 
 // epochs are those of the own writes of all volumes.
@@ -393,6 +395,7 @@ func (e *Engine) writeAnswered(m *wire.Message) {
 	switch m.Command {
 	case wire.CmdNegAck:
 		o.net = partFailed
+		e.sending.refused = e.state.PeerDisk() > wire.Inconsistent
 		if e.hasDisk {
 			e.differs(o.sector, o.sectors())
 		}

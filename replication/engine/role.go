@@ -332,13 +332,14 @@ func (e *Engine) Demote(now time.Duration, tag uint64) {
 	}
 }
 
-// maybeDemote goes on with a demotion once nothing is unconfirmed, and the peer has said how large it is.
+// maybeDemote goes on with a demotion once nothing is unconfirmed, the peer has said how large it is, and, if it could not
+// store something, what has become of its disk: that begins a generation as long as the node is Primary.
 func (e *Engine) maybeDemote() {
 	if len(e.demoting) == 0 || e.growing {
 		return
 	}
 	e.closeEpoch()
-	if e.unconfirmed() {
+	if e.unconfirmed() || e.sending.refused {
 		return
 	}
 	e.answerDemotion(e.demote())

@@ -110,7 +110,7 @@ type simCopy struct {
 	// metaFailed: metadata could not be written in this batch of effects.
 	metaFailed bool
 	requests   map[uint64]*request
-	doubtful   bool          // as Primary it was without good data, and no flush has succeeded since
+	doubtful   bool          // as Primary it was without good data, and no flush has succeeded since, or said so
 	doubted    time.Duration // when it last was
 	told       time.Duration // when a flush failed for it
 	suspended  time.Duration // by an administrator, since then; 0 not
@@ -146,12 +146,13 @@ type trace struct {
 }
 
 type request struct {
-	block *block
-	v     *value
-	read  bool
-	flush []*value
-	then  func(data []byte, err error) // of the resource on top
-	began time.Duration
+	block  *block
+	v      *value
+	read   bool
+	flush  []*value                     // what must be there if it succeeds
+	behind []*value                     // what the application has an answer for
+	then   func(data []byte, err error) // of the resource on top
+	began  time.Duration
 }
 
 func (w *world) logf(format string, args ...any) { w.simClock.logf(w.name+format, args...) }

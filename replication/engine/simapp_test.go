@@ -55,6 +55,22 @@ func (n *simCopy) lookForData() {
 	}
 }
 
+// flushEnded tells whether a flush may have ended so: it fails only if good data was out of reach, and nobody had been
+// told of that when it began.
+func (n *simCopy) flushEnded(q *request, err error) bool {
+	n.lookForData()
+	switch {
+	case err == nil:
+		n.doubtful = false
+	case q.began <= n.doubted || q.began <= n.told:
+	case n.doubtful:
+		n.doubtful, n.told = false, n.w.now
+	default:
+		return false
+	}
+	return true
+}
+
 // safe tells whether an acknowledged value must be found on a node. A flushed one
 // must, everywhere. One that is only acknowledged must be there as long as neither
 // the node lost its cache, nor a crashed writer came back and made its own disk,
@@ -115,23 +131,23 @@ func (n *simCopy) completed(f Effect) {
 		}
 		q.block.busy = false
 	case q.flush != nil:
-		for _, v := range q.flush {
-			v.flushed, v.doubted = v.flushed || f.Err == nil, v.doubted || f.Err != nil
+		if f.Err == nil {
+			for _, v := range q.flush {
+				v.flushed = true
+			}
+		} else {
+			for _, v := range q.behind {
+				v.doubted = true
+			}
+		}
+		if !n.flushEnded(q, f.Err) && errors.Is(f.Err, ErrIO) {
+			w.fail("a flush on node %d failed, and good data was within reach since the last one: %v", n.id, n.e.State())
 		}
 		if f.Err == nil {
 			w.stats.flushed++
 			w.logf("%d flushed", n.id)
-			n.doubtful = false
 		} else {
 			w.logf("%d flush failed: %v", n.id, f.Err)
-			n.lookForData()
-			switch {
-			case !errors.Is(f.Err, ErrIO) || q.began <= n.doubted || q.began <= n.told:
-			case n.doubtful:
-				n.doubtful, n.told = false, w.now
-			default:
-				w.fail("a flush on node %d failed, and good data was within reach since the last one: %v", n.id, n.e.State())
-			}
 			if n.e.mirrors() || n.e.State().Disk() == wire.UpToDate {
 				w.did(flushFailed)
 			}
@@ -219,7 +235,7 @@ func (w *world) work() {
 	n := w.nodes[w.primary].copies[b.volume]
 	switch c := w.r.IntN(20); {
 	case c == 0:
-		var vs []*value
+		var vs, answered []*value
 		// What the application has an answer for, and no flush has failed since.
 		all := !w.weak
 		for _, q := range n.requests {
@@ -230,7 +246,11 @@ func (w *world) work() {
 				continue
 			}
 			for _, v := range o.history {
-				if v.safe(w, n) || all && v.tenure == w.tenure && !v.doubted {
+				mine := v.tenure == w.tenure
+				if mine {
+					answered = append(answered, v)
+				}
+				if v.safe(w, n) || all && mine && !v.doubted {
 					vs = append(vs, v)
 				}
 			}
@@ -238,7 +258,7 @@ func (w *world) work() {
 		if vs == nil {
 			return
 		}
-		n.act(func() { n.e.Flush(n.clock(), n.request(&request{flush: vs})) })
+		n.act(func() { n.e.Flush(n.clock(), n.request(&request{flush: vs, behind: answered})) })
 	case b.busy:
 		return
 	case c < 6:

@@ -93,16 +93,16 @@ func (d *stackedDisk) request(flush bool, issue func(c *simCopy, tag uint64)) ([
 	var data []byte
 	var err error
 	c := d.s.lower.nodes[d.s.host].copies[0]
-	tag := c.request(&request{then: func(b []byte, e error) {
+	q := &request{}
+	q.then = func(b []byte, e error) {
 		data, err = slices.Clone(b), e
-		if flush && e == nil {
-			c.doubtful = false
-		}
+		expected := flush && c.flushEnded(q, e)
 		if e != nil {
-			d.s.refused(c, e, flush)
+			d.s.refused(c, e, expected)
 		}
 		p.later(me)
-	}})
+	}
+	tag := c.request(q)
 	c.act(func() { issue(c, tag) })
 	p.check()
 	me.wait()
@@ -116,12 +116,12 @@ const brokenLog = "extents leave the log before the data is durable"
 const errorOnTop = "an error for the side on top"
 
 // refused looks at an error of the lower resource: it is right only when no good data is within
-// reach of its Primary, which without fencing is the case for the target of a resync that loses its source, or for
-// a flush behind that.
-func (s *simStack) refused(c *simCopy, err error, flush bool) {
+// reach of its Primary, which without fencing is the case for the target of a resync that loses its source, or expected,
+// as for a flush behind that.
+func (s *simStack) refused(c *simCopy, err error, expected bool) {
 	w, state, peer := s.lower, c.e.State(), s.lower.nodes[1-c.id]
 	within := c.conn != 0 && c.conn == peer.conn && state.Conn() >= wire.Connected && peer.copies[0].e.State().Disk() == wire.UpToDate
-	if w.oneFault || within && !(flush && c.doubtful) || state.Disk() == wire.UpToDate || !errors.Is(err, ErrIO) {
+	if w.oneFault || !expected && (within || state.Disk() == wire.UpToDate) || !errors.Is(err, ErrIO) {
 		w.fail("the side on top is told %q: %v, %v", err, w.describe(0), w.describe(1))
 		return
 	}
