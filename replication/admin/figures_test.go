@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -82,12 +83,23 @@ func cpu(pid int) float64 {
 	return (user + system) / 100
 }
 
-// TestFigures measures a volume between two processes on this host, beside a file with
+// rounds is how often everything is measured that is compared, in turn: the rate of a disk changes from minute to minute.
+const rounds = 5
+
+// beside is what a volume is compared with: how many operations per second it does when every so many writes
+// are flushed.
+type beside struct {
+	name    string
+	measure func(r row, perFlush int) float64
+	writes  bool // only
+}
+
+// TestFigures measures a volume between two processes on this host, in turn with a file with
 // direct I/O, two files written at once (as the volume does here: both its disks are on one)
 // and a mirror made of two qemu-nbd (quorum over a file and NBD), which do as
-// many flushes per write as the volume's other node did under protocol C:
+// many flushes per write as the volume's other node did. Ratios are medians of those of the rounds:
 //
-//	go test ./replication/admin -run TestFigures -v -figures 10s
+//	go test ./replication/admin -run TestFigures -v -figures 2s
 //
 // It needs fio (with its nbd engine) and qemu-utils; on a machine that does nothing else.
 func TestFigures(t *testing.T) {
@@ -100,86 +112,99 @@ func TestFigures(t *testing.T) {
 		}
 	}
 	loopback(t)
-	best := map[string]float64{}
-	perFlush := make([]int, len(rows)) // writes for each flush under protocol C
+	others := append(besideFiles(t), besideMirror(t))
 	for _, protocol := range []string{"A", "B", "C"} {
 		t.Run("protocol "+protocol, func(t *testing.T) {
 			s := newSite(t, 410, "net { protocol "+protocol+"; max-buffers 8000; max-epoch-size 8000; } disk { resync-rate 1G; c-plan-ahead 0; c-min-rate 0; al-extents 3389; }")
 			s.firstSync()
-			uri := "--uri=nbd+unix:///r0?socket=" + s.folder(0).NBD("r0")
-			for i, r := range rows {
-				a, b := s.status(0), s.status(1)
-				before := cpu(a.PID) + cpu(b.PID)
-				iops, bytes := fio(t, r, "--ioengine=nbd", uri)
-				used := cpu(a.PID) + cpu(b.PID) - before
-				writes := iops * figures.Seconds()
-				text := ""
-				if flushes := float64(s.status(1).Counters.Flushes - b.Counters.Flushes); !r.read && flushes > 0 {
-					perFlush[i] = max(1, int(writes/flushes+0.5))
-					text = fmt.Sprintf(", a flush for %d writes", perFlush[i])
-				}
-				best[protocol+r.name] = iops
-				t.Logf("%-32s %8.0f /s, %.2f s CPU per GiB%s", r.name, iops, used/bytes*(1<<30), text)
+			for _, r := range rows {
+				s.compare(r, others)
 			}
 			s.ok(0, "secondary", "r0")
 		})
 	}
-	compare := func(t *testing.T, r row, iops float64, text string) {
-		t.Logf("%-32s %8.0f /s%s; the volume has %.0f %%, %.0f %% and %.0f %% of it under A, B and C", r.name, iops, text,
-			best["A"+r.name]/iops*100, best["B"+r.name]/iops*100, best["C"+r.name]/iops*100)
-	}
-	flush := func(i int, option string) []string {
-		if perFlush[i] == 0 {
-			return nil
+}
+
+// compare measures one row of a volume in turn with others.
+func (s *site) compare(r row, others []beside) {
+	var volume, processor, perFlush []float64
+	rates, ratios := make([][]float64, len(others)), make([][]float64, len(others))
+	for range rounds {
+		a, b := s.status(0), s.status(1)
+		before := cpu(a.PID) + cpu(b.PID)
+		iops, bytes := fio(s.t, r, "--ioengine=nbd", "--uri=nbd+unix:///r0?socket="+s.folder(0).NBD("r0"))
+		processor = append(processor, (cpu(a.PID)+cpu(b.PID)-before)/bytes*(1<<30))
+		volume = append(volume, iops)
+		every := 0 // writes
+		if flushes := float64(s.status(1).Counters.Flushes - b.Counters.Flushes); !r.read && flushes > 0 {
+			every = max(1, int(iops*figures.Seconds()/flushes+0.5))
 		}
-		return []string{fmt.Sprintf("--%s=%d", option, perFlush[i])}
-	}
-	t.Run("file", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "file")
-		shell(t, "fallocate", "-l", "400M", path+".0")
-		shell(t, "fallocate", "-l", "400M", path+".1")
-		target := []string{"--ioengine=libaio", "--direct=1", "--filename_format=" + path + ".$jobnum"}
-		fio(t, rows[2], append([]string{"--numjobs=2"}, target...)...) // writes every block once
-		for i, r := range rows {
-			iops, _ := fio(t, r, target...)
-			t.Logf("%-32s %8.0f /s without flushes", r.name, iops)
-			iops, _ = fio(t, r, append(flush(i, "fdatasync"), target...)...)
-			compare(t, r, iops, " with the same flushes")
-			if !r.read {
-				iops, _ = fio(t, r, append(flush(i, "fdatasync"), append([]string{"--numjobs=2"}, target...)...)...)
-				compare(t, r, iops, " in each of two at once")
+		perFlush = append(perFlush, float64(every))
+		for i, o := range others {
+			if !o.writes || !r.read {
+				rate := o.measure(r, every)
+				rates[i], ratios[i] = append(rates[i], rate), append(ratios[i], iops/rate*100)
 			}
 		}
-	})
-	t.Run("qemu mirror", func(t *testing.T) {
-		dir := t.TempDir()
-		for _, n := range []string{"a", "b"} {
-			shell(t, "fallocate", "-l", "400M", filepath.Join(dir, n))
+	}
+	s.t.Logf("%-32s %8.0f /s, %.2f s CPU per GiB, a flush for %.0f writes", r.name, median(volume), median(processor), median(perFlush))
+	for i, o := range others {
+		if len(rates[i]) > 0 {
+			s.t.Logf("%-32s %8.0f /s: the volume has %.0f %% of that (%.0f to %.0f)", "  "+o.name, median(rates[i]), median(ratios[i]), slices.Min(ratios[i]), slices.Max(ratios[i]))
 		}
-		port := freePort(t)
-		start := func(args ...string) int {
-			cmd := exec.Command("qemu-nbd", args...)
-			cmd.Stderr = os.Stderr
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-			time.Sleep(500 * time.Millisecond)
-			return cmd.Process.Pid
+	}
+}
+
+// flushes lets fio flush so often, by an option that its engine has.
+func flushes(option string, every int) []string {
+	if every == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("--%s=%d", option, every)}
+}
+
+func besideFiles(t *testing.T) []beside {
+	path := filepath.Join(t.TempDir(), "file")
+	shell(t, "fallocate", "-l", "400M", path+".0")
+	shell(t, "fallocate", "-l", "400M", path+".1")
+	target := []string{"--ioengine=libaio", "--direct=1", "--filename_format=" + path + ".$jobnum"}
+	both := append([]string{"--numjobs=2"}, target...)
+	fio(t, rows[2], both...) // writes every block once
+	with := func(target []string) func(row, int) float64 {
+		return func(r row, every int) float64 {
+			iops, _ := fio(t, r, append(flushes("fdatasync", every), target...)...)
+			return iops
 		}
-		far := start("-t", "-e", "4", "-f", "raw", "--cache=none", "--aio=native", "-b", "127.0.0.1", "-p", fmt.Sprint(port), filepath.Join(dir, "b"))
-		sock := filepath.Join(dir, "s")
-		near := start("-t", "-e", "4", "-k", sock, "--image-opts", fmt.Sprintf("driver=quorum,vote-threshold=1,read-pattern=fifo,"+
-			"children.0.driver=raw,children.0.file.driver=file,children.0.file.filename=%s/a,children.0.file.cache.direct=on,children.0.file.aio=native,"+
-			"children.1.driver=raw,children.1.file.driver=nbd,children.1.file.host=127.0.0.1,children.1.file.port=%d", dir, port))
-		target := []string{"--ioengine=nbd", "--uri=nbd+unix:///?socket=" + sock}
-		fio(t, rows[2], target...)
-		for i, r := range rows {
-			before := cpu(far) + cpu(near)
-			iops, bytes := fio(t, r, append(flush(i, "fsync"), target...)...)
-			compare(t, r, iops, fmt.Sprintf(", %.2f s CPU per GiB", (cpu(far)+cpu(near)-before)/bytes*(1<<30)))
+	}
+	return []beside{{"file", with(target), false}, {"each of two files at once", with(both), true}}
+}
+
+func besideMirror(t *testing.T) beside {
+	dir := t.TempDir()
+	for _, n := range []string{"a", "b"} {
+		shell(t, "fallocate", "-l", "400M", filepath.Join(dir, n))
+	}
+	port := freePort(t)
+	start := func(args ...string) {
+		cmd := exec.Command("qemu-nbd", args...)
+		cmd.Stderr = os.Stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
 		}
-	})
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		time.Sleep(500 * time.Millisecond)
+	}
+	start("-t", "-e", "4", "-f", "raw", "--cache=none", "--aio=native", "-b", "127.0.0.1", "-p", fmt.Sprint(port), filepath.Join(dir, "b"))
+	sock := filepath.Join(dir, "s")
+	start("-t", "-e", "4", "-k", sock, "--image-opts", fmt.Sprintf("driver=quorum,vote-threshold=1,read-pattern=fifo,"+
+		"children.0.driver=raw,children.0.file.driver=file,children.0.file.filename=%s/a,children.0.file.cache.direct=on,children.0.file.aio=native,"+
+		"children.1.driver=raw,children.1.file.driver=nbd,children.1.file.host=127.0.0.1,children.1.file.port=%d", dir, port))
+	target := []string{"--ioengine=nbd", "--uri=nbd+unix:///?socket=" + sock}
+	fio(t, rows[2], target...)
+	return beside{"mirror of two qemu-nbd", func(r row, every int) float64 {
+		iops, _ := fio(t, r, append(flushes("fsync", every), target...)...)
+		return iops
+	}, false}
 }
 
 // loopback measures what one TCP connection over loopback carries, in writes of 1 MiB.

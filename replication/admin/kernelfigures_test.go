@@ -63,7 +63,6 @@ yes yes | drbdadm create-md --force k0 >/dev/null 2>&1; drbdadm up k0; `+with+`g
 		}
 		return sum
 	}
-	const rounds = 3
 	for _, r := range rows {
 		var rate, cost [2][]float64 // kernel, gcrm
 		for range rounds {

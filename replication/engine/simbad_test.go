@@ -55,6 +55,9 @@ func (n *simNode) mendDisk(life int) {
 		for _, c := range n.copies {
 			if n.noticed {
 				c.disk.content().lose()
+				if w.dual != nil {
+					w.dual.forgot(n.id)
+				}
 			}
 			c.attachAgain(life)
 		}

@@ -16,6 +16,8 @@ import (
 type simDual struct {
 	// targets: a node is promoted in the middle of a resync, too.
 	targets bool
+	// resting: nothing is written while a disk is away, so that what it forgot is not overwritten before it is back.
+	resting bool
 	owned   [2][]uint64 // sectors of blocks that only this node writes
 	shared  []uint64    // first sectors of areas that both write
 	sectors map[uint64][]*dualWrite
@@ -26,7 +28,7 @@ type simDual struct {
 	// volatile are writes of which a node has a copy that no flush has made durable.
 	volatile [2][]*dualWrite
 	leaving  [2]bool // its application is being stopped
-	target   [2]bool // of a resync
+	target   [2]bool // of a resync, or without a disk
 	was      [2]wire.State
 }
 
@@ -96,7 +98,13 @@ func (w *world) workDual() {
 	if w.quiet || !n.up || d.leaving[n.id] || n.copies[0].e.State().Role() != wire.Primary || len(d.pending[n.id])+d.reading[n.id] > 12 {
 		return
 	}
-	switch c := w.r.IntN(20); {
+	c := w.r.IntN(20)
+	if d.resting && slices.ContainsFunc(w.nodes[:], func(n *simNode) bool {
+		return n.broken || n.up && n.copies[0].e.State().Disk() < wire.UpToDate
+	}) {
+		c = 5
+	}
+	switch {
 	case c == 0:
 		w.flushDual(n)
 	case c < 6:
@@ -205,6 +213,9 @@ func (w *world) writtenDual(c *simCopy, v *dualWrite, err error) {
 	w.stats.acked++
 	v.acked = true
 	v.on = c.holders()
+	if w.badDisks && !v.arrived {
+		v.on[1-c.id] = false // its disk has just failed
+	}
 	for i, n := range w.nodes {
 		if v.on[i] = v.on[i] && n.up && n.crashed < v.issued; !v.on[i] {
 			continue
@@ -214,6 +225,10 @@ func (w *world) writtenDual(c *simCopy, v *dualWrite, err error) {
 		for s := v.sector; s < v.sector+v.sectors; s++ {
 			got := d.byID[binary.LittleEndian.Uint64(disk.sector(s))]
 			if got.ended < v.issued {
+				if w.badDisks && i == v.writer && c.e.State().Disk() < wire.UpToDate {
+					v.on[i] = false // its disk is back, and was not there for this
+					continue
+				}
 				if !d.competes(1-v.writer, s) || i == v.writer {
 					w.fail("write %d at %d is acknowledged on node %d, but node %d has %d", v.id, s, c.id, i, got.id)
 				}
@@ -275,20 +290,25 @@ func (d *simDual) synced(i int) {
 	d.volatile[i] = d.volatile[i][:0]
 }
 
-// crashed: a node has lost what was in its cache, and its requests have no end.
-func (d *simDual) crashed(i int, now time.Duration) {
+// forgot: the disk of a node has lost what was in its cache.
+func (d *simDual) forgot(i int) {
 	for _, v := range d.volatile[i] {
 		v.on[i] = v.durable[i]
 	}
 	d.volatile[i] = d.volatile[i][:0]
+}
+
+// crashed: a node has lost what was in its cache, and its requests have no end.
+func (d *simDual) crashed(i int, now time.Duration) {
+	d.forgot(i)
 	for len(d.pending[i]) > 0 {
 		d.end(d.pending[i][0], now)
 	}
 	d.reading[i], d.leaving[i], d.target[i], d.was[i] = 0, false, false, 0
 }
 
-// must tells whether a node has to give a write, or something newer. The target of a resync
-// gives what the source has.
+// must tells whether a node has to give a write, or something newer. The target of a resync, and a node without a disk,
+// gives what the other one has.
 func (d *simDual) must(i int, v *dualWrite) bool {
 	return v.acked && (v.flushed || !d.target[i] && v.on[i] || d.target[i] && v.on[1-i])
 }
@@ -348,6 +368,7 @@ func (w *world) flushDual(n *simNode) {
 			}
 		}
 	}
+	began := w.now
 	n.act(func() {
 		c.e.Flush(n.clock(), c.request(&request{then: func(_ []byte, err error) {
 			if err != nil {
@@ -356,6 +377,9 @@ func (w *world) flushDual(n *simNode) {
 			w.stats.flushed++
 			has := c.holders()
 			has[n.id] = c.e.State().Disk() == wire.UpToDate
+			if o := w.nodes[1-n.id]; w.badDisks && (o.broken || o.crashed >= began || o.up && !o.copies[0].e.hasDisk) {
+				has[o.id] = false // its disk has just failed
+			}
 			for _, v := range before {
 				all := true
 				for i := range w.nodes {
@@ -392,6 +416,8 @@ func (w *world) watchDual() {
 			d.target[i] = true
 		case s.Disk() == wire.UpToDate:
 			d.target[i] = false
+		case s.Disk() < wire.Inconsistent && conn >= wire.Connected:
+			d.target[i] = true // it reads what the other one has
 		}
 		if was := d.was[i]; was.Role() != wire.Primary && s.Role() == wire.Primary && s.Peer() == wire.Primary {
 			w.happened["both nodes Primary"]++

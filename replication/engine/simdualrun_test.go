@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -69,17 +70,25 @@ func (w *world) mayPromote(n *simNode) bool {
 }
 
 func simulateDual(t testing.TB, seed uint64, verbose bool, span time.Duration, broken string) *world {
+	return simulateDualOn(t, seed, verbose, span, broken, false)
+}
+
+// simulateDualOn lets disks fail, too, one at a time.
+func simulateDualOn(t testing.TB, seed uint64, verbose bool, span time.Duration, broken string, badDisks bool) *world {
 	cfg := simConfig()
 	cfg.TwoPrimaries = true
 	if seed%3 == 0 {
 		cfg.ResyncRate, cfg.MaxRate, cfg.PlanAhead = 2000, 4000, 0 // there is time for something in a resync
 	}
 	cfg.SuspendNoData = seed%5 == 0
+	if badDisks {
+		cfg.OnIOError = IOErrorPolicy(seed % 2)
+	}
 	w := newWorld(t, seed, cfg, verbose, 1)
-	w.broken = broken
+	w.broken, w.badDisks, w.oneFault = broken, badDisks, badDisks
 	w.settle()
 	w.shareBlocks()
-	w.dual.targets, w.cutting = seed%2 == 0, seed%7 == 0
+	w.dual.targets, w.cutting, w.dual.resting = seed%2 == 0, seed%7 == 0, badDisks && seed%4 < 2
 	for _, n := range w.nodes {
 		n.boot()
 	}
@@ -151,7 +160,12 @@ var dualMust = []string{
 
 // TestSimulationOfTwoPrimaries: both nodes write and read the same volume, also the same
 // places at the same time.
-func TestSimulationOfTwoPrimaries(t *testing.T) {
+func TestSimulationOfTwoPrimaries(t *testing.T) { dualSchedules(t, false) }
+
+// TestSimulationOfTwoPrimariesAndDisks: the same with disks that fail, one at a time: nothing that was acknowledged is lost.
+func TestSimulationOfTwoPrimariesAndDisks(t *testing.T) { dualSchedules(t, true) }
+
+func dualSchedules(t *testing.T, badDisks bool) {
 	count, first := uint64(16), *simFirst
 	switch {
 	case *simSeed != 0:
@@ -161,7 +175,7 @@ func TestSimulationOfTwoPrimaries(t *testing.T) {
 	}
 	acked, reads, flushed, crashes, happened := 0, 0, 0, 0, tally{}
 	for seed := first; seed < first+count; seed++ {
-		w := simulateDual(t, seed, *simSeed != 0, min(*simSpan, 6*time.Second), "")
+		w := simulateDualOn(t, seed, *simSeed != 0, min(*simSpan, 6*time.Second), "", badDisks)
 		if *simSeed != 0 {
 			name := filepath.Join(os.TempDir(), fmt.Sprintf("engine-sim-dual-%d.log", seed))
 			if err := os.WriteFile(name, []byte(w.log.String()), 0o600); err != nil {
@@ -176,7 +190,11 @@ func TestSimulationOfTwoPrimaries(t *testing.T) {
 		happened.add(w.happened)
 	}
 	t.Logf("%d schedules: %d writes acknowledged, %d reads, %d flushes, %d crashes, %v", count, acked, reads, flushed, crashes, happened)
-	for _, what := range dualMust {
+	must := dualMust
+	if badDisks {
+		must = append(slices.Clone(must), cacheLost)
+	}
+	for _, what := range must {
 		if happened[what] == 0 && *simSeed == 0 && count >= 16 {
 			t.Errorf("not in any of these schedules: %s", what)
 		}

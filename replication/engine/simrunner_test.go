@@ -243,7 +243,7 @@ func (n *simCopy) carryOut(f Effect) {
 					n.act(func() { n.r.HandlerDone(n.clock(), "fence-peer", fencePeerStonithed) })
 					return
 				}
-				if w.oneFault && n.conn != 0 {
+				if w.oneFault && n.conn != 0 && (w.dual == nil || n.copies[0].e.State().Disk() < wire.UpToDate) {
 					// It is back, and may have the only good disk by now.
 					n.act(func() { n.r.HandlerDone(n.clock(), "fence-peer", code) })
 					return
