@@ -44,6 +44,10 @@ func (e *Engine) receiveState(ps wire.State) {
 		e.protocolError("state before the settings")
 		return
 	}
+	if os.Conn() == wire.WFReportParams && ps.Disk() >= wire.Inconsistent && e.peer.uuids == nil {
+		e.protocolError("the peer has a disk and does not tell the identifiers of its data")
+		return
+	}
 	if os.PeerDisk() == wire.Inconsistent && disk == wire.UpToDate && os.Disk() == wire.UpToDate && os.Conn() > wire.Connected {
 		switch {
 		case ps.Conn() > wire.Connected && ps.Conn() < wire.SyncSource:
@@ -130,6 +134,7 @@ func (e *Engine) receiveState(ps wire.State) {
 		e.sendState()
 	}
 	e.discardMyData = false
+	e.pump()
 	e.pumpData()
 	e.maybeDemote()
 }

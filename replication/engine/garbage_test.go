@@ -141,3 +141,28 @@ func TestGarbage(t *testing.T) {
 		}
 	}
 }
+
+// TestDiskWithoutIdentifiers: a peer that has a disk and does not say which data is on it must not count as equal.
+func TestDiskWithoutIdentifiers(t *testing.T) {
+	p := connectedPair(t, pairDisk, Defaults(), 1)
+	a, b := p.nodes[0], p.nodes[1]
+	p.alone(a, 3, 0x33)
+	p.tap = func(from int, m *wire.Message) {
+		if from == 1 && m.Command == wire.CmdUUIDs {
+			*m = wire.Message{Command: wire.CmdUnplug}
+		}
+	}
+	p.link(1)
+	p.run(true)
+	if s := a.e.State(); s.Conn() >= wire.Connected || s.PeerDisk() == wire.UpToDate {
+		t.Errorf("connected to data that nobody knows: %v, the peer %v\n%s", s, b.e.State(), p.out.String())
+	}
+	p.tap = nil
+	p.drop()
+	p.link(1)
+	p.run(true)
+	p.awaitSync()
+	if got := b.disk.sector(3 * 8)[0]; got != 0x33 {
+		t.Errorf("the peer has %#x", got)
+	}
+}

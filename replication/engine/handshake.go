@@ -47,7 +47,7 @@ func (e *Engine) handshaking() bool {
 // brain, once.
 func (r *Resource) Connect(now time.Duration, discardMyData bool, tag uint64) {
 	r.now = now
-	if r.lowest() != wire.StandAlone {
+	if r.lowest() != wire.StandAlone || r.away {
 		r.reply(tag, wire.InTransient)
 		return
 	}

@@ -72,7 +72,9 @@ func (e *Engine) beforeLoss() {
 }
 
 // peerLostDisk marks what the peer may have had in the cache of a disk it lost. A node
-// of gcrm takes its acknowledgements back, too; the kernel does not.
+// of gcrm takes its acknowledgements back, too; the kernel does not. What is marked needs no extent of the activity log
+// any more: of two Primaries the other one may wait for the answer to a write of its own, which without its disk needs
+// one, too, before it answers ours.
 func (e *Engine) peerLostDisk() {
 	e.beforeLoss()
 	for _, o := range e.sending.log {
@@ -80,6 +82,9 @@ func (e *Engine) peerLostDisk() {
 			e.mayBeGone()
 		}
 		o.clearsNothing()
+		if o.local == partOK {
+			e.releaseLog(o)
+		}
 	}
 }
 

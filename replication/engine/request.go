@@ -304,6 +304,9 @@ func (e *Engine) appDiskDone(o *op, data []byte, err error) {
 		o.local = partFailed
 		e.ioError(o)
 	}
+	if e.state.PeerDisk() < wire.Inconsistent {
+		e.releaseLog(o)
+	}
 	e.settleWrite(o)
 }
 

@@ -21,6 +21,8 @@ type Resource struct {
 	fence     fenceRun
 	// agreed: the peer's settings of the connection came and fit.
 	agreed bool
+	// away: the resource was put away; nothing begins any more.
+	away bool
 }
 
 // NewResource makes the engines of a resource, without disks and connection,

@@ -40,7 +40,7 @@ func (r *Resource) finishCommand(result wire.Result) {
 
 // begin takes the place of the command under way, or refuses.
 func (r *Resource) begin(of *Engine, tag uint64) bool {
-	if r.cmd.active {
+	if r.cmd.active || r.away {
 		r.reply(tag, wire.InTransient)
 		return false
 	}
@@ -605,5 +605,6 @@ func (r *Resource) Shutdown(now time.Duration, tag uint64) {
 		e.persist()
 		e.hasDisk = false
 	}
+	r.away = true
 	r.reply(tag, wire.ResultOK)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"gcrm/replication/metadata"
+	"gcrm/replication/wire"
 )
 
 // TestShutdownLeavesCleanMetadata: what a node leaves is attached again without a
@@ -40,6 +41,14 @@ func TestShutdownLeavesCleanMetadata(t *testing.T) {
 	}
 	if a.area.Super.UUID != b.area.Super.UUID || a.area.Super.UUID.Current&metadata.PrimaryMark != 0 {
 		t.Errorf("the nodes leave %X and %X", a.area.Super.UUID, b.area.Super.UUID)
+	}
+	// Nothing begins on what was put away.
+	p.out.Reset()
+	a.e.Connect(p.now, false, a.tag())
+	a.e.Promote(p.now, false, a.tag())
+	p.effects(a)
+	if got, no := p.out.String(), "a: answer: "+wire.InTransient.String()+"\n"; got != no+no || a.e.State().Role() == wire.Primary {
+		t.Errorf("after it was put away:\n%s%v", got, a.e.State())
 	}
 	// And they meet again without a resync.
 	p.up(a)

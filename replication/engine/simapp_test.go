@@ -62,7 +62,9 @@ func (n *simCopy) flushEnded(q *request, err error) bool {
 	switch {
 	case err == nil:
 		n.doubtful = false
-	case q.began <= n.doubted || q.began <= n.told:
+	case q.began <= n.doubted:
+		n.told = n.w.now // perhaps: those that are under way fail, too
+	case q.began <= n.told:
 	case n.doubtful:
 		n.doubtful, n.told = false, n.w.now
 	default:

@@ -97,7 +97,7 @@ func (n *simNode) transmit(m wire.Message) {
 		*ch = channel{gen: gen}
 	}
 	ch.last = max(ch.last, w.now+w.between(50*time.Microsecond, 4*time.Millisecond))
-	if w.broken == "messages out of order" {
+	if w.broken == "messages out of order" && to >= wire.Connected {
 		ch.last = w.now + w.between(50*time.Microsecond, 4*time.Millisecond)
 	}
 	life := peer.life

@@ -119,6 +119,7 @@ func simulateVolumes(t testing.TB, seed uint64, cfg Config, verbose bool, span t
 	}
 	w.wild = span < 0
 	w.weak = cfg.Protocol != ProtocolC || cfg.Fencing != FencingStonith
+	w.attended = cfg.Fencing == FencingDontCare // two Primaries that meet stand alone
 	w.play(max(span, -span))
 	return w
 }

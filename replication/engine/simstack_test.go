@@ -96,7 +96,7 @@ func (d *stackedDisk) request(flush bool, issue func(c *simCopy, tag uint64)) ([
 	q := &request{}
 	q.then = func(b []byte, e error) {
 		data, err = slices.Clone(b), e
-		expected := flush && c.flushEnded(q, e)
+		expected := flush && c.flushEnded(q, e) || q.began <= c.doubted
 		if e != nil {
 			d.s.refused(c, e, expected)
 		}
@@ -116,8 +116,8 @@ const brokenLog = "extents leave the log before the data is durable"
 const errorOnTop = "an error for the side on top"
 
 // refused looks at an error of the lower resource: it is right only when no good data is within
-// reach of its Primary, which without fencing is the case for the target of a resync that loses its source, or expected,
-// as for a flush behind that.
+// reach of its Primary, which without fencing is the case for the target of a resync that loses its source, or expected:
+// that was so meanwhile, or a flush tells of it.
 func (s *simStack) refused(c *simCopy, err error, expected bool) {
 	w, state, peer := s.lower, c.e.State(), s.lower.nodes[1-c.id]
 	within := c.conn != 0 && c.conn == peer.conn && state.Conn() >= wire.Connected && peer.copies[0].e.State().Disk() == wire.UpToDate
