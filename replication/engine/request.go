@@ -304,7 +304,7 @@ func (e *Engine) appDiskDone(o *op, data []byte, err error) {
 		o.local = partFailed
 		e.ioError(o)
 	}
-	if e.state.PeerDisk() < wire.Inconsistent {
+	if e.state.PeerDisk() < wire.Inconsistent { // its bits are set, see peerLostDisk
 		e.releaseLog(o)
 	}
 	e.settleWrite(o)
