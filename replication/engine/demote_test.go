@@ -156,6 +156,29 @@ func TestDemotedWhileConnecting(t *testing.T) {
 	}
 }
 
+// takesBack breaks the disk of a node that has a BARRIER coming. What it takes back, and the end of the epoch, overtake
+// its word on the disk.
+func (p *pair) takesBack(n *pairNode) {
+	p.t.Helper()
+	n.broken = true
+	p.step(true) // BARRIER
+	for len(n.work) > 0 {
+		p.disk(n)
+	}
+	slices.SortStableFunc(p.wire, func(x, y pending) int {
+		overtakes := map[bool]int{true: 0, false: 1}
+		return overtakes[x.meta] - overtakes[y.meta]
+	})
+	refused := false
+	p.tap = func(from int, m *wire.Message) { refused = refused || from == n.id && m.Command == wire.CmdNegAck }
+	for len(p.wire) > 0 && p.wire[0].meta {
+		p.step(true)
+	}
+	if !refused || p.nodes[1-n.id].e.unconfirmed() {
+		p.t.Fatalf("nothing is taken back, or something is unconfirmed\n%s", p.out.String())
+	}
+}
+
 // TestDemotedBetweenARefusalAndItsReason: the peer's disk fails with a write that it had acknowledged, and what it takes
 // back overtakes its word on the disk. A Secondary would begin no generation, and the disk, attached again, would be equal.
 func TestDemotedBetweenARefusalAndItsReason(t *testing.T) {
@@ -166,23 +189,7 @@ func TestDemotedBetweenARefusalAndItsReason(t *testing.T) {
 		p.tell(a, func(e *Engine, tag uint64) { e.Write(p.now, tag, 7*8, filled(0x77), false) })
 		p.runUntil(func(from int, m *wire.Message) bool { return from == 0 && m.Command == wire.CmdBarrier })
 		p.tell(a, func(e *Engine, tag uint64) { e.Demote(p.now, tag) })
-		b.broken = true
-		p.step(true) // BARRIER
-		for len(b.work) > 0 {
-			p.disk(b)
-		}
-		slices.SortStableFunc(p.wire, func(x, y pending) int {
-			overtakes := map[bool]int{true: 0, false: 1}
-			return overtakes[x.meta] - overtakes[y.meta]
-		})
-		refused := false
-		p.tap = func(from int, m *wire.Message) { refused = refused || from == 1 && m.Command == wire.CmdNegAck }
-		for len(p.wire) > 0 && p.wire[0].meta {
-			p.step(true)
-		}
-		if !refused || a.e.unconfirmed() {
-			t.Fatalf("%s: nothing is taken back, or something is unconfirmed\n%s", ending, p.out.String())
-		}
+		p.takesBack(b)
 		switch ending {
 		case "the word comes":
 			p.run(true)
@@ -208,5 +215,22 @@ func TestDemotedBetweenARefusalAndItsReason(t *testing.T) {
 		if got := b.disk.sector(7 * 8)[0]; got != 0x77 {
 			t.Errorf("%s: both nodes are UpToDate, and b has %#x where a wrote 0x77", ending, got)
 		}
+	}
+}
+
+// TestDetachedBetweenARefusalAndItsReason: what the peer took back is on the own disk only, which may not go now.
+func TestDetachedBetweenARefusalAndItsReason(t *testing.T) {
+	p := connectedPair(t, pairDisk, Defaults(), 1)
+	a, b := p.nodes[0], p.nodes[1]
+	p.tell(a, func(e *Engine, tag uint64) { e.Write(p.now, tag, 7*8, filled(0x77), false) })
+	p.runUntil(func(from int, m *wire.Message) bool { return from == 0 && m.Command == wire.CmdBarrier })
+	p.takesBack(b)
+	for _, want := range []wire.Result{wire.InTransient, wire.NeedUpToDate} {
+		p.out.Reset()
+		p.tell(a, func(e *Engine, tag uint64) { e.Detach(p.now, tag) })
+		if got := p.out.String(); got != "a: answer: "+want.String()+"\n" {
+			t.Errorf("detached: %q, want %q", got, want)
+		}
+		p.run(true)
 	}
 }

@@ -185,7 +185,7 @@ func (e *Engine) Detach(now time.Duration, tag uint64) {
 		e.reply(tag, wire.NeedUpToDate)
 		return
 	}
-	if e.localWork() {
+	if e.localWork() || e.sending.refused {
 		e.reply(tag, wire.InTransient)
 		return
 	}

@@ -143,3 +143,21 @@ func TestFlushWithoutDiskWaitsForThePeer(t *testing.T) {
 		}
 	}
 }
+
+// TestFlushOfWhatWasTakenBack: the peer has the only good disk, which fails with a write that it had acknowledged; that it
+// takes it back, and the end of the epoch, overtake its word on the disk.
+func TestFlushOfWhatWasTakenBack(t *testing.T) {
+	p := withoutDisk(t, Defaults())
+	a, b := p.nodes[0], p.nodes[1]
+	p.tell(a, func(e *Engine, tag uint64) { e.Write(p.now, tag, 900*8, filled(0x77), false) })
+	p.runUntil(func(from int, m *wire.Message) bool { return from == 0 && m.Command == wire.CmdBarrier })
+	p.takesBack(b)
+	p.run(true)
+	b.broken = false
+	b.disk.lose()
+	p.attach(b)
+	p.run(true)
+	if first, second := p.flushed(a), p.flushed(a); first != "failed" || second != "done" {
+		t.Errorf("flushes afterwards: %s, %s: %v", first, second, a.e.State())
+	}
+}

@@ -402,6 +402,9 @@ func (e *Engine) writeAnswered(m *wire.Message) {
 		if e.hasDisk {
 			e.differs(o.sector, o.sectors())
 		}
+		if o.completed && !e.storedHere(o) {
+			e.mayBeGone()
+		}
 	case wire.CmdRetryWrite:
 		e.forget(o)
 		o.net, o.postponed = partNone, true

@@ -192,7 +192,7 @@ func dualSchedules(t *testing.T, badDisks bool) {
 	t.Logf("%d schedules: %d writes acknowledged, %d reads, %d flushes, %d crashes, %v", count, acked, reads, flushed, crashes, happened)
 	must := dualMust
 	if badDisks {
-		must = append(slices.Clone(must), cacheLost)
+		must = append(slices.Clone(must), cacheLost, "detach")
 	}
 	for _, what := range must {
 		if happened[what] == 0 && *simSeed == 0 && count >= 16 {

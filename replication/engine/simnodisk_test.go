@@ -19,11 +19,24 @@ func (w *world) strip() {
 		return
 	}
 	n := w.nodes[w.primary]
-	n.copies[w.r.IntN(len(n.copies))].takeAway(n.life, 20)
+	c, life := n.copies[w.r.IntN(len(n.copies))], n.life
+	c.takeAway(life, 20, func() {
+		w.after(w.between(0, 300*time.Millisecond), func() {
+			if w.quiet || w.cut || !n.up || n.life != life || c.e.State().Disk() == wire.UpToDate {
+				return
+			}
+			w.did(onlyOnThePeer)
+			if w.r.IntN(2) == 0 {
+				w.nodes[1-n.id].crash()
+			} else {
+				w.cutFor(500 * time.Millisecond)
+			}
+		})
+	})
 }
 
-// takeAway detaches a disk, which is refused while it is busy.
-func (c *simCopy) takeAway(life, tries int) {
+// takeAway detaches a disk for a while, which is refused while it is busy.
+func (c *simCopy) takeAway(life, tries int, then func()) {
 	w, n := c.w, c.simNode
 	if w.quiet || tries == 0 || !n.up || n.life != life {
 		return
@@ -31,21 +44,11 @@ func (c *simCopy) takeAway(life, tries int) {
 	n.act(func() {
 		c.e.Detach(n.clock(), c.asked("detach", func(ok bool) {
 			if !ok {
-				w.after(w.between(0, time.Millisecond), func() { c.takeAway(life, tries-1) })
+				w.after(w.between(0, time.Millisecond), func() { c.takeAway(life, tries-1, then) })
 				return
 			}
 			w.after(w.between(100*time.Millisecond, 2*time.Second), func() { c.attachAgain(life) })
-			w.after(w.between(0, 300*time.Millisecond), func() {
-				if w.quiet || w.cut || !n.up || n.life != life || c.e.State().Disk() == wire.UpToDate {
-					return
-				}
-				w.did(onlyOnThePeer)
-				if w.r.IntN(2) == 0 {
-					w.nodes[1-n.id].crash()
-				} else {
-					w.cutFor(500 * time.Millisecond)
-				}
-			})
+			then()
 		}))
 	})
 }

@@ -52,7 +52,12 @@ func (w *world) trouble() {
 	}
 	switch kind {
 	case 5, 6, 7:
-		w.nodes[w.r.IntN(2)].breakDisk()
+		n := w.nodes[w.r.IntN(2)]
+		if w.dual != nil && kind == 7 {
+			n.copies[0].takeAway(n.life, 200, func() {})
+			return
+		}
+		n.breakDisk()
 	case 0, 1:
 		w.nodes[w.r.IntN(2)].crash()
 	case 2:
