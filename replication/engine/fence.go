@@ -6,9 +6,12 @@ import (
 	"gcrm/replication/wire"
 )
 
-// fenceRun is a run of the fence-peer handler.
+// fenceRun is the run of the fence-peer handler, or of unfence-peer: they undo each other, and never run at once.
 type fenceRun struct {
-	running bool
+	running   bool
+	unfencing bool
+	stale     bool // the peer was connected and good since the fence began
+	again     bool // the peer may have to be fenced when this ends
 }
 
 // Exit codes of the fence-peer handler.
@@ -22,10 +25,17 @@ const (
 
 // mustFence tells whether the peer was lost in a way that asks for its fencing.
 func (e *Engine) mustFence(os, ns wire.State) bool {
-	lost := func(s wire.State) bool {
-		return s.Role() == wire.Primary && s.Conn() < wire.Connected && s.PeerDisk() >= wire.DUnknown
-	}
-	return e.cfg.Fencing != FencingDontCare && lost(ns) && !lost(os)
+	return e.cfg.Fencing != FencingDontCare && lostPeer(ns) && !lostPeer(os)
+}
+
+// awaitsFence tells whether the peer is lost and was not fenced since.
+func (e *Engine) awaitsFence() bool {
+	return e.cfg.Fencing != FencingDontCare && lostPeer(e.state) && e.state.Disk() >= wire.Consistent
+}
+
+// lostPeer: a Primary does not know where its peer is, whose data may be good.
+func lostPeer(s wire.State) bool {
+	return s.Role() == wire.Primary && s.Conn() < wire.Connected && s.PeerDisk() >= wire.DUnknown
 }
 
 // startFence fences the peer of a Primary that lost it. Without good data there is
@@ -35,33 +45,83 @@ func (e *Engine) startFence() {
 		e.change(e.state&^wire.SuspendedFence, hard)
 		return
 	}
+	e.fence.stale = e.fence.running
 	e.runFence()
 }
 
 func (r *Resource) runFence() {
-	if r.fence.running {
+	f := &r.fence
+	if f.running || f.unfencing {
+		f.again = f.unfencing || f.stale
 		return
 	}
-	r.fence.running = true
+	f.running = true
 	r.emit(Effect{Kind: RunHandler, Name: "fence-peer"})
+}
+
+// runUnfence lets the peer be used again.
+func (r *Resource) runUnfence() {
+	f := &r.fence
+	if f.running || f.unfencing {
+		f.stale = f.running
+		return
+	}
+	f.unfencing = true
+	r.emit(Effect{Kind: RunHandler, Name: "unfence-peer"})
 }
 
 // HandlerDone reports the exit code of a handler.
 func (r *Resource) HandlerDone(now time.Duration, name string, code int) {
 	r.now = now
-	if name != "fence-peer" || !r.fence.running {
+	f := &r.fence
+	switch {
+	case name == "unfence-peer" && f.unfencing:
+		*f = fenceRun{again: f.again}
+		r.fenceAgain()
+		return
+	case name != "fence-peer" || !f.running:
 		return
 	}
-	r.fence.running = false
-	// A connection that is there again knows better.
-	if r.lowest() < wire.WFReportParams {
+	stale := f.stale
+	*f = fenceRun{again: f.again}
+	switch {
+	case r.lowest() >= wire.WFReportParams:
+		// A connection that is there again knows better, if it lasts.
+		f.again = true
+		if stale {
+			r.runUnfence() // the peer had everything meanwhile
+		}
+	case stale:
+		if !r.fenceAgain() {
+			return
+		}
+	default:
+		f.again = false
 		for _, e := range r.volumes {
 			e.fenced(code)
 		}
 	}
-	if r.cmd.promote && r.cmd.fenced && !r.cmd.asked {
+	if r.cmd.promote && r.cmd.fenced && !r.cmd.asked && !f.running {
 		r.cmd.of.tryPromote()
 	}
+}
+
+// fenceAgain fences a peer for which another handler had to end first, or a connection broke that was about to be
+// there again, if that is still asked for. It tells whether it does.
+func (r *Resource) fenceAgain() bool {
+	f := &r.fence
+	switch {
+	case !f.again || f.running || f.unfencing || r.lowest() == wire.WFReportParams:
+		return false
+	case r.lowest() >= wire.Connected:
+		f.again = false
+		return false
+	}
+	f.again = false
+	if r.cmd.promote && r.cmd.fenced || r.any((*Engine).awaitsFence) {
+		r.runFence()
+	}
+	return f.running
 }
 
 // fenced is what the end of fence-peer means for a volume.

@@ -186,6 +186,7 @@ func (r *Resource) endLink(cause wire.Conn, mask, val wire.State, last *wire.Mes
 	for _, e := range r.volumes {
 		e.maybeDemote() // what is unconfirmed is in the bitmap now, of a new generation
 	}
+	r.fenceAgain()
 	if c := &r.cmd; c.active && c.asked {
 		// The peer will not answer any more. A promotion is tried without it.
 		c.asked = false

@@ -579,7 +579,7 @@ func (e *Engine) finishSource() {
 	e.persist()
 	inSync := func(e *Engine) bool { return e.state.Disk() == wire.UpToDate && e.state.PeerDisk() == wire.UpToDate }
 	if !e.any(func(o *Engine) bool { return !inSync(o) }) {
-		e.emit(Effect{Kind: RunHandler, Name: "unfence-peer"})
+		e.runUnfence()
 	}
 }
 

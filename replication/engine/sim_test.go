@@ -45,6 +45,7 @@ type world struct {
 	// commanding, inspecting, resizing: people use the commands of that kind meanwhile.
 	commanding, inspecting, resizing bool
 	stripping                        bool // the Primary's disk is taken away
+	undisturbed                      bool // nothing goes wrong by itself
 	measuring                        bool // the nodes agree on a size; nothing else goes wrong meanwhile
 	corrupting                       bool // a disk changes a block by itself now and then
 	cutting                          bool // the power fails in the middle of metadata operations
@@ -219,6 +220,10 @@ func (n *simNode) boot() {
 		c.metaFailed, c.suspended, c.doubtful = false, 0, false
 		c.diskBusy, c.requests, c.e = map[uint64]Effect{}, map[uint64]*request{}, n.r.Volumes()[v]
 	}
+	errorsBelow := 0 // before
+	if n.process != nil {
+		errorsBelow = w.stack.lower.happened[errorOnTop]
+	}
 	n.act(func() {
 		for _, c := range n.copies {
 			c.light(4, 12)
@@ -226,7 +231,7 @@ func (n *simNode) boot() {
 			if c.powerLost("while the activity log is applied") {
 				return
 			}
-			if n.process != nil && errors.Is(err, ErrIO) {
+			if n.process != nil && (errors.Is(err, ErrIO) || err != nil && w.stack.lower.happened[errorOnTop] > errorsBelow) {
 				w.logf("%d cannot start: %v", n.id, err)
 				n.crash()
 				return

@@ -49,8 +49,9 @@ func (n *simCopy) lookForData() {
 	if n.w.broken == "losses are forgotten" {
 		n.e.sending.losses = 0
 	}
-	s := n.e.State()
-	if s.Role() == wire.Primary && (s.Disk() < wire.UpToDate || !n.e.hasDisk) && (s.Conn() < wire.Connected || s.Conn() >= wire.Ahead || s.PeerDisk() < wire.UpToDate) {
+	s, peer := n.e.State(), n.w.nodes[1-n.id]
+	failed := peer.up && (peer.broken || !peer.copies[n.index].e.hasDisk) // which this node may not know yet
+	if s.Role() == wire.Primary && (s.Disk() < wire.UpToDate || !n.e.hasDisk) && (failed || s.Conn() < wire.Connected || s.Conn() >= wire.Ahead || s.PeerDisk() < wire.UpToDate) {
 		n.doubtful, n.doubted = true, n.w.now
 	}
 }
@@ -163,7 +164,7 @@ func (n *simCopy) completed(f Effect) {
 		w.stats.acked++
 		q.v.acked, q.v.tenure = true, w.tenure
 		q.v.holders, q.v.writer = n.holders(), n.id
-		if (w.oneFault || w.commanding || w.stack != nil && w.stack.lower.happened[errorOnTop] > 0) && !q.v.arrived {
+		if (w.oneFault || w.stripping || w.commanding || w.stack != nil && w.stack.lower.happened[errorOnTop] > 0) && !q.v.arrived {
 			q.v.holders[1-n.id] = false // its disk has just failed
 		}
 		if peer := w.nodes[1-n.id].copies[n.index]; !w.weak && q.v.holders[1-n.id] && peer.up && !(w.commanding && peer.e.State().Disk() == wire.Inconsistent) { // thrown away since

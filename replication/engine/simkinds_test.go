@@ -83,8 +83,8 @@ var kinds = []simKind{
 		}
 	}, func(w *world) { w.commanding, w.attended, w.weak = true, true, true },
 		[]string{"invalidate", "invalidate-remote", "data thrown away", "suspend-io", "resume-io", "outdate", "disconnect", "detach", "verify"}},
-	{"no own disk", 2, func(seed uint64, c *Config) { c.SuspendNoData = seed%2 == 0 }, func(w *world) { w.stripping, w.attended = true, true },
-		[]string{"detach", onlyOnThePeer, flushFailed}},
+	{"no own disk", 2, func(seed uint64, c *Config) { c.SuspendNoData = seed%2 == 0 }, func(w *world) { w.stripping, w.attended, w.undisturbed = true, true, w.r.IntN(3) == 0 },
+		[]string{"detach", onlyOnThePeer, flushFailed, cacheLost}},
 	{"verify", 1, func(_ uint64, c *Config) { c.VerifyAlg, c.ResyncRate = "crc32c", 100000 }, func(w *world) { w.small(); w.inspecting, w.attended = true, true },
 		[]string{"verify", "online verify done"}},
 	{"verify on disks that change", 1, func(_ uint64, c *Config) { c.VerifyAlg, c.ResyncRate = "crc32c", 100000 }, func(w *world) { w.small(); w.inspecting, w.corrupting, w.attended = true, true, true },
@@ -155,7 +155,7 @@ func TestSimulationOfKinds(t *testing.T) {
 			case *simCount > 0:
 				count = uint64(*simCount)
 			case k.must != nil:
-				count = 16
+				count = 24
 			}
 			seen, acked, crashes, happened := 0, 0, 0, tally{}
 			for seed := first; seed < first+count; seed++ {

@@ -12,7 +12,7 @@ const (
 )
 
 // strip takes the disk away from the Primary for a while: what it writes then is on the peer alone, which
-// crashes, or is cut off, in the middle of it.
+// crashes, or is cut off, in the middle of it, or whose disk fails, too; then nothing else does.
 func (w *world) strip() {
 	w.after(w.between(50*time.Millisecond, 1500*time.Millisecond), w.strip)
 	if w.quiet || w.primary < 0 || !w.nodes[w.primary].up {
@@ -26,9 +26,12 @@ func (w *world) strip() {
 				return
 			}
 			w.did(onlyOnThePeer)
-			if w.r.IntN(2) == 0 {
+			switch {
+			case w.undisturbed:
+				w.nodes[1-n.id].breakDisk()
+			case w.r.IntN(2) == 0:
 				w.nodes[1-n.id].crash()
-			} else {
+			default:
 				w.cutFor(500 * time.Millisecond)
 			}
 		})
@@ -38,7 +41,7 @@ func (w *world) strip() {
 // takeAway detaches a disk for a while, which is refused while it is busy.
 func (c *simCopy) takeAway(life, tries int, then func()) {
 	w, n := c.w, c.simNode
-	if w.quiet || tries == 0 || !n.up || n.life != life {
+	if w.quiet || tries == 0 || !n.up || n.life != life || c.e.State().Role() != wire.Primary {
 		return
 	}
 	n.act(func() {

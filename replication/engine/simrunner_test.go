@@ -272,9 +272,17 @@ func (n *simCopy) carryOut(f Effect) {
 				}
 			})
 		}
-		if f.Name == "unfence-peer" && w.only == n.id {
-			w.stats.resyncs++
-			w.only = -1
+		if f.Name == "unfence-peer" {
+			w.after(w.between(0, 500*time.Millisecond), func() {
+				if !n.up || n.life != life {
+					return
+				}
+				if w.only == n.id {
+					w.stats.resyncs++
+					w.only = -1
+				}
+				n.act(func() { n.r.HandlerDone(n.clock(), f.Name, 0) })
+			})
 		}
 	case OpenConnection:
 		n.opening = true

@@ -81,7 +81,7 @@ func (w *world) trouble() {
 
 // mayFail tells whether something may go wrong now.
 func (w *world) mayFail() bool {
-	if w.measuring {
+	if w.measuring || w.undisturbed {
 		return false
 	}
 	if !w.oneFault {

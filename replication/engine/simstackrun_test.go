@@ -127,7 +127,7 @@ func TestBrokenStacksAreCaught(t *testing.T) {
 		{"stonith", "below: a fence that does not fence", 1},
 		{"stonith", "below: no activity log", 10},
 		{"stonith", "above: a fence that does not fence", 1},
-		{"stonith", "above: messages out of order", 2},
+		{"stonith", "above: messages out of order", 157},
 		{"one disk at a time below", "below: a disk that fails and does not say so", 1},
 		{"one disk at a time below", "below: a flush that does nothing", 15},
 		{"one disk at a time below", "below: identifiers are not compared", 3},

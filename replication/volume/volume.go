@@ -118,7 +118,7 @@ func (v *Volume) note(text string) {
 func (v *Volume) runHandler(name string) {
 	v.note("handler " + name)
 	if v.set.Handler == nil {
-		if name != "fence-peer" {
+		if name != "fence-peer" && name != "unfence-peer" {
 			return
 		}
 	}

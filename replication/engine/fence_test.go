@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+
+	"gcrm/replication/wire"
+)
+
+// handlers are those that a node was told to run since the last time it was asked.
+func (p *pair) handlers() string {
+	var out []string
+	for line := range strings.Lines(p.out.String()) {
+		if name, ok := strings.CutPrefix(line, "a: handler "); ok {
+			out = append(out, strings.TrimSpace(name))
+		}
+	}
+	p.out.Reset()
+	return strings.Join(out, ", ")
+}
+
+// suspended is a Primary a whose fence of b runs.
+func suspended(t *testing.T) *pair {
+	cfg := Defaults()
+	cfg.Fencing = FencingStonith
+	p := connectedPair(t, pairDisk, cfg, 1)
+	p.slowUnfence = true
+	a := p.nodes[0]
+	p.writeBlock(a, 3, 0x11)
+	p.run(true)
+	p.out.Reset()
+	p.tell(a, func(e *Engine, tag uint64) { e.Write(p.now, tag, 5*8, filled(0x22), false) })
+	p.drop()
+	p.run(true)
+	if got := p.handlers(); got != "fence-peer" || a.e.State()&wire.SuspendedFence == 0 {
+		t.Fatalf("after the loss of the peer: %q, %v", got, a.e.State())
+	}
+	return p
+}
+
+func (p *pair) asks(what, want string) {
+	p.t.Helper()
+	if got := p.handlers(); got != want {
+		p.t.Errorf("%s: handlers %q, want %q: %v", what, got, want, p.nodes[0].e.State())
+	}
+}
+
+// TestUnfenceWaitsForTheFence: the peer is back and has everything before the handler that fences it has ended. What that
+// does is undone after it, not before.
+func TestUnfenceWaitsForTheFence(t *testing.T) {
+	p := suspended(t)
+	a := p.nodes[0]
+	p.link(1)
+	p.run(true)
+	p.awaitSync()
+	p.asks("the peer has everything", "")
+	p.fenced(a)
+	p.asks("the fence has ended", "unfence-peer")
+	if s := a.e.State(); s.PeerDisk() != wire.UpToDate {
+		t.Error(s)
+	}
+}
+
+// TestFenceOfBeforeDoesNotCount: and is lost again before that. What the handler has done may have been before it.
+func TestFenceOfBeforeDoesNotCount(t *testing.T) {
+	p := suspended(t)
+	a := p.nodes[0]
+	p.link(1)
+	p.run(true)
+	p.awaitSync()
+	p.writeBlock(a, 6, 0x33)
+	p.run(true)
+	p.drop()
+	p.asks("lost again", "")
+	p.fenced(a)
+	p.asks("the first fence has ended", "fence-peer")
+	if s := a.e.State(); s.PeerDisk() != wire.DUnknown || s&wire.SuspendedFence == 0 {
+		t.Errorf("the first fence counts: %v", s)
+	}
+	p.fenced(a)
+	p.asks("the second fence has ended", "")
+	if s := a.e.State(); s.PeerDisk() != wire.Outdated || s&wire.SuspendedFence != 0 {
+		t.Errorf("the second fence does not: %v", s)
+	}
+}
+
+// TestFenceWaitsForTheUnfence: the peer is lost while the handler runs that lets it be used again.
+func TestFenceWaitsForTheUnfence(t *testing.T) {
+	p := suspended(t)
+	a := p.nodes[0]
+	p.fenced(a)
+	p.link(1)
+	p.run(true)
+	p.awaitSync()
+	p.asks("the peer has everything", "unfence-peer")
+	p.drop()
+	p.asks("lost", "")
+	p.tell(a, func(e *Engine, _ uint64) { e.HandlerDone(p.now, "unfence-peer", 0) })
+	p.asks("unfenced", "fence-peer")
+	p.fenced(a)
+	if s := a.e.State(); s.PeerDisk() != wire.Outdated || s&wire.SuspendedFence != 0 {
+		t.Error(s)
+	}
+}
+
+// TestFenceEndsInTheHandshake: a connection that is about to be there knows better, but breaks. I/O must not wait for ever.
+func TestFenceEndsInTheHandshake(t *testing.T) {
+	p := suspended(t)
+	a := p.nodes[0]
+	p.link(1)
+	p.runUntil(func(from int, m *wire.Message) bool { return from == 1 && m.Command == wire.CmdState })
+	if s := a.e.State(); s.Conn() != wire.WFReportParams {
+		t.Fatal(s)
+	}
+	p.fenced(a)
+	p.drop()
+	p.asks("the handshake breaks", "fence-peer")
+	p.fenced(a)
+	if s := a.e.State(); s.PeerDisk() != wire.Outdated || s&wire.SuspendedFence != 0 {
+		t.Error(s)
+	}
+}
