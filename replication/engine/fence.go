@@ -92,36 +92,31 @@ func (r *Resource) HandlerDone(now time.Duration, name string, code int) {
 			r.runUnfence() // the peer had everything meanwhile
 		}
 	case stale:
-		if !r.fenceAgain() {
-			return
-		}
+		f.again = true
+		r.fenceAgain()
+		return
 	default:
 		f.again = false
 		for _, e := range r.volumes {
 			e.fenced(code)
 		}
 	}
-	if r.cmd.promote && r.cmd.fenced && !r.cmd.asked && !f.running {
+	if r.cmd.promote && r.cmd.fenced && !r.cmd.asked {
 		r.cmd.of.tryPromote()
 	}
 }
 
 // fenceAgain fences a peer for which another handler had to end first, or a connection broke that was about to be
-// there again, if that is still asked for. It tells whether it does.
-func (r *Resource) fenceAgain() bool {
+// there again, if that is still asked for.
+func (r *Resource) fenceAgain() {
 	f := &r.fence
-	switch {
-	case !f.again || f.running || f.unfencing || r.lowest() == wire.WFReportParams:
-		return false
-	case r.lowest() >= wire.Connected:
-		f.again = false
-		return false
+	if !f.again || f.running || f.unfencing || r.lowest() == wire.WFReportParams {
+		return
 	}
 	f.again = false
-	if r.cmd.promote && r.cmd.fenced || r.any((*Engine).awaitsFence) {
+	if r.lowest() < wire.Connected && (r.cmd.promote && r.cmd.fenced || r.any((*Engine).awaitsFence)) {
 		r.runFence()
 	}
-	return f.running
 }
 
 // fenced is what the end of fence-peer means for a volume.

@@ -120,3 +120,33 @@ func TestFenceEndsInTheHandshake(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+// TestPromotionWaitsForANewFence: a node is promoted that lost its peer; that was back meanwhile, and is lost again.
+func TestPromotionWaitsForANewFence(t *testing.T) {
+	cfg := Defaults()
+	cfg.Fencing = FencingStonith
+	p := connectedPair(t, pairDisk, cfg, 1)
+	a, b := p.nodes[0], p.nodes[1]
+	p.slowUnfence = true
+	p.writeBlock(a, 3, 0x11)
+	p.run(true)
+	p.must(a.disk.Sync())
+	p.crash(a)
+	p.drop()
+	p.up(a)
+	p.out.Reset()
+	p.tell(a, func(e *Engine, tag uint64) { e.Promote(p.now, false, tag) })
+	p.asks("promoted", "fence-peer")
+	p.link(1)
+	p.run(true)
+	p.awaitSync()
+	p.asks("the peer has everything", "")
+	p.crash(b)
+	p.drop()
+	p.fenced(a)
+	p.asks("the first fence has ended", "fence-peer")
+	p.fenced(a)
+	if s := a.e.State(); s.Role() != wire.Primary || s.PeerDisk() != wire.Outdated {
+		t.Errorf("%v\n%s", s, p.out.String())
+	}
+}

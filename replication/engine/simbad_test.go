@@ -92,6 +92,16 @@ func (w *world) administer() {
 			n.createMeta()
 			continue
 		}
+		takesNone := func(e *Engine) bool {
+			s := e.State()
+			return s.Role() == wire.Primary && s.Disk() == wire.Diskless && s.PeerDisk() == wire.Diskless
+		}
+		if w.undisturbed && w.quiet && w.now > 15*time.Second && n.up && n.r.any(takesNone) {
+			// It knows of a generation that the failing disk could not note.
+			w.did("a Primary without good data was reset")
+			n.crash()
+			continue
+		}
 		if n.up && n.r.lowest() == wire.StandAlone {
 			// A resync after a split brain that was interrupted early leaves one that no
 			// policy decides: the data that was given up already is given up again.

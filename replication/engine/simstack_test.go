@@ -326,7 +326,9 @@ func (s *simStack) checkIdentifiers(found metadata.Generations) {
 	if len(s.known) > 0 && !slices.Contains(s.known, found) {
 		s.upper.fail("the side on top finds the identifiers %X, it wrote %X", found, s.known)
 	}
-	s.known = []metadata.Generations{found}
+	if len(s.known) == 0 {
+		s.known = append(s.known, found) // of others each may be what the cache below lost
+	}
 }
 
 // fall is a crash of the side on top, with its machine or alone.
