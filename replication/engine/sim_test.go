@@ -323,6 +323,9 @@ func (n *simNode) crash() {
 	}
 	for _, c := range n.copies {
 		w.logf("%d crashes in %v", n.id, c.e.State())
+		if d, ok := c.disk.(*simDisk); ok {
+			d.fuse = fuse{} // this is when the power fails
+		}
 		tags := make([]uint64, 0, len(c.diskBusy))
 		for tag := range c.diskBusy {
 			tags = append(tags, tag)
