@@ -296,6 +296,7 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	if isSource(ns) && !isSource(os) {
 		e.startSource()
 	}
+	e.fence.stale = e.fence.running && (e.fence.stale || ns.Conn() >= wire.Connected)
 	leftHandshake := os.Conn() == wire.WFReportParams && ns.Conn() >= wire.Connected
 	e.merged = e.merged && (ns.Conn() != wire.WFBitMapT || os.Conn() == wire.WFBitMapT)
 	if leftHandshake {

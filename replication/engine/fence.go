@@ -10,7 +10,7 @@ import (
 type fenceRun struct {
 	running   bool
 	unfencing bool
-	stale     bool // the peer was connected and good since the fence began
+	stale     bool // the peer was connected since the fence began
 	again     bool // the peer may have to be fenced when this ends
 }
 
@@ -45,7 +45,6 @@ func (e *Engine) startFence() {
 		e.change(e.state&^wire.SuspendedFence, hard)
 		return
 	}
-	e.fence.stale = e.fence.running
 	e.runFence()
 }
 
@@ -63,8 +62,7 @@ func (r *Resource) runFence() {
 func (r *Resource) runUnfence() {
 	f := &r.fence
 	if f.running || f.unfencing {
-		f.stale = f.running
-		return
+		return // HandlerDone sees to it
 	}
 	f.unfencing = true
 	r.emit(Effect{Kind: RunHandler, Name: "unfence-peer"})
@@ -88,8 +86,8 @@ func (r *Resource) HandlerDone(now time.Duration, name string, code int) {
 	case r.lowest() >= wire.WFReportParams:
 		// A connection that is there again knows better, if it lasts.
 		f.again = true
-		if stale {
-			r.runUnfence() // the peer had everything meanwhile
+		if r.peerHasAll() {
+			r.runUnfence()
 		}
 	case stale:
 		f.again = true
@@ -104,6 +102,14 @@ func (r *Resource) HandlerDone(now time.Duration, name string, code int) {
 	if r.cmd.promote && r.cmd.fenced && !r.cmd.asked {
 		r.cmd.of.tryPromote()
 	}
+}
+
+// peerHasAll tells whether the peer is connected and has everything.
+func (r *Resource) peerHasAll() bool {
+	return !r.any(func(e *Engine) bool {
+		s := e.state
+		return s.Conn() < wire.Connected || s.Disk() != wire.UpToDate || s.PeerDisk() != wire.UpToDate
+	})
 }
 
 // fenceAgain fences a peer for which another handler had to end first, or a connection broke that was about to be

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcrm/replication/metadata"
 	"gcrm/replication/wire"
 )
 
@@ -148,5 +149,40 @@ func TestPromotionWaitsForANewFence(t *testing.T) {
 	p.fenced(a)
 	if s := a.e.State(); s.Role() != wire.Primary || s.PeerDisk() != wire.Outdated {
 		t.Errorf("%v\n%s", s, p.out.String())
+	}
+}
+
+// TestFenceOfTwoVolumes: both are lost at once, and one fence is enough for them.
+func TestFenceOfTwoVolumes(t *testing.T) {
+	cfg := Defaults()
+	cfg.Fencing, cfg.Rand = FencingStonith, func() uint64 { return 0x1000 }
+	second := cfg
+	second.Volume = 1
+	r := NewResource(cfg, second)
+	for _, e := range r.Volumes() {
+		e.hasDisk, e.bitmap = true, metadata.NewBitmap(1024)
+		e.state = e.state.WithRole(wire.Primary).WithConn(wire.Connected).WithDisk(wire.UpToDate).WithPeerDisk(wire.UpToDate)
+	}
+	r.link.up = true
+	count := func() (n int) {
+		for _, f := range r.Take() {
+			if f.Kind == RunHandler && f.Name == "fence-peer" {
+				n++
+			}
+		}
+		return n
+	}
+	r.ConnectionLost(0)
+	if n := count(); n != 1 {
+		t.Errorf("%d fences", n)
+	}
+	r.HandlerDone(0, "fence-peer", fencePeerStonithed)
+	if n := count(); n != 0 {
+		t.Errorf("%d more", n)
+	}
+	for i, e := range r.Volumes() {
+		if s := e.State(); s.PeerDisk() != wire.Outdated || s&wire.SuspendedFence != 0 {
+			t.Errorf("volume %d: %v", i, s)
+		}
 	}
 }

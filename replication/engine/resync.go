@@ -577,8 +577,7 @@ func (e *Engine) finishSource() {
 	e.note("resync done")
 	e.change(e.state.WithConn(wire.Connected).WithPeerDisk(wire.UpToDate), hard)
 	e.persist()
-	inSync := func(e *Engine) bool { return e.state.Disk() == wire.UpToDate && e.state.PeerDisk() == wire.UpToDate }
-	if !e.any(func(o *Engine) bool { return !inSync(o) }) {
+	if e.peerHasAll() {
 		e.runUnfence()
 	}
 }
