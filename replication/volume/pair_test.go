@@ -239,6 +239,12 @@ func sameData(t testing.TB, pair [2]*node) {
 func (n *node) reboot() {
 	n.t.Helper()
 	n.Kill()
+	n.back()
+}
+
+// back starts a node that was killed.
+func (n *node) back() {
+	n.t.Helper()
 	n.Volume = New(n.set)
 	n.must(n.Attach())
 	n.must(n.Connect(n.t.Context(), false))
