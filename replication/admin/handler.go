@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"gcrm/replication/wire"
 )
 
 // handler runs the command that the configuration has for an event, with the
@@ -24,7 +26,7 @@ func (s *server) handler(ctx context.Context, name string, volumes []*Volume) in
 		case script == "crm-fence-peer.sh" || script == "crm-fence-peer.9.sh":
 			return s.o.Fence(ctx, s.o.Resource, false)
 		case script == "crm-unfence-peer.sh" || script == "crm-unfence-peer.9.sh":
-			return s.o.Fence(ctx, s.o.Resource, true)
+			return s.unfence(ctx)
 		}
 	}
 	s.log(fmt.Sprintf("handler %s: %s", name, command))
@@ -43,6 +45,49 @@ func (s *server) handler(ctx context.Context, name string, volumes []*Volume) in
 	}
 	s.log(fmt.Sprintf("handler %s: %v", name, err))
 	return 127
+}
+
+// unfence lets the peer be promoted again, as long as it has everything: it may be lost, and fenced, while the cluster is
+// being told. Without a volume it is the wish of an administrator.
+func (s *server) unfence(ctx context.Context) int {
+	if s.v == nil {
+		return s.o.Fence(ctx, s.o.Resource, true)
+	}
+	alike := func() bool {
+		return !slices.ContainsFunc(s.volumes, func(v *served) bool {
+			state := v.State()
+			return state.Conn() < wire.Connected || state.Disk() != wire.UpToDate || state.PeerDisk() != wire.UpToDate
+		})
+	}
+	ctx, cancel := asLongAs(ctx, alike, s.v.Changed)
+	defer cancel()
+	if ctx.Err() != nil {
+		s.log("unfence-peer: not now: the nodes do not have the same data")
+		return 1
+	}
+	return s.o.Fence(ctx, s.o.Resource, true)
+}
+
+// asLongAs ends a context when something does not hold any more. changed gives what is closed at the next change.
+func asLongAs(ctx context.Context, holds func() bool, changed func() <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	next := changed()
+	if !holds() {
+		cancel()
+	}
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-next:
+			}
+			if next = changed(); !holds() {
+				cancel()
+			}
+		}
+	}()
+	return ctx, cancel
 }
 
 // environment has, of handlers about the whole resource, lists of what each volume has.
