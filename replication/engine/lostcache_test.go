@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"gcrm/replication/metadata"
@@ -68,5 +69,32 @@ func TestAcknowledgedButNeverFlushed(t *testing.T) {
 		if t.Failed() {
 			t.Fatal(p.out.String())
 		}
+	}
+}
+
+// TestAnsweredBeforeTheDiskWasLost: the target of a resync is Primary, and writes a block that both have. Its disk fails, loses
+// that from its cache, and is attached again before the end of the epoch, which says nothing about this disk.
+func TestAnsweredBeforeTheDiskWasLost(t *testing.T) {
+	p := primaryTarget(t, Defaults())
+	a, b := p.nodes[0], p.nodes[1]
+	p.tell(a, func(e *Engine, tag uint64) { e.Write(p.now, tag, 900*8, filled(0x77), false) })
+	p.runUntil(func(from int, m *wire.Message) bool { return from == 1 && m.Command == wire.CmdBarrierAck })
+	if !strings.Contains(p.out.String(), "write done\n") {
+		t.Fatal("the write is not answered")
+	}
+	late := p.wire[:1:1]
+	p.wire = p.wire[1:]
+	a.broken = true
+	p.tell(a, func(e *Engine, _ uint64) { e.giveUpDisk() })
+	a.broken, a.work = false, nil
+	a.disk.lose()
+	p.run(true)
+	p.attach(a)
+	p.runUntil(func(from int, m *wire.Message) bool { return from == 0 && m.Command == wire.CmdResyncRequest })
+	p.wire = append(late, p.wire...)
+	p.run(true)
+	p.awaitSync()
+	if got, want := a.disk.sector(900 * 8)[0], b.disk.sector(900 * 8)[0]; got != want {
+		t.Errorf("both nodes are UpToDate, and have %#x and %#x", got, want)
 	}
 }
