@@ -209,7 +209,16 @@ func (e *Engine) settle(ps wire.State, peerDisk wire.Disk) (wire.Conn, bool) {
 			e.crashed = true
 		}
 		e.super.UUID = c.self
+		// The peer was Primary, too, and is fenced. Had both crashed, nothing would tell who has the newer data.
+		fork := c.rule == missedEnd && e.bitmap.Count() > 0 && primary && peer.crashed && e.state.PeerDisk() == wire.Outdated
+		if fork {
+			e.unheard = endHeard
+			e.newGeneration()
+		}
 		e.persist()
+		if fork {
+			e.sendUUIDs()
+		}
 	}
 	if !metadata.SameGeneration(c.self.Current, c.peer.Current) || c.self.Bitmap == 0 {
 		e.unheard = endHeard

@@ -61,3 +61,53 @@ func TestPromotedBeforeTheResync(t *testing.T) {
 		}
 	}
 }
+
+// TestFencedTargetWasPrimary: both are Primary when the target of a resync finishes, and crashes before the source hears of
+// that. The source fences it and goes on, in the same generation; they meet, it corrects its identifiers, and crashes before
+// it has heard that the other one knows that it is the target. That must not become the source.
+func TestFencedTargetWasPrimary(t *testing.T) {
+	for resolver := range 2 {
+		cfg := Defaults()
+		cfg.TwoPrimaries, cfg.Fencing, cfg.PlanAhead, cfg.ResyncRate = true, FencingStonith, 0, 100000
+		p := connectedPair(t, pairDisk, cfg, 1)
+		a, b := p.nodes[0], p.nodes[1]
+		p.crash(b)
+		p.drop()
+		p.fenced(a)
+		p.writeBlock(a, 3, 0x33)
+		p.up(b)
+		p.link(1)
+		p.runUntil(func(from int, m *wire.Message) bool { return from == 1 && m.Command == wire.CmdResyncRequest })
+		p.tell(b, func(e *Engine, tag uint64) { e.Promote(p.now, false, tag) })
+		p.runUntil(func(from int, m *wire.Message) bool {
+			return from == 1 && m.Command == wire.CmdState && m.State.Conn() == wire.Connected
+		})
+		if s := b.e.State(); s.Role() != wire.Primary || s.Disk() != wire.UpToDate {
+			t.Fatal(s)
+		}
+		p.crash(b)
+		p.drop()
+		p.fenced(a)
+		p.writeBlock(a, 7, 0x77)
+		if a.disk.sector(7 * 8)[0] != 0x77 || a.e.Generations().Bitmap == 0 {
+			t.Fatalf("%v %X", a.e.State(), a.e.Generations())
+		}
+		p.up(b)
+		p.link(1)
+		p.runUntil(func(from int, m *wire.Message) bool {
+			return from == 1 && m.Command == wire.CmdState && m.State.Disk() == wire.Outdated
+		})
+		p.must(a.disk.Sync())
+		p.crash(a)
+		p.drop()
+		p.up(a)
+		p.link(resolver)
+		p.run(true)
+		p.awaitSync()
+		for i, n := range p.nodes {
+			if got := n.disk.sector(7 * 8)[0]; got != 0x77 {
+				t.Errorf("resolver %d: node %d has %#x where 0x77 was acknowledged", resolver, i, got)
+			}
+		}
+	}
+}
