@@ -169,7 +169,9 @@ func (e *Engine) abandonDisk() {
 	for _, list := range [][]*op{e.waiting, e.active, e.sending.log} {
 		for _, o := range list {
 			o.logged = false
-			o.clearsNothing() // of the disk that is attached next, which may have lost it
+			if o.local != partNone {
+				o.clearsNothing() // of the disk that is attached next, which may have lost it
+			}
 		}
 	}
 	e.change(e.state.WithDisk(wire.Diskless), hard)

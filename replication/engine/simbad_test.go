@@ -198,6 +198,8 @@ func TestBadDisksThatFailed(t *testing.T) {
 		{6, "a Primary whose peer had gone on without it took its own old disk for good when the peer's failed, too; a refused attach hung"},
 		{1004187, "a Primary that had lost its disk went on with older data that its peer attached"},
 		{77402602, "two nodes counted different bits in a split brain over a disk that was attached, and both became target"},
+		{2026131020120, "the end of an epoch cleared the bit of a disk that was attached after its writes"},
+		{2026132025644, "a write that had not begun when the disk failed kept its bit on the source of a resync for ever"},
 		{209, "a flush that failed was settled twice, and its operation used for two requests"},
 	} {
 		if w := simulateBadDisks(t, c.seed, 4*time.Second, false); w.failed != "" {
