@@ -72,17 +72,15 @@ func (r *Resource) runUnfence() {
 func (r *Resource) HandlerDone(now time.Duration, name string, code int) {
 	r.now = now
 	f := &r.fence
-	switch {
-	case name == "unfence-peer" && f.unfencing:
-		*f = fenceRun{again: f.again}
-		r.fenceAgain()
-		return
-	case name != "fence-peer" || !f.running:
+	unfenced := name == "unfence-peer" && f.unfencing
+	if !unfenced && (name != "fence-peer" || !f.running) {
 		return
 	}
 	stale := f.stale
 	*f = fenceRun{again: f.again}
 	switch {
+	case unfenced:
+		r.fenceAgain()
 	case r.lowest() >= wire.WFReportParams:
 		// A connection that is there again knows better, if it lasts.
 		f.again = true
@@ -92,14 +90,13 @@ func (r *Resource) HandlerDone(now time.Duration, name string, code int) {
 	case stale:
 		f.again = true
 		r.fenceAgain()
-		return
 	default:
 		f.again = false
 		for _, e := range r.volumes {
 			e.fenced(code)
 		}
 	}
-	if r.cmd.promote && r.cmd.fenced && !r.cmd.asked {
+	if r.cmd.promote && r.cmd.fenced && !r.cmd.asked && !f.running {
 		r.cmd.of.tryPromote()
 	}
 }

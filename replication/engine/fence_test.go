@@ -186,3 +186,35 @@ func TestFenceOfTwoVolumes(t *testing.T) {
 		}
 	}
 }
+
+// TestPromotionDuringAnUnfence: a node is promoted that has lost its peer, which cannot be fenced yet, and is there again when it can.
+func TestPromotionDuringAnUnfence(t *testing.T) {
+	for _, back := range []bool{true, false} {
+		p := suspended(t)
+		a := p.nodes[0]
+		p.fenced(a)
+		p.link(1)
+		p.run(true)
+		p.awaitSync()
+		p.asks("the peer has everything", "unfence-peer")
+		p.tell(a, func(e *Engine, tag uint64) { e.Demote(p.now, tag) })
+		p.run(true)
+		p.drop()
+		p.out.Reset()
+		p.tell(a, func(e *Engine, tag uint64) { e.Promote(p.now, false, tag) })
+		p.asks("promoted", "")
+		if back {
+			p.link(1)
+			p.run(true)
+		}
+		p.tell(a, func(e *Engine, _ uint64) { e.HandlerDone(p.now, "unfence-peer", 0) })
+		if !back {
+			p.asks("unfenced", "fence-peer")
+			p.fenced(a)
+		}
+		p.run(true)
+		if s := a.e.State(); s.Role() != wire.Primary || a.e.cmd.active {
+			t.Errorf("back %v: %v\n%s", back, s, p.out.String())
+		}
+	}
+}
