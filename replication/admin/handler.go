@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"gcrm/replication/wire"
 )
 
 // handler runs the command that the configuration has for an event, with the
@@ -54,10 +52,7 @@ func (s *server) unfence(ctx context.Context) int {
 		return s.o.Fence(ctx, s.o.Resource, true)
 	}
 	alike := func() bool {
-		return !slices.ContainsFunc(s.volumes, func(v *served) bool {
-			state := v.State()
-			return state.Conn() < wire.Connected || state.Disk() != wire.UpToDate || state.PeerDisk() != wire.UpToDate
-		})
+		return !slices.ContainsFunc(s.volumes, func(v *served) bool { return !v.State().SameData() })
 	}
 	ctx, cancel := asLongAs(ctx, alike, s.v.Changed)
 	defer cancel()

@@ -134,7 +134,7 @@ func (e *Engine) receiveState(ps wire.State) {
 		e.sendState()
 	}
 	e.discardMyData = false
-	e.pump()
+	e.pump() // a peer without its disk keeps no extents any more
 	e.pumpData()
 	e.maybeDemote()
 }
@@ -146,9 +146,7 @@ func (e *Engine) newerThanCrashed(ns wire.State) {
 	u := e.peer.uuids
 	if ns.Role() == wire.Primary && ns.Conn() == wire.WFBitMapS && e.hasDisk && u != nil && u.Flags&wire.UUIDCrashedPrimary != 0 &&
 		e.super.UUID.Bitmap == 0 && metadata.SameGeneration(u.Current, e.super.UUID.Current) && e.peerKnowsItIsTarget() {
-		e.newGeneration()
-		e.persist()
-		e.sendUUIDs()
+		e.tellGeneration()
 	}
 }
 
@@ -209,15 +207,12 @@ func (e *Engine) settle(ps wire.State, peerDisk wire.Disk) (wire.Conn, bool) {
 			e.crashed = true
 		}
 		e.super.UUID = c.self
-		// The peer was Primary, too, and is fenced. Had both crashed, nothing would tell who has the newer data.
-		fork := c.rule == missedEnd && e.bitmap.Count() > 0 && primary && peer.crashed && e.state.PeerDisk() == wire.Outdated
-		if fork {
+		if c.rule == missedEnd && e.bitmap.Count() > 0 && primary && peer.crashed && e.state.PeerDisk() == wire.Outdated {
+			// As newerThanCrashed does; the peer is fenced, and it must not be durable that both have the same.
 			e.unheard = endHeard
-			e.newGeneration()
-		}
-		e.persist()
-		if fork {
-			e.sendUUIDs()
+			e.tellGeneration()
+		} else {
+			e.persist()
 		}
 	}
 	if !metadata.SameGeneration(c.self.Current, c.peer.Current) || c.self.Bitmap == 0 {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -165,10 +164,15 @@ func (p *pair) takesBack(n *pairNode) {
 	for len(n.work) > 0 {
 		p.disk(n)
 	}
-	slices.SortStableFunc(p.wire, func(x, y pending) int {
-		overtakes := map[bool]int{true: 0, false: 1}
-		return overtakes[x.meta] - overtakes[y.meta]
-	})
+	var meta, data []pending
+	for _, w := range p.wire {
+		if w.meta {
+			meta = append(meta, w)
+		} else {
+			data = append(data, w)
+		}
+	}
+	p.wire = append(meta, data...)
 	refused := false
 	p.tap = func(from int, m *wire.Message) { refused = refused || from == n.id && m.Command == wire.CmdNegAck }
 	for len(p.wire) > 0 && p.wire[0].meta {

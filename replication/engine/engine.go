@@ -296,11 +296,10 @@ func (e *Engine) afterChange(os, ns wire.State) {
 	if isSource(ns) && !isSource(os) {
 		e.startSource()
 	}
-	e.fence.stale = e.fence.running && (e.fence.stale || ns.Conn() >= wire.Connected)
 	leftHandshake := os.Conn() == wire.WFReportParams && ns.Conn() >= wire.Connected
 	e.merged = e.merged && (ns.Conn() != wire.WFBitMapT || os.Conn() == wire.WFBitMapT)
 	if leftHandshake {
-		e.peer.equal, e.takenAlone = false, false
+		e.peer.equal, e.takenAlone, e.fence.stale = false, false, e.fence.running
 	}
 	gone := os.Disk() > wire.Failed && ns.Disk() <= wire.Failed
 	worse := os.Disk() == wire.UpToDate && ns.Disk() == wire.Inconsistent && ns.Conn() >= wire.Connected && ns.Conn() != wire.StartingSyncT // which the peer knows
@@ -371,12 +370,17 @@ func (e *Engine) accepted() {
 	}
 	e.onTrial = false
 	if e.state.Disk() == wire.UpToDate && e.super.UUID.Bitmap == 0 {
-		e.newGeneration()
-		e.persist()
-		e.sendUUIDs()
+		e.tellGeneration()
 		return
 	}
 	e.persist()
+}
+
+// tellGeneration starts a new generation, and tells the peer when that is durable.
+func (e *Engine) tellGeneration() {
+	e.newGeneration()
+	e.persist()
+	e.sendUUIDs()
 }
 
 // newGeneration starts a new generation of the data; the caller persists.

@@ -51,7 +51,7 @@ func (e *Engine) startFence() {
 func (r *Resource) runFence() {
 	f := &r.fence
 	if f.running || f.unfencing {
-		f.again = f.unfencing || f.stale
+		f.again = true // unless this one counts
 		return
 	}
 	f.running = true
@@ -103,10 +103,7 @@ func (r *Resource) HandlerDone(now time.Duration, name string, code int) {
 
 // peerHasAll tells whether the peer is connected and has everything.
 func (r *Resource) peerHasAll() bool {
-	return !r.any(func(e *Engine) bool {
-		s := e.state
-		return s.Conn() < wire.Connected || s.Disk() != wire.UpToDate || s.PeerDisk() != wire.UpToDate
-	})
+	return !r.any(func(e *Engine) bool { return !e.state.SameData() })
 }
 
 // fenceAgain fences a peer for which another handler had to end first, or a connection broke that was about to be

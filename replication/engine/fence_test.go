@@ -39,6 +39,17 @@ func suspended(t *testing.T) *pair {
 	return p
 }
 
+// unfencing is a Primary a whose peer was fenced, is back, and is being unfenced.
+func unfencing(t *testing.T) *pair {
+	p := suspended(t)
+	p.fenced(p.nodes[0])
+	p.link(1)
+	p.run(true)
+	p.awaitSync()
+	p.asks("the peer has everything", "unfence-peer")
+	return p
+}
+
 func (p *pair) asks(what, want string) {
 	p.t.Helper()
 	if got := p.handlers(); got != want {
@@ -87,13 +98,8 @@ func TestFenceOfBeforeDoesNotCount(t *testing.T) {
 
 // TestFenceWaitsForTheUnfence: the peer is lost while the handler runs that lets it be used again.
 func TestFenceWaitsForTheUnfence(t *testing.T) {
-	p := suspended(t)
+	p := unfencing(t)
 	a := p.nodes[0]
-	p.fenced(a)
-	p.link(1)
-	p.run(true)
-	p.awaitSync()
-	p.asks("the peer has everything", "unfence-peer")
 	p.drop()
 	p.asks("lost", "")
 	p.tell(a, func(e *Engine, _ uint64) { e.HandlerDone(p.now, "unfence-peer", 0) })
@@ -190,13 +196,8 @@ func TestFenceOfTwoVolumes(t *testing.T) {
 // TestPromotionDuringAnUnfence: a node is promoted that has lost its peer, which cannot be fenced yet, and is there again when it can.
 func TestPromotionDuringAnUnfence(t *testing.T) {
 	for _, back := range []bool{true, false} {
-		p := suspended(t)
+		p := unfencing(t)
 		a := p.nodes[0]
-		p.fenced(a)
-		p.link(1)
-		p.run(true)
-		p.awaitSync()
-		p.asks("the peer has everything", "unfence-peer")
 		p.tell(a, func(e *Engine, tag uint64) { e.Demote(p.now, tag) })
 		p.run(true)
 		p.drop()

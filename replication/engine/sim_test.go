@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"flag"
 	"slices"
 	"testing"
@@ -231,7 +230,7 @@ func (n *simNode) boot() {
 			if c.powerLost("while the activity log is applied") {
 				return
 			}
-			if n.process != nil && (errors.Is(err, ErrIO) || err != nil && w.stack.lower.happened[errorOnTop] > errorsBelow) {
+			if n.process != nil && err != nil && w.stack.lower.happened[errorOnTop] > errorsBelow {
 				w.logf("%d cannot start: %v", n.id, err)
 				n.crash()
 				return

@@ -69,12 +69,8 @@ func (w *world) mayPromote(n *simNode) bool {
 	return s.Disk() > wire.Outdated && (w.only < 0 || w.only == n.id) && w.r.IntN(6) == 0
 }
 
-func simulateDual(t testing.TB, seed uint64, verbose bool, span time.Duration, broken string) *world {
-	return simulateDualOn(t, seed, verbose, span, broken, false)
-}
-
-// simulateDualOn lets disks fail, too, one at a time.
-func simulateDualOn(t testing.TB, seed uint64, verbose bool, span time.Duration, broken string, badDisks bool) *world {
+// simulateDual runs one schedule; with badDisks disks fail, too, one at a time.
+func simulateDual(t testing.TB, seed uint64, verbose bool, span time.Duration, broken string, badDisks bool) *world {
 	cfg := simConfig()
 	cfg.TwoPrimaries = true
 	if seed%3 == 0 {
@@ -175,7 +171,7 @@ func dualSchedules(t *testing.T, badDisks bool) {
 	}
 	acked, reads, flushed, crashes, happened := 0, 0, 0, 0, tally{}
 	for seed := first; seed < first+count; seed++ {
-		w := simulateDualOn(t, seed, *simSeed != 0, min(*simSpan, 6*time.Second), "", badDisks)
+		w := simulateDual(t, seed, *simSeed != 0, min(*simSpan, 6*time.Second), "", badDisks)
 		if *simSeed != 0 {
 			name := filepath.Join(os.TempDir(), fmt.Sprintf("engine-sim-dual-%d.log", seed))
 			if err := os.WriteFile(name, []byte(w.log.String()), 0o600); err != nil {
@@ -223,7 +219,7 @@ func TestBrokenPrimariesAreCaught(t *testing.T) {
 	} {
 		t.Run(c.broken, func(t *testing.T) {
 			for seed := c.first; seed < c.first+80; seed++ {
-				if w := simulateDual(t, seed, false, 4*time.Second, c.broken); w.failed != "" {
+				if w := simulateDual(t, seed, false, 4*time.Second, c.broken, false); w.failed != "" {
 					t.Logf("seed %d: %s", seed, w.failed)
 					return
 				}

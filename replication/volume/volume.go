@@ -117,11 +117,6 @@ func (v *Volume) note(text string) {
 // runHandler runs a handler beside everything else.
 func (v *Volume) runHandler(name string) {
 	v.note("handler " + name)
-	if v.set.Handler == nil {
-		if name != "fence-peer" && name != "unfence-peer" {
-			return
-		}
-	}
 	v.wg.Go(func() {
 		code := 0 // a handler that is not configured does nothing, successfully
 		if v.set.Handler != nil {

@@ -108,6 +108,11 @@ func (s State) Conn() Conn     { return Conn(s >> 4 & 31) }
 func (s State) Disk() Disk     { return Disk(s >> 9 & 15) }
 func (s State) PeerDisk() Disk { return Disk(s >> 13 & 15) }
 
+// SameData tells whether the nodes are connected, and both disks are good.
+func (s State) SameData() bool {
+	return s.Conn() >= Connected && s.Disk() == UpToDate && s.PeerDisk() == UpToDate
+}
+
 func (s State) WithRole(r Role) State     { return s&^MaskRole | State(r)&3 }
 func (s State) WithPeer(r Role) State     { return s&^MaskPeer | State(r)&3<<2 }
 func (s State) WithConn(c Conn) State     { return s&^MaskConn | State(c)&31<<4 }
